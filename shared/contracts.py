@@ -1,0 +1,209 @@
+"""The published language: every event that crosses a service boundary, one class each, declared once with its wire type.
+
+Requests are published by the order service, facts by the participant that they are about. Amounts are integers in minor
+units of the deployment's one currency. Unknown fields are ignored when reading.
+"""
+
+from typing import Annotated, ClassVar
+
+from msgspec import Meta, Struct
+
+OrderId = Annotated[str, Meta(pattern=r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\Z")]
+Amount = Annotated[int, Meta(ge=1, le=2**53)]
+AmountOrNone = Annotated[int, Meta(ge=0, le=2**53)]
+Quantity = Annotated[int, Meta(ge=1, le=1_000)]
+Sku = Annotated[str, Meta(min_length=1, max_length=64)]
+Text = Annotated[str, Meta(min_length=1, max_length=200)]
+Currency = Annotated[str, Meta(pattern=r"^[A-Z]{3}\Z")]
+
+
+class Line(Struct, frozen=True, kw_only=True):
+    """One product of an order and how many of it."""
+
+    sku: Sku
+    quantity: Quantity
+
+
+Lines = Annotated[tuple[Line, ...], Meta(min_length=1, max_length=100)]
+
+
+class Address(Struct, frozen=True, kw_only=True):
+    """Where a parcel goes; `country` is an ISO 3166 alpha-2 code."""
+
+    name: Text
+    line1: Text
+    city: Text
+    postal_code: Annotated[str, Meta(min_length=1, max_length=20)]
+    country: Annotated[str, Meta(pattern=r"^[A-Z]{2}\Z")]
+
+
+class Event(Struct, frozen=True, kw_only=True):
+    """Something said about one order. `order_id` is the saga's id and the correlation id too."""
+
+    type: ClassVar[str]
+    version: ClassVar[int] = 1
+    producer: ClassVar[str]
+
+    order_id: OrderId
+
+
+class OrderEvent(Event, frozen=True, kw_only=True):
+    producer: ClassVar[str] = "order"
+
+
+class PaymentEvent(Event, frozen=True, kw_only=True):
+    producer: ClassVar[str] = "payment"
+
+
+class InventoryEvent(Event, frozen=True, kw_only=True):
+    producer: ClassVar[str] = "inventory"
+
+
+class ShippingEvent(Event, frozen=True, kw_only=True):
+    producer: ClassVar[str] = "shipping"
+
+
+# Payment
+
+
+class PaymentRequested(OrderEvent, frozen=True, kw_only=True):
+    """Hold `amount` on the card behind `payment_token`."""
+
+    type: ClassVar[str] = "payment.requested"
+
+    amount: Amount
+    currency: Currency
+    payment_token: Text
+
+
+class PaymentAuthorized(PaymentEvent, frozen=True, kw_only=True):
+    type: ClassVar[str] = "payment.authorized"
+
+    authorization_id: Text
+    authorized: Amount
+
+
+class PaymentDeclined(PaymentEvent, frozen=True, kw_only=True):
+    type: ClassVar[str] = "payment.declined"
+
+    detail: Text
+
+
+class PaymentReversalRequested(OrderEvent, frozen=True, kw_only=True):
+    """Give back whatever was taken or held for this order, now and for good."""
+
+    type: ClassVar[str] = "payment.reversal_requested"
+
+
+class PaymentReversed(PaymentEvent, frozen=True, kw_only=True):
+    """An authorization was voided or a capture refunded; both are 0 when nothing had been held."""
+
+    type: ClassVar[str] = "payment.reversed"
+
+    voided: AmountOrNone
+    refunded: AmountOrNone
+
+
+class CaptureRequested(OrderEvent, frozen=True, kw_only=True):
+    """Take the authorized amount."""
+
+    type: ClassVar[str] = "capture.requested"
+
+    authorization_id: Text
+    amount: Amount
+
+
+class PaymentCaptured(PaymentEvent, frozen=True, kw_only=True):
+    type: ClassVar[str] = "payment.captured"
+
+    captured: Amount
+
+
+class CaptureRefused(PaymentEvent, frozen=True, kw_only=True):
+    type: ClassVar[str] = "capture.refused"
+
+    detail: Text
+
+
+# Inventory
+
+
+class StockRequested(OrderEvent, frozen=True, kw_only=True):
+    """Reserve all lines or none."""
+
+    type: ClassVar[str] = "stock.requested"
+
+    lines: Lines
+
+
+class StockReserved(InventoryEvent, frozen=True, kw_only=True):
+    type: ClassVar[str] = "stock.reserved"
+
+
+class StockUnavailable(InventoryEvent, frozen=True, kw_only=True):
+    type: ClassVar[str] = "stock.unavailable"
+
+    detail: Text
+
+
+class StockReleaseRequested(OrderEvent, frozen=True, kw_only=True):
+    type: ClassVar[str] = "stock.release_requested"
+
+
+class StockReleased(InventoryEvent, frozen=True, kw_only=True):
+    type: ClassVar[str] = "stock.released"
+
+
+class StockIssueRequested(OrderEvent, frozen=True, kw_only=True):
+    """Hand the reserved goods over: they leave the stock for good."""
+
+    type: ClassVar[str] = "stock.issue_requested"
+
+
+class StockIssued(InventoryEvent, frozen=True, kw_only=True):
+    type: ClassVar[str] = "stock.issued"
+
+
+# Shipping
+
+
+class ShipmentRequested(OrderEvent, frozen=True, kw_only=True):
+    """Book a parcel with a carrier."""
+
+    type: ClassVar[str] = "shipment.requested"
+
+    lines: Lines
+    ship_to: Address
+
+
+class ShipmentBooked(ShippingEvent, frozen=True, kw_only=True):
+    type: ClassVar[str] = "shipment.booked"
+
+    carrier: Text
+    tracking_number: Text
+
+
+class ShipmentRefused(ShippingEvent, frozen=True, kw_only=True):
+    type: ClassVar[str] = "shipment.refused"
+
+    detail: Text
+
+
+class ShipmentCancellationRequested(OrderEvent, frozen=True, kw_only=True):
+    type: ClassVar[str] = "shipment.cancellation_requested"
+
+
+class ShipmentCancelled(ShippingEvent, frozen=True, kw_only=True):
+    type: ClassVar[str] = "shipment.cancelled"
+
+
+class DispatchRequested(OrderEvent, frozen=True, kw_only=True):
+    """Hand the parcel to the carrier that booked it."""
+
+    type: ClassVar[str] = "dispatch.requested"
+
+    tracking_number: Text
+
+
+class ShipmentDispatched(ShippingEvent, frozen=True, kw_only=True):
+    type: ClassVar[str] = "shipment.dispatched"

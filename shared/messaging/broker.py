@@ -1,0 +1,83 @@
+"""The port to a message broker: pull-shaped, at-least-once, with exact bindings, acknowledgments and dead letters.
+
+Two adapters keep the same promises under one contract suite: `rabbitmq` and `embedded`.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from shared.messaging.envelope import Envelope
+
+
+class ConnectionLost(Exception):
+    """The broker is away. What was taken and not acknowledged will be delivered again; what was not confirmed is unknown."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Delivery:
+    """A message handed to this worker and not yet acknowledged."""
+
+    envelope: Envelope
+    tag: int  # the adapter's handle
+    drops: int = 0  # how often it was delivered before to somebody who did not acknowledge it
+    death: str | None = None  # from the dead-letter queue: the broker's reason ("delivery_limit", "rejected", …)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settled:
+    """What became of published messages since last asked, by message id."""
+
+    confirmed: list[str] = field(default_factory=list)  # stored at every bound queue
+    refused: dict[str, str] = field(default_factory=dict)  # id -> reason: returned (no queue bound), nacked, or unknown since the connection broke
+
+
+class Connection(Protocol):
+    """One worker's connection to the broker, for one service: consumes `‹service›.inbox` and `‹service›.dlq`, publishes
+    to `‹service›.events`. All calls may come from one worker thread; `wake` from any thread.
+
+    Every call but `wake` and `close` raises ConnectionLost when consuming is impossible; the worker then closes this
+    connection and opens another one. A broken or blocked publishing side alone is not a loss: its messages come back as
+    refused, and publishing resumes by itself.
+    """
+
+    def take(self, limit: int, timeout: float) -> list[Delivery]:
+        """At most `limit` messages, what is there, without lingering; waits at most `timeout` seconds for the first.
+
+        Returns early, perhaps empty, after `wake()` or when a published message has settled.
+        """
+
+    def acknowledge(self, deliveries: Sequence[Delivery]) -> None:
+        """They are done with and will not come again; returns at once."""
+
+    def reject(self, deliveries: Sequence[Delivery]) -> None:
+        """They go to the service's dead-letter queue; returns at once."""
+
+    def publish(self, envelopes: Sequence[Envelope]) -> None:
+        """Hand them over, persistent and mandatory, by their type; returns at once. `settled` tells what became of them."""
+
+    def settled(self) -> Settled:
+        """What became of published messages since the last call. A message not named is still under way."""
+
+    def prefetch(self, count: int) -> None:
+        """From now on hold at most `count` unacknowledged messages of the inbox, apart from those already held.
+
+        A connection starts with 1. While narrowing, messages already received stay takeable.
+        """
+
+    def wake(self) -> None:
+        """Make a `take` that waits, or the next one, return at once. From any thread."""
+
+    def close(self) -> None:
+        """Give back what was not acknowledged. Never raises; may be called twice."""
+
+
+class Broker(Protocol):
+    """Where connections come from."""
+
+    def connect(self, service: str, alive: Callable[[], bool] = lambda: True) -> Connection:
+        """Open a connection for a service whose topology is provisioned; raises ConnectionLost.
+
+        `alive` is asked about once a second by the thread that does the I/O, where there is one: when it says no, the
+        process is ended at once with exit code 75 (a handler hangs; the message comes again and is worked alone).
+        """

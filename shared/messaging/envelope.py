@@ -1,0 +1,97 @@
+"""What travels: an event's JSON with everything a stranger needs to route, trace, repeat or refuse it."""
+
+import secrets
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any, ClassVar, Protocol, TypeVar
+
+import msgspec
+from msgspec import Struct
+
+CONTENT_TYPE = "application/json"
+
+
+class Message(Protocol):
+    """What the mechanism needs to know of an event: its wire type, schema version, producer and order."""
+
+    type: ClassVar[str]
+    version: ClassVar[int]
+    producer: ClassVar[str]
+
+    @property
+    def order_id(self) -> str: ...
+
+
+class Envelope(Struct, frozen=True, kw_only=True):
+    """One message on the wire. `id` is a UUIDv7 and the inbox's key; `correlation_id` is the order id."""
+
+    id: str
+    type: str
+    version: int
+    producer: str
+    correlation_id: str
+    causation_id: str | None
+    occurred_at: datetime
+    traceparent: str | None = None
+    content_type: str = CONTENT_TYPE
+    body: bytes
+
+
+NewId = Callable[[datetime], str]
+
+
+def uuid7(at: datetime, entropy: Callable[[int], int] = secrets.randbits) -> str:
+    """A UUIDv7 (RFC 9562) of the moment `at`; a seeded `entropy` (bits -> int) makes it reproducible."""
+    milliseconds = int(at.timestamp() * 1000) & (1 << 48) - 1
+    bits = milliseconds << 80 | 7 << 76 | entropy(12) << 64 | 2 << 62 | entropy(62)
+    text = f"{bits:032x}"
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+def enclose(message: Message, *, at: datetime, new_id: NewId, cause: Envelope | None = None) -> Envelope:
+    """Put a message into an envelope; the cause passes on its id and its trace."""
+    return Envelope(
+        id=new_id(at),
+        type=message.type,
+        version=message.version,
+        producer=message.producer,
+        correlation_id=message.order_id,
+        causation_id=cause.id if cause else None,
+        occurred_at=at.astimezone(UTC),
+        traceparent=cause.traceparent if cause else None,
+        body=msgspec.json.encode(message),
+    )
+
+
+class Unreadable(Exception):
+    """This delivery can never be handled as it is; the text says why, for the dead letters."""
+
+
+M = TypeVar("M")
+
+
+class Reader:
+    """Opens envelopes whose types are `known`, tolerating unknown fields and nothing else."""
+
+    def __init__(self, known: Mapping[str, type[Any]], largest_body: int) -> None:
+        self.largest_body = largest_body
+        self._decoders = {name: (message.version, msgspec.json.Decoder(message)) for name, message in known.items()}
+
+    def open(self, envelope: Envelope) -> Any:
+        """The typed message inside; raises Unreadable with the reason."""
+        if len(envelope.body) > self.largest_body:
+            raise Unreadable(f"oversized: {len(envelope.body)} bytes, at most {self.largest_body} are read")
+        if envelope.type not in self._decoders:
+            raise Unreadable(f"unknown_type: {envelope.type[:100]!r}")
+        version, decoder = self._decoders[envelope.type]
+        if envelope.version != version:
+            raise Unreadable(f"unsupported_version: {envelope.type} version {envelope.version}, version {version} is read")
+        if envelope.content_type != CONTENT_TYPE:
+            raise Unreadable(f"content_type: {envelope.content_type[:100]!r} instead of {CONTENT_TYPE}")
+        try:
+            message = decoder.decode(envelope.body)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise Unreadable(f"malformed: {error}") from error
+        if message.order_id != envelope.correlation_id:
+            raise Unreadable("malformed: the correlation id is not the order id of the body")
+        return message
