@@ -22,6 +22,7 @@ class Delivery:
     tag: int  # the adapter's handle
     drops: int = 0  # how often it was delivered before to somebody who did not acknowledge it
     death: str | None = None  # from the dead-letter queue: the broker's reason ("delivery_limit", "rejected", …)
+    replay_of: str | None = None  # not from the broker: the id of the dead letter that is worked again under a new id
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,194 @@
+"""One database per service: engines tuned for SQLite and PostgreSQL, the column types both share, and a batch as a table."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+from sqlalchemy import (
+    CTE,
+    JSON,
+    BigInteger,
+    Connection,
+    Dialect,
+    Engine,
+    Integer,
+    MetaData,
+    String,
+    bindparam,
+    cast,
+    create_engine,
+    event,
+    literal_column,
+    select,
+)
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement
+from sqlalchemy.types import TypeDecorator, TypeEngine
+
+NAMES = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+
+def metadata() -> MetaData:
+    """Tables of one service, with predictable constraint names."""
+    return MetaData(naming_convention=NAMES)
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An aware UTC moment: timestamptz on PostgreSQL, sortable ISO text on SQLite. Naive values are refused."""
+
+    impl = String(32)
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        return dialect.type_descriptor(
+            postgresql.TIMESTAMP(timezone=True) if dialect.name == "postgresql" else String(32)
+        )
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError(f"a naive time would be ambiguous: {value!r}")
+        return value.astimezone(UTC) if dialect.name == "postgresql" else moment(value)
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return (datetime.fromisoformat(value) if isinstance(value, str) else value).astimezone(UTC)  # type: ignore[no-any-return]
+
+
+class Id(TypeDecorator[str]):
+    """A UUID as its 36-character text, stored in 16 bytes where the database can."""
+
+    impl = String(36)
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        return dialect.type_descriptor(
+            postgresql.UUID(as_uuid=False) if dialect.name == "postgresql" else String(36)
+        )
+
+
+BigInt = BigInteger().with_variant(Integer(), "sqlite")
+Json = JSON().with_variant(postgresql.JSONB(), "postgresql")
+
+
+def moment(at: datetime) -> str:
+    """An aware time as text of fixed width in UTC, so that texts sort as the times do."""
+    return at.astimezone(UTC).isoformat(timespec="microseconds")
+
+
+class json_elements(FunctionElement[Any]):  # noqa: N801 - named as an SQL function is
+    """The elements of a JSON array, one row each, in a column named `value`."""
+
+    inherit_cache = True
+    name = "json_elements"
+
+
+@compiles(json_elements, "postgresql")
+def _postgresql(element: Any, compiler: Any, **kw: Any) -> str:
+    return f"json_array_elements(CAST({compiler.process(element.clauses, **kw)} AS json))"
+
+
+@compiles(json_elements, "sqlite")
+def _sqlite(element: Any, compiler: Any, **kw: Any) -> str:
+    return f"json_each({compiler.process(element.clauses, **kw)})"
+
+
+def batch_rows(name: str, **types: TypeEngine[Any] | type[TypeEngine[Any]]) -> CTE:
+    """A common table expression over the parameter `name`, a JSON array of objects, with one typed column per keyword.
+
+    A statement built on it is constant, and costs one round trip for any number of rows on either database.
+    """
+    source = json_elements(bindparam(name, type_=String)).table_valued("value", name=f"{name}_json")
+    columns = [
+        cast(source.c.value.op("->>")(literal_column(f"'{key}'")), type_).label(key) for key, type_ in types.items()
+    ]
+    return select(*columns).select_from(source).cte(name)
+
+
+def as_json(rows: Sequence[Any]) -> str:
+    """The parameter that `batch_rows` reads: rows as mappings of column to plain value, times made text by `moment`."""
+    return msgspec.json.encode(rows).decode()
+
+
+class Database:
+    """A service's database: transactions, and reads that take no write lock."""
+
+    def __init__(self, url: str, *, pool_size: int = 10, lock_timeout: float = 2.0, statement_timeout: float = 30.0) -> None:
+        """`url` as SQLAlchemy reads it; timeouts in seconds."""
+        self.url = url
+        if url.startswith("sqlite"):
+            self.engine = _sqlite_engine(url, lock_timeout)
+        else:
+            self.engine = _postgresql_engine(url, pool_size, lock_timeout, statement_timeout)
+        self._reader = self.engine.execution_options(read_only=True)
+        if self.is_postgresql:
+            self._reader = self.engine.execution_options(isolation_level="AUTOCOMMIT")
+
+    @property
+    def is_postgresql(self) -> bool:
+        return self.engine.dialect.name == "postgresql"
+
+    @contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        """All or nothing: commits when the block ends, rolls back when it raises."""
+        with self.engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """For single reads: takes no write lock on SQLite, needs no BEGIN on PostgreSQL."""
+        with self._reader.connect() as connection:
+            yield connection
+
+    def dispose(self) -> None:
+        self.engine.dispose()
+
+
+def _sqlite_engine(url: str, lock_timeout: float) -> Engine:
+    engine = create_engine(url)
+
+    @event.listens_for(engine, "connect")
+    def _connect(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None  # SQLAlchemy, not sqlite3, emits BEGIN
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", f"busy_timeout={int(lock_timeout * 1000)}"):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        # A deferred transaction that turns from reading to writing fails at once when another one wrote meanwhile.
+        reads = connection.get_execution_options().get("read_only", False)
+        connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
+
+    return engine
+
+
+def _postgresql_engine(url: str, pool_size: int, lock_timeout: float, statement_timeout: float) -> Engine:
+    milliseconds = {
+        "lock_timeout": lock_timeout,
+        "statement_timeout": statement_timeout,
+        "idle_in_transaction_session_timeout": 15.0,  # a stopped process must not keep its row locks
+    }
+    options = " ".join(f"-c {name}={int(seconds * 1000)}" for name, seconds in milliseconds.items())
+    return create_engine(
+        url,
+        pool_size=pool_size,
+        max_overflow=pool_size,
+        connect_args={
+            "connect_timeout": 5,
+            "options": options,
+            "keepalives_idle": 10,
+            "keepalives_interval": 5,
+            "tcp_user_timeout": 30_000,
+        },
+    )

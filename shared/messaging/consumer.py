@@ -1,0 +1,282 @@
+"""The one rule: inbox, state, history and outbox in one transaction per batch; a message is acknowledged only after it."""
+
+import logging
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Protocol
+from uuid import UUID
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import IntegrityError, InterfaceError, OperationalError
+
+from shared.clock import Clock
+from shared.database import Database
+from shared.messaging.broker import Delivery
+from shared.messaging.dead_letters import DeadLetters
+from shared.messaging.envelope import Envelope, Message, NewId, Reader, Unreadable, enclose
+from shared.messaging.inbox import Inbox
+from shared.messaging.outbox import LEFT_BEHIND, Outbox
+
+log = logging.getLogger("fulfillment.consumer")
+
+WEATHER = (OperationalError, InterfaceError)  # the database is away, full or contended: wait, nothing is anybody's fault
+CALL_ROUNDS = 4  # an undo of work in doubt takes two: the work's own call again, then the call that undoes it
+
+
+class Unprocessable(Exception):
+    """Raised by a handler that has touched nothing yet: this message goes to the dead letters, the text says why."""
+
+
+class Stop(Exception):
+    """Raised by a handler: this worker must not go on; it leaves everything unacknowledged and ends with this text."""
+
+
+class UnitOfWork(Protocol):
+    """The rows that a batch needs, in memory; `cause` is the envelope being handled."""
+
+    cause: Envelope | None
+
+    def flush(self) -> None:
+        """Write what changed, set by set."""
+
+
+Answers = Mapping[str, Any]  # what the outside said, by idempotency key
+
+
+@dataclass(frozen=True)
+class Call:
+    """Something to be asked of the outside, outside any transaction. `key` is the same however often it is asked."""
+
+    key: str
+    order_id: str
+    request: Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tables:
+    """The messaging tables of one service."""
+
+    inbox: Inbox
+    outbox: Outbox
+    dead_letters: DeadLetters
+
+
+@dataclass(frozen=True, kw_only=True)
+class Handling:
+    """How a service works its messages.
+
+    `handlers` maps each message class to `handler(message, unit_of_work)`, which returns what is to be published: one
+    message, several, or None. `load` opens the unit of work for some messages, with the answers heard so far. `calls`
+    maps message classes to `call(message, unit_of_work)`: what the row, as the handler left it, must still ask outside.
+    `ask` makes such calls, concurrently, and returns the answers that came; a call that failed has none. `due` moves at
+    most so many things whose time has come, and returns what is to be published.
+    """
+
+    handlers: Mapping[type[Any], Callable[[Any, Any], Any]]
+    load: Callable[[Connection, Sequence[Any], datetime, Answers], UnitOfWork]
+    calls: Mapping[type[Any], Callable[[Any, Any], Call | None]] = field(default_factory=dict)
+    ask: Callable[[Sequence[Call]], Answers] | None = None
+    due: Callable[[Connection, datetime, int], Sequence[Message]] | None = None
+
+
+Request = tuple[Delivery, Any]
+
+
+class Consumer:
+    """Works batches of deliveries for one service on one database."""
+
+    def __init__(
+        self, handling: Handling, tables: Tables, database: Database, *, clock: Clock, new_id: NewId, body_limit: int
+    ) -> None:
+        self.handling, self.tables, self.database, self.clock, self.new_id = handling, tables, database, clock, new_id
+        self._reader = Reader({known.type: known for known in handling.handlers}, body_limit)
+
+    def work(self, deliveries: Sequence[Delivery], published: Collection[str] = ()) -> list[Envelope]:
+        """Do what a batch asks, in one transaction; returns the committed messages, which are now to be published.
+
+        `published` are confirmed outbox ids to mark along. A message that cannot be read, or whose handler fails, is
+        kept as a dead letter in the same transaction, the others are done. Raises WEATHER with nothing done.
+        """
+        requests, letters = self._read(deliveries)
+        answers = self._consult(requests)
+        try:
+            return self._commit(requests, letters, answers, published)
+        except (Stop, *WEATHER):
+            raise
+        except IntegrityError as error:
+            log.info("a row was written by somebody else meanwhile, the batch is worked again: %s", error.orig)
+        except Exception:
+            log.exception("a message of a batch of %d fails, each is tried alone", len(deliveries))
+            return self._commit(requests, letters, answers, published, alone=True)
+        try:
+            return self._commit(requests, letters, answers, published)
+        except (Stop, *WEATHER):
+            raise
+        except Exception:
+            log.exception("a message of a batch of %d fails, each is tried alone", len(deliveries))
+            return self._commit(requests, letters, answers, published, alone=True)
+
+    def advance(self, most: int) -> list[Envelope]:
+        """Do what time asks, for at most `most` things; returns the committed messages."""
+        if self.handling.due is None:
+            return []
+        with self.database.transaction() as connection:
+            now = self.clock.now(connection)
+            said = self._enclose(self.handling.due(connection, now, most), now, None)
+            self.tables.outbox.add(connection, said, now + LEFT_BEHIND)
+        return said
+
+    def claim(self, most: int, *, everything: bool = False) -> list[Envelope]:
+        """At most `most` messages that somebody committed and nobody has published in time (or all that are unpublished)."""
+        with self.database.reading() as connection:
+            now = self.clock.now(connection)
+            until = now + LEFT_BEHIND if everything else now
+            if not self.tables.outbox.any_due(connection, until):
+                return []
+        with self.database.transaction() as connection:
+            return self.tables.outbox.claim(connection, until, most, again_at=now + LEFT_BEHIND)
+
+    def mark_published(self, ids: Collection[str]) -> None:
+        """The broker has confirmed these, and no batch is at hand to mark them along."""
+        with self.database.transaction() as connection:
+            self.tables.outbox.mark_published(connection, ids, self.clock.now(connection))
+
+    def suspect(self, delivery: Delivery) -> int:
+        """Note that a message which was dropped before is about to be worked alone; returns for which time."""
+        with self.database.transaction() as connection:
+            return self.tables.dead_letters.suspect(connection, delivery, self.clock.now(connection))
+
+    def acquit(self, delivery: Delivery) -> None:
+        """It was worked alone and the process lives."""
+        with self.database.transaction() as connection:
+            self.tables.dead_letters.acquit(connection, delivery)
+
+    def bury(self, delivery: Delivery, reason: str) -> None:
+        """Keep it as a dead letter without looking inside."""
+        with self.database.transaction() as connection:
+            self.tables.dead_letters.add(connection, [(delivery, reason)], self.clock.now(connection))
+
+    def _read(self, deliveries: Sequence[Delivery]) -> tuple[list[Request], list[tuple[Delivery, str]]]:
+        requests: list[Request] = []
+        letters: list[tuple[Delivery, str]] = []
+        for delivery in deliveries:
+            try:
+                if delivery.death:
+                    raise Unreadable(f"broker: {delivery.death}")
+                if not _is_uuid(delivery.envelope.id):
+                    raise Unreadable("malformed: the message id is not a UUID")
+                requests.append((delivery, self._reader.open(delivery.envelope)))
+            except Unreadable as error:
+                letters.append((delivery, str(error)))
+        return requests, letters
+
+    def _consult(self, requests: Sequence[Request]) -> Answers:
+        """Commit the intents of those that need the outside, then ask it, round by round, until nothing is left to ask."""
+        answers: dict[str, Any] = {}
+        asking = [each for each in requests if type(each[1]) in self.handling.calls]
+        for _ in range(CALL_ROUNDS if self.handling.ask else 0):
+            calls: dict[str, Call] = {}
+            if asking:
+                asking = self._intend(asking, answers, calls)
+            if not calls:
+                break
+            assert self.handling.ask is not None
+            answers |= {key: None for key in calls} | dict(self.handling.ask(list(calls.values())))
+        return answers
+
+    def _intend(self, requests: Sequence[Request], answers: Answers, calls: dict[str, Call]) -> list[Request]:
+        """Let the handlers note what they are about to ask; fills `calls`, returns the requests that wait for them."""
+        try:
+            with self.database.transaction() as connection:
+                work = self.handling.load(connection, [m for _, m in requests], self.clock.now(connection), answers)
+                waiting = []
+                for delivery, message in requests:
+                    work.cause = delivery.envelope
+                    self.handling.handlers[type(message)](message, work)
+                    call = self.handling.calls[type(message)](message, work)
+                    if call and call.key not in answers:
+                        calls[call.key] = call
+                        waiting.append((delivery, message))
+                if calls:
+                    work.flush()
+                return waiting
+        except (Stop, *WEATHER):
+            raise
+        except Exception:
+            if len(requests) == 1:
+                return []  # it fails again when it is worked, and is buried there with its reason
+            calls.clear()
+            return [each for request in requests for each in self._intend([request], answers, calls)]
+
+    def _commit(
+        self,
+        requests: Sequence[Request],
+        letters: Sequence[tuple[Delivery, str]],
+        answers: Answers,
+        published: Collection[str],
+        *,
+        alone: bool = False,
+    ) -> list[Envelope]:
+        """The transaction. With `alone`, each message has a savepoint of its own, and the failing ones are buried."""
+        buried, said = list(letters), list[Envelope]()
+        with self.database.transaction() as connection:
+            now = self.clock.now(connection)
+            fresh = self._fresh(connection, requests, now)
+            for part in [[each] for each in fresh] if alone else [fresh] if fresh else []:
+                try:
+                    if alone:
+                        with connection.begin_nested():
+                            said += self._handle(connection, part, answers, now, buried)
+                    else:
+                        said += self._handle(connection, part, answers, now, buried)
+                except Exception as error:
+                    if not alone or isinstance(error, (Stop, *WEATHER)):
+                        raise
+                    log.exception("message %s is put aside", part[0][0].envelope.id)
+                    buried.append((part[0][0], f"failed: {type(error).__name__}: {error}"))
+            self.tables.outbox.add(connection, said, now + LEFT_BEHIND)
+            self.tables.outbox.mark_published(connection, published, now)
+            self.tables.dead_letters.add(connection, buried, now)
+            self.tables.dead_letters.replayed(connection, [d for d, _ in requests] + [d for d, _ in letters], now)
+        for delivery, reason in buried:
+            log.error("dead letter %s (%s): %s", delivery.envelope.id, delivery.envelope.type, reason)
+        return said
+
+    def _fresh(self, connection: Connection, requests: Sequence[Request], now: datetime) -> list[Request]:
+        by_id = {delivery.envelope.id: (delivery, message) for delivery, message in reversed(requests)}
+        taken = self.tables.inbox.take(connection, by_id, now) if by_id else set()
+        return [(d, m) for d, m in requests if d.envelope.id in taken and by_id[d.envelope.id][0] is d]
+
+    def _handle(
+        self,
+        connection: Connection,
+        requests: Sequence[Request],
+        answers: Answers,
+        now: datetime,
+        buried: list[tuple[Delivery, str]],
+    ) -> list[Envelope]:
+        work = self.handling.load(connection, [message for _, message in requests], now, answers)
+        said: list[Envelope] = []
+        for delivery, message in requests:
+            work.cause = delivery.envelope
+            try:
+                outcome = self.handling.handlers[type(message)](message, work)
+            except Unprocessable as error:
+                buried.append((delivery, str(error)))
+                continue
+            said += self._enclose(outcome, now, delivery.envelope)
+        work.flush()
+        return said
+
+    def _enclose(self, outcome: Message | Sequence[Message] | None, now: datetime, cause: Envelope | None) -> list[Envelope]:
+        """What a handler wants said, in envelopes."""
+        messages = outcome if isinstance(outcome, (list, tuple)) else [outcome] if outcome is not None else []
+        return [enclose(each, at=now, new_id=self.new_id, cause=cause) for each in messages]
+
+
+def _is_uuid(text: str) -> bool:
+    try:
+        return len(text) == 36 and str(UUID(text)) == text
+    except ValueError:
+        return False

@@ -1,0 +1,211 @@
+"""A worker's day: take a batch, work it, acknowledge, publish; and between batches what time and crashes have left to do."""
+
+import logging
+import random
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from threading import Event
+
+from shared.messaging.broker import Broker, Connection, ConnectionLost, Delivery
+from shared.messaging.consumer import WEATHER, Consumer
+from shared.messaging.envelope import Envelope
+
+log = logging.getLogger("fulfillment.worker")
+
+SUSPICIOUS = 2  # dropped this often, a message is worked alone
+HOPELESS = 5  # lone attempts that nobody has survived
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pace:
+    """How much at a time, and how often. Intervals in seconds."""
+
+    batch: int = 200
+    window: int = 4_000  # published messages not yet confirmed, beyond which the outbox keeps the rest
+    timers: float = 0.25
+    relay: float = 1.0
+    replay: float = 1.0
+    purge: float = 60.0
+    outbox_kept: timedelta = timedelta(days=7)
+    inbox_kept: timedelta = timedelta(days=30)
+    watchdog: float = 60.0
+
+
+class Worker:
+    """Works one service's messages on one thread. Several workers of a service compete safely."""
+
+    def __init__(
+        self, service: str, consumer: Consumer, broker: Broker, pace: Pace, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.service, self.consumer, self.broker, self.pace, self.monotonic = service, consumer, broker, pace, monotonic
+        self.connection: Connection | None = None
+        self.confirmed: list[str] = []  # to be marked published
+        self.in_flight: set[str] = set()  # published, not yet settled
+        self.held: list[Delivery] = []  # taken, not yet worked: the database was away
+        self.suspects: list[Delivery] = []
+        self.woken = Event()
+        self._busy_since: float | None = None
+        self._claim_everything = True
+        self._chores: list[tuple[float, Callable[[], bool]]] = [
+            (pace.relay, self._relay),
+            (pace.timers, self._fire_timers),
+            (pace.replay, self._replay),
+            (pace.purge, self._purge),
+        ]
+        self._due = [monotonic()] * len(self._chores)
+
+    def wake(self) -> None:
+        """Somebody committed messages that no worker holds: look into the outbox at once. From any thread."""
+        self.woken.set()
+        if connection := self.connection:
+            connection.wake()
+
+    def alive(self) -> bool:
+        """False when a batch has been worked for longer than the watchdog allows."""
+        since = self._busy_since
+        return since is None or self.monotonic() - since < self.pace.watchdog
+
+    def run(self, stop: Event, on_turn: Callable[[], None] = lambda: None) -> None:
+        """Work until `stop` is set, through the loss and return of broker and database; then finish what is in hand."""
+        pause = 0.0
+        while not stop.is_set():
+            try:
+                self.turn()
+                if pause:
+                    log.info("%s worker goes on", self.service)
+                pause = 0.0
+                on_turn()
+            except (ConnectionLost, *WEATHER) as error:
+                pause = min(max(0.1, pause * 2), 5.0)
+                log.warning("%s worker waits %.1f s: %s", self.service, pause, _first_line(error))
+                if isinstance(error, ConnectionLost):
+                    self.disconnect()
+                stop.wait(pause * random.uniform(0.5, 1.0))  # noqa: S311 - spreads the workers
+        self.finish()
+
+    def turn(self, patience: float = 1.0) -> None:
+        """One round. Waits at most `patience` seconds for something to do. Raises ConnectionLost and WEATHER."""
+        if self.connection is None:
+            self.connection = self.broker.connect(self.service, self.alive)
+        self._settle(self.connection)
+        batch = self.held or self._take(self.connection, patience)
+        self._busy_since = self.monotonic()
+        try:
+            if batch:
+                self.held = batch
+                self._work(self.connection, batch)
+                self.held = []
+            elif self.suspects:
+                self._work_suspect(self.connection, self.suspects[0])
+                self.suspects.pop(0)
+            elif self.confirmed:
+                self._mark()
+            self._do_chores()
+        finally:
+            self._busy_since = None
+
+    def finish(self, patience: float = 2.0) -> None:
+        """Wait a moment for the last confirms, mark them, and give back what was not worked."""
+        until = self.monotonic() + patience
+        try:
+            while self.connection and self.in_flight and self.monotonic() < until:
+                self.connection.wake()
+                self._settle(self.connection)
+                time.sleep(0.01)
+            self._mark()
+        except (ConnectionLost, *WEATHER) as error:
+            log.warning("%s worker ends with %d messages to be published again: %s", self.service, len(self.in_flight), error)
+        self.disconnect()
+
+    def disconnect(self) -> None:
+        """Forget what the broker will deliver again; what was not confirmed stays in the outbox."""
+        connection, self.connection = self.connection, None
+        self.held, self.suspects = [], []
+        self.in_flight.clear()
+        if connection:
+            connection.close()
+
+    def _settle(self, connection: Connection) -> None:
+        settled = connection.settled()
+        self.confirmed += settled.confirmed
+        self.in_flight.difference_update(settled.confirmed, settled.refused)
+        for message_id, reason in settled.refused.items():
+            log.error("message %s stays in the outbox: %s", message_id, reason)
+
+    def _take(self, connection: Connection, patience: float) -> list[Delivery]:
+        waits = not (self.confirmed or self.suspects or self.woken.is_set())
+        until_due = max(0.0, min(self._due) - self.monotonic())
+        taken = connection.take(self.pace.batch, min(patience, until_due) if waits else 0.0)
+        self.suspects += [each for each in taken if each.drops >= SUSPICIOUS and not each.death]
+        if taken:
+            connection.prefetch(1 if self.suspects else 2 * self.pace.batch)
+        return [each for each in taken if each.drops < SUSPICIOUS or each.death]
+
+    def _work(self, connection: Connection, batch: Sequence[Delivery]) -> None:
+        marks, self.confirmed = self.confirmed, []
+        try:
+            said = self.consumer.work(batch, marks)
+        except BaseException:
+            self.confirmed = marks + self.confirmed
+            raise
+        connection.acknowledge(batch)
+        self._publish(said)
+
+    def _work_suspect(self, connection: Connection, delivery: Delivery) -> None:
+        attempt = self.consumer.suspect(delivery)
+        if attempt > HOPELESS:
+            log.critical("message %s is put aside: nobody survived it %d times", delivery.envelope.id, HOPELESS)
+            self.consumer.bury(delivery, f"lethal: its worker died or hung {HOPELESS} times while working it alone")
+            connection.acknowledge([delivery])
+        else:
+            self._work(connection, [delivery])
+            self.consumer.acquit(delivery)
+
+    def _publish(self, envelopes: Sequence[Envelope]) -> None:
+        sent = [each for each in envelopes if each.id not in self.in_flight]
+        sent = sent[: max(0, self.pace.window - len(self.in_flight))]
+        if sent and self.connection:
+            self.in_flight.update(each.id for each in sent)
+            self.connection.publish(sent)
+
+    def _mark(self) -> None:
+        if self.confirmed:
+            self.consumer.mark_published(self.confirmed)
+            self.confirmed = []
+
+    def _do_chores(self) -> None:
+        for index, (interval, chore) in enumerate(self._chores):
+            if self._due[index] <= self.monotonic() or (chore == self._relay and self.woken.is_set()):
+                more = chore()
+                self._due[index] = self.monotonic() + (0.0 if more else interval)
+
+    def _relay(self) -> bool:
+        self.woken.clear()
+        room = min(self.pace.batch, self.pace.window - len(self.in_flight))
+        if room <= 0:
+            return False
+        left = self.consumer.claim(room, everything=self._claim_everything)
+        self._publish(left)
+        more = len(left) == room
+        self._claim_everything = self._claim_everything and more
+        return more
+
+    def _fire_timers(self) -> bool:
+        said, fired = self.consumer.advance(self.pace.batch)
+        self._publish(said)
+        return fired == self.pace.batch
+
+    def _replay(self) -> bool:
+        deliveries = self.consumer.to_replay(self.pace.batch)
+        if deliveries:
+            self._publish(self.consumer.work(deliveries))
+        return len(deliveries) == self.pace.batch
+
+    def _purge(self) -> bool:
+        return self.consumer.purge(self.pace.outbox_kept, self.pace.inbox_kept)
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).partition("\n")[0] or type(error).__name__
