@@ -1,0 +1,51 @@
+# Each target sets up what it needs, the first time and whenever its description has changed.
+# Variables: ARGS go to the program (make test ARGS="-k saga"), SEED to the simulation, PYTHON chooses the interpreter.
+
+BIN := .venv/bin
+DESCRIBED := pyproject.toml deploy/prepare
+
+.PHONY: help demo test check simulate lock clean
+
+help:
+	@echo "make demo                orders through all four services, in one process, with nothing to set up"
+	@echo "make test                every test, against RabbitMQ and PostgreSQL servers of its own"
+	@echo "make check               lint, formatting, types and the walls between the packages"
+	@echo "make simulate SEED=17    one seeded run of the whole system on a broker that misbehaves"
+	@echo "make lock                resolve deploy/requirements*.txt anew from pyproject.toml"
+
+demo: .venv/.ready
+	$(BIN)/fulfillment demo $(ARGS)
+
+test: .venv/.ready-for-tests
+	deploy/prepare servers
+	$(BIN)/python -m pytest $(ARGS)
+
+check: .venv/.ready-for-tests
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+simulate: .venv/.ready
+	$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+lock: .venv/.ready-for-tests
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip compile $(RESOLVE) --output-file deploy/requirements.txt
+	$(BIN)/uv pip compile $(RESOLVE) --extra dev --output-file deploy/requirements-dev.txt
+
+RESOLVE := --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-annotate --no-emit-index-url \
+	--custom-compile-command "make lock" pyproject.toml
+
+clean:
+	rm -rf .venv build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache data
+
+.venv/.ready: $(DESCRIBED) deploy/requirements.txt
+	deploy/prepare python
+	deploy/prepare packages deploy/requirements.txt
+	@touch $@
+
+.venv/.ready-for-tests: $(DESCRIBED) deploy/requirements-dev.txt
+	deploy/prepare python
+	deploy/prepare packages deploy/requirements-dev.txt
+	@touch .venv/.ready $@
