@@ -1,0 +1,287 @@
+"""The words of a saga: workflow, step, progress, what people and time say. Nothing here decides anything."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import StrEnum, auto
+from functools import cached_property
+from typing import Any, ClassVar, Literal, Self
+
+from shared.contracts import Event
+
+Facts = Mapping[str, Any]
+
+
+class Kind(StrEnum):
+    """Before the pivot everything can be undone, after it everything can be done."""
+
+    COMPENSATABLE = auto()
+    PIVOT = auto()
+    RETRIABLE = auto()
+
+
+class StepStatus(StrEnum):
+    WAITING = auto()
+    REQUESTED = auto()
+    DONE = auto()
+    SKIPPED = auto()
+    FAILED = auto()
+    COMPENSATING = auto()
+    COMPENSATED = auto()
+    WITHDRAWN = auto()
+
+
+class OrderStatus(StrEnum):
+    """What the customer sees. An order only ever moves to a status further down this list."""
+
+    PENDING = auto()
+    AWAITING_APPROVAL = auto()
+    CONFIRMED = auto()
+    PAID = auto()
+    FULFILLED = auto()
+    CANCELLING = auto()
+    CANCELLED = auto()
+
+    @property
+    def rank(self) -> int:
+        return list(OrderStatus).index(self)
+
+    @property
+    def final(self) -> bool:
+        return self in (OrderStatus.FULFILLED, OrderStatus.CANCELLED)
+
+
+class Reason(StrEnum):
+    """Why an order turned back; the first heard wins."""
+
+    PAYMENT_DECLINED = auto()
+    OUT_OF_STOCK = auto()
+    UNDELIVERABLE = auto()
+    APPROVAL_REFUSED = auto()
+    APPROVAL_EXPIRED = auto()
+    CUSTOMER_REQUEST = auto()
+    OPERATOR_REQUEST = auto()
+    TIMED_OUT = auto()
+    CAPTURE_REFUSED = auto()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Input:
+    """What a person or the clock says to an order, in no need of a wire; `note` is their own words, for the history."""
+
+    type: ClassVar[str]
+    note: str | None = None
+
+    @property
+    def detail(self) -> str | None:
+        return self.note
+
+
+class OrderPlaced(Input):
+    type = "order_placed"
+
+
+class Tick(Input):
+    """Time has passed."""
+
+    type = "tick"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CancellationRequested(Input):
+    type = "cancellation_requested"
+    by: Literal["customer", "operator"] = "customer"
+
+
+class ApprovalGranted(Input):
+    type = "approval_granted"
+
+
+class ApprovalRefused(Input):
+    type = "approval_refused"
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepInput(Input):
+    """What an operator says about the step of this name."""
+
+    step: str
+
+
+class ReversalRequested(StepInput):
+    """Withdraw the pivot, asked and unanswered, and turn back."""
+
+    type = "reversal_requested"
+
+
+class RetryRequested(StepInput):
+    """Ask now, and count the attempts anew."""
+
+    type = "retry_requested"
+
+
+class SettlementRequested(StepInput):
+    """Take a parked retriable step for done: somebody saw to it by hand."""
+
+    type = "settlement_requested"
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeadlineMoved(StepInput):
+    """Wait for the answer until `deadline` (UTC); None, for ever, only where people are asked."""
+
+    type = "deadline_moved"
+    deadline: datetime | None
+
+
+Heard = Event | Input
+
+
+@dataclass(frozen=True)
+class Step:
+    """One thing to be done: what is asked, what may be answered, how it is undone, and how patient we are."""
+
+    name: str
+    kind: Kind
+    request: type[Event] | None  # None: asked of people, nothing is sent
+    success: type[Heard]
+    failure: type[Heard] | None = None
+    refusal: Reason = Reason.TIMED_OUT  # why the order turns back on a failure
+    silence: Reason = Reason.TIMED_OUT  # why it does when the attempts are spent
+    undo: type[Event] | None = None
+    undone: type[Event] | None = None
+    after: tuple[str, ...] = ()
+    when: str | None = None  # the fact that makes the step needed
+    timeout: timedelta = timedelta(seconds=30)
+    attempts: int = 3
+
+    def __post_init__(self) -> None:
+        if self.timeout <= timedelta(0) or self.attempts < 1:
+            raise ValueError(f"step {self.name}: a timeout is longer than nothing, and there is at least one attempt")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Workflow:
+    """The steps in an order in which each comes after those it waits for, and what their settling means to a customer.
+
+    `given` names the facts of an order when it is placed; `slowest` is the longest pause between two askings.
+    """
+
+    name: str
+    version: int
+    given: tuple[str, ...]
+    steps: tuple[Step, ...]
+    milestones: tuple[tuple[OrderStatus, tuple[str, ...]], ...]  # the furthest first
+    slowest: timedelta = timedelta(minutes=15)
+
+    def paced(self, timeouts: Mapping[str, timedelta], attempts: Mapping[str, int], slowest: timedelta) -> "Workflow":
+        """The same workflow with other patience, by step name; raises ValueError for a step it does not have."""
+        if unknown := (timeouts.keys() | attempts.keys()) - self.named.keys():
+            raise ValueError(f"workflow {self.name} has no step {', '.join(sorted(unknown))}")
+        steps = tuple(
+            replace(s, timeout=timeouts.get(s.name, s.timeout), attempts=attempts.get(s.name, s.attempts))
+            for s in self.steps
+        )
+        return replace(self, steps=steps, slowest=slowest)
+
+    @cached_property
+    def named(self) -> dict[str, Step]:
+        return {step.name: step for step in self.steps}
+
+    @cached_property
+    def pivot(self) -> Step:
+        (pivot,) = (step for step in self.steps if step.kind is Kind.PIVOT)
+        return pivot
+
+    @cached_property
+    def meaning(self) -> dict[type[Heard], tuple[Step, StepStatus]]:
+        """Which step each fact is about, and the status that it reports."""
+        heard: dict[type[Heard], tuple[Step, StepStatus]] = {}
+        for step in self.steps:
+            heard[step.success] = step, StepStatus.DONE
+            if step.failure is not None:
+                heard[step.failure] = step, StepStatus.FAILED
+            if step.undone is not None:
+                heard[step.undone] = step, StepStatus.COMPENSATED
+        return heard
+
+    @cached_property
+    def hears(self) -> frozenset[type[Event]]:
+        """The facts of other services that this workflow understands: what to bind its queue to."""
+        return frozenset(kind for kind in self.meaning if issubclass(kind, Event))
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a step is. All moments are UTC.
+
+    There is a deadline while an answer is awaited, unless it was revoked. A step in hand that has settled before is one
+    that failed, turned out to have happened all the same after its order was cancelled, and is being undone.
+    """
+
+    status: StepStatus = StepStatus.WAITING
+    attempts: int = 0
+    requested_at: datetime | None = None
+    settled_at: datetime | None = None
+    deadline: datetime | None = None
+
+
+SETTLED = frozenset({StepStatus.DONE, StepStatus.SKIPPED})
+ASKED = frozenset({StepStatus.REQUESTED, StepStatus.COMPENSATING})
+
+
+@dataclass(frozen=True, slots=True)
+class Saga:
+    """One order under way: the facts known of it (plain JSON values), and how far each step is."""
+
+    facts: Facts
+    steps: Mapping[str, Progress]
+    backward: bool = False
+    reason: Reason | None = None
+    reason_detail: str | None = None
+
+    @classmethod
+    def start(cls, flow: Workflow, facts: Facts) -> Self:
+        return cls(facts, {step.name: Progress() for step in flow.steps})
+
+    def put(self, step: Step, progress: Progress) -> "Saga":
+        return replace(self, steps={**self.steps, step.name: progress})
+
+    def learn(self, event: Heard) -> "Saga":
+        """Keep what the event tells that was not known; what was heard first stands."""
+        told = {name: getattr(event, name) for name in getattr(event, "__struct_fields__", ())}
+        return replace(self, facts={**told, **self.facts})
+
+    def turn_back(self, reason: Reason, detail: str | None) -> "Saga":
+        if self.backward:
+            return self
+        return replace(self, backward=True, reason=reason, reason_detail=detail)
+
+    def status(self, flow: Workflow) -> OrderStatus:
+        steps = self.steps
+        if self.backward:
+            return OrderStatus.CANCELLING if self.owing else OrderStatus.CANCELLED
+        for status, names in flow.milestones:
+            if all(steps[name].status in SETTLED for name in names):
+                return status
+        if any(step.request is None and steps[step.name].status is StepStatus.REQUESTED for step in flow.steps):
+            return OrderStatus.AWAITING_APPROVAL
+        return OrderStatus.PENDING
+
+    @property
+    def owing(self) -> bool:
+        """Some step has still to settle for the first time."""
+        return any(p.settled_at is None for p in self.steps.values() if p.status in ASKED)
+
+    def parked(self, step: Step) -> bool:
+        """Its attempts are spent and it is asked all the same, at the slowest pace. Any answer settles it."""
+        progress = self.steps[step.name]
+        return progress.deadline is not None and progress.attempts > step.attempts
+
+    def needs_attention(self, flow: Workflow) -> bool:
+        return any(map(self.parked, flow.steps))
+
+    @property
+    def deadline(self) -> datetime | None:
+        """The earliest of the steps' deadlines: when to say Tick at the latest."""
+        return min((p.deadline for p in self.steps.values() if p.deadline is not None), default=None)
