@@ -2,6 +2,7 @@
 # Variables: ARGS go to the program (make test ARGS="-k saga"), SEED to the simulation, PYTHON chooses the interpreter.
 
 BIN := .venv/bin
+export PATH := $(PATH):/usr/sbin:/sbin
 DESCRIBED := pyproject.toml deploy/prepare
 
 .PHONY: help demo test check simulate lock clean

@@ -1,4 +1,4 @@
-"""Real servers for the tests: one RabbitMQ and one PostgreSQL a session, a virtual host or a database of its own for each test."""
+"""Real servers for the tests: one RabbitMQ and one PostgreSQL a session, a virtual host or database of its own a test."""
 
 import os
 import secrets
@@ -15,6 +15,8 @@ from typing import Any
 import psycopg
 import pytest
 from pytest_rabbitmq.factories.executor import RabbitMqExecutor
+
+pytest_plugins = ["tests.no_skips"]
 
 # RabbitMQ listens on loopback only, and reads no configuration of this machine.
 os.environ.setdefault("RABBITMQ_NODE_IP_ADDRESS", "127.0.0.1")
