@@ -9,8 +9,6 @@ from typing import Any, ClassVar, Literal, Self
 
 from shared.contracts import Event
 
-Facts = Mapping[str, Any]
-
 
 class Kind(StrEnum):
     """Before the pivot everything can be undone, after it everything can be done."""
@@ -82,8 +80,6 @@ class OrderPlaced(Input):
 
 
 class Tick(Input):
-    """Time has passed."""
-
     type = "tick"
 
 
@@ -109,29 +105,21 @@ class StepInput(Input):
 
 
 class ReversalRequested(StepInput):
-    """Withdraw the pivot, asked and unanswered, and turn back."""
-
-    type = "reversal_requested"
+    type = "reversal_requested"  # withdraw the pivot, asked and unanswered, and turn back
 
 
 class RetryRequested(StepInput):
-    """Ask now, and count the attempts anew."""
-
-    type = "retry_requested"
+    type = "retry_requested"  # ask now, and count the attempts anew
 
 
 class SettlementRequested(StepInput):
-    """Take a parked retriable step for done: somebody saw to it by hand."""
-
-    type = "settlement_requested"
+    type = "settlement_requested"  # somebody saw by hand to a parked retriable step
 
 
 @dataclass(frozen=True, kw_only=True)
 class DeadlineMoved(StepInput):
-    """Wait for the answer until `deadline` (UTC); None, for ever, only where people are asked."""
-
     type = "deadline_moved"
-    deadline: datetime | None
+    deadline: datetime | None  # UTC; None, to wait for ever, only where people are asked
 
 
 Heard = Event | Input
@@ -155,29 +143,24 @@ class Step:
     timeout: timedelta = timedelta(seconds=30)
     attempts: int = 3
 
-    def __post_init__(self) -> None:
-        if self.timeout <= timedelta(0) or self.attempts < 1:
-            raise ValueError(f"step {self.name}: a timeout is longer than nothing, and there is at least one attempt")
-
 
 @dataclass(frozen=True, kw_only=True)
 class Workflow:
-    """The steps in an order in which each comes after those it waits for, and what their settling means to a customer.
-
-    `given` names the facts of an order when it is placed; `slowest` is the longest pause between two askings.
-    """
+    """The steps, each after those it waits for, and what the customer is told as they settle."""
 
     name: str
     version: int
-    given: tuple[str, ...]
+    given: tuple[str, ...]  # the facts that are known when an order is placed
     steps: tuple[Step, ...]
     milestones: tuple[tuple[OrderStatus, tuple[str, ...]], ...]  # the furthest first
-    slowest: timedelta = timedelta(minutes=15)
+    slowest: timedelta = timedelta(minutes=15)  # the longest pause between two askings
 
     def paced(self, timeouts: Mapping[str, timedelta], attempts: Mapping[str, int], slowest: timedelta) -> "Workflow":
-        """The same workflow with other patience, by step name; raises ValueError for a step it does not have."""
+        """The same workflow with other patience, by step name; raises ValueError for an unknown step or no patience."""
         if unknown := (timeouts.keys() | attempts.keys()) - self.named.keys():
             raise ValueError(f"workflow {self.name} has no step {', '.join(sorted(unknown))}")
+        if min(timeouts.values(), default=slowest) <= timedelta(0) or min(attempts.values(), default=1) < 1:
+            raise ValueError("a timeout is longer than nothing, and there is at least one attempt")
         steps = tuple(
             replace(s, timeout=timeouts.get(s.name, s.timeout), attempts=attempts.get(s.name, s.attempts))
             for s in self.steps
@@ -190,20 +173,15 @@ class Workflow:
 
     @cached_property
     def pivot(self) -> Step:
-        (pivot,) = (step for step in self.steps if step.kind is Kind.PIVOT)
-        return pivot
+        return next(step for step in self.steps if step.kind is Kind.PIVOT)
 
     @cached_property
     def meaning(self) -> dict[type[Heard], tuple[Step, StepStatus]]:
         """Which step each fact is about, and the status that it reports."""
-        heard: dict[type[Heard], tuple[Step, StepStatus]] = {}
-        for step in self.steps:
-            heard[step.success] = step, StepStatus.DONE
-            if step.failure is not None:
-                heard[step.failure] = step, StepStatus.FAILED
-            if step.undone is not None:
-                heard[step.undone] = step, StepStatus.COMPENSATED
-        return heard
+        told = [(s.success, s, StepStatus.DONE) for s in self.steps]
+        told += [(s.failure, s, StepStatus.FAILED) for s in self.steps if s.failure]
+        told += [(s.undone, s, StepStatus.COMPENSATED) for s in self.steps if s.undone]
+        return {kind: (step, status) for kind, step, status in told}
 
     @cached_property
     def hears(self) -> frozenset[type[Event]]:
@@ -213,11 +191,7 @@ class Workflow:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a step is. All moments are UTC.
-
-    There is a deadline while an answer is awaited, unless it was revoked. A step in hand that has settled before is one
-    that failed, turned out to have happened all the same after its order was cancelled, and is being undone.
-    """
+    """How far a step is; moments are UTC. It has a deadline while an answer is awaited, unless that was revoked."""
 
     status: StepStatus = StepStatus.WAITING
     attempts: int = 0
@@ -234,14 +208,14 @@ ASKED = frozenset({StepStatus.REQUESTED, StepStatus.COMPENSATING})
 class Saga:
     """One order under way: the facts known of it (plain JSON values), and how far each step is."""
 
-    facts: Facts
+    facts: Mapping[str, Any]
     steps: Mapping[str, Progress]
     backward: bool = False
     reason: Reason | None = None
     reason_detail: str | None = None
 
     @classmethod
-    def start(cls, flow: Workflow, facts: Facts) -> Self:
+    def start(cls, flow: Workflow, facts: Mapping[str, Any]) -> Self:
         return cls(facts, {step.name: Progress() for step in flow.steps})
 
     def put(self, step: Step, progress: Progress) -> "Saga":
@@ -253,24 +227,21 @@ class Saga:
         return replace(self, facts={**told, **self.facts})
 
     def turn_back(self, reason: Reason, detail: str | None) -> "Saga":
-        if self.backward:
-            return self
-        return replace(self, backward=True, reason=reason, reason_detail=detail)
+        return self if self.backward else replace(self, backward=True, reason=reason, reason_detail=detail)
 
     def status(self, flow: Workflow) -> OrderStatus:
-        steps = self.steps
         if self.backward:
             return OrderStatus.CANCELLING if self.owing else OrderStatus.CANCELLED
         for status, names in flow.milestones:
-            if all(steps[name].status in SETTLED for name in names):
+            if all(self.steps[name].status in SETTLED for name in names):
                 return status
-        if any(step.request is None and steps[step.name].status is StepStatus.REQUESTED for step in flow.steps):
+        if any(self.steps[s.name].status is StepStatus.REQUESTED for s in flow.steps if s.request is None):
             return OrderStatus.AWAITING_APPROVAL
         return OrderStatus.PENDING
 
     @property
     def owing(self) -> bool:
-        """Some step has still to settle for the first time."""
+        """Some step was asked and has not settled yet; a failed step that is undone after all settled once."""
         return any(p.settled_at is None for p in self.steps.values() if p.status in ASKED)
 
     def parked(self, step: Step) -> bool:

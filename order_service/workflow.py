@@ -1,6 +1,8 @@
 """The fulfillment workflow, as data. The page to read first; `saga.py` has the words, `decide.py` the rules."""
 
+from collections.abc import Mapping
 from datetime import timedelta
+from typing import Any
 
 from order_service.saga import ApprovalGranted, ApprovalRefused, Kind, OrderStatus, Reason, Step, Workflow
 from shared.contracts import (
@@ -57,3 +59,14 @@ FULFILLMENT = Workflow(name="fulfillment", version=1, steps=(
 # fmt: on
 
 WORKFLOWS = {1: FULFILLMENT}  # a running saga keeps the version that it began with
+
+
+def amounts(facts: Mapping[str, Any]) -> dict[str, int]:
+    """What was authorized, captured, voided and refunded so far, in minor units.
+
+    What was refunded had been captured, and that authorized, even when the message that should have said so was lost.
+    """
+    voided, refunded = facts.get("voided", 0), facts.get("refunded", 0)
+    captured = max(facts.get("captured", 0), refunded)
+    authorized = max(facts.get("authorized", 0), captured, voided)
+    return {"authorized": authorized, "captured": captured, "voided": voided, "refunded": refunded}
