@@ -1,0 +1,53 @@
+"""What lies where: the top level is the reader's, and nothing in it remembers the machine it was written on."""
+
+import re
+import tomllib
+
+from tests.architecture.source import ROOT, files, relative
+
+TOP_LEVEL = {
+    *("pyproject.toml", "README.md", "compose.yaml", "tests", "shared"),
+    *("order_service", "payment_service", "inventory_service", "shipping_service"),
+    *("Makefile", "Dockerfile", ".ci", "LICENSE", "CHANGELOG.md", "DECISIONS.md", "docs", "deploy"),
+    *(".gitignore", ".dockerignore"),
+}
+TEXT = {"", ".py", ".md", ".toml", ".yaml", ".yml", ".json", ".sh", ".sql", ".conf", ".txt", ".html", ".mako"}
+MACHINE = re.compile(
+    r"(?<![\w.])/(?:home|Users|root|work|mnt|tmp/\w)[/\w]*"  # paths of somebody's machine
+    r"|\b(?:pypi\.org|\w+\.pythonhosted\.org|registry\.npmjs\.org|docker\.io/|ghcr\.io|quay\.io)"  # of registries
+)
+
+
+def test_every_entry_of_the_top_level_has_its_place() -> None:
+    """A new file or folder at the top is a decision, taken here."""
+    assert {relative(path).split("/")[0] for path in files()} - TOP_LEVEL == set()
+
+
+def test_no_file_names_a_machine_or_a_registry() -> None:
+    """Paths and hosts of the machine that a file was written on do not travel with it."""
+    found = {
+        f"{relative(path)}: {match.group()}"
+        for path in files()
+        if path.suffix in TEXT and "static" not in path.parts and path.parent != ROOT / "tests" / "architecture"
+        for match in MACHINE.finditer(path.read_text())
+    }
+    assert found == set()
+
+
+def name_of(requirement: str) -> str:
+    name = re.match(r"[\w.-]+", requirement)
+    assert name, requirement
+    return re.sub(r"[-_.]+", "-", name.group()).lower()
+
+
+def locked(file: str) -> set[str]:
+    return {name_of(line) for line in (ROOT / file).read_text().splitlines() if re.match(r"[\w.-]+(\[.*\])?==", line)}
+
+
+def test_the_locked_packages_cover_what_is_declared() -> None:
+    """`make lock` was run after the last change of the dependencies in pyproject.toml."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    runtime = {name_of(requirement) for requirement in project["dependencies"]}
+    development = {name_of(requirement) for requirement in project["optional-dependencies"]["dev"]}
+    assert runtime - locked("deploy/requirements.txt") == set()
+    assert (runtime | development) - locked("deploy/requirements-dev.txt") == set()
