@@ -8,7 +8,6 @@ from typing import Any
 import msgspec
 from sqlalchemy import (
     CTE,
-    JSON,
     BigInteger,
     Connection,
     Dialect,
@@ -16,6 +15,7 @@ from sqlalchemy import (
     Integer,
     MetaData,
     String,
+    Text,
     bindparam,
     cast,
     create_engine,
@@ -63,7 +63,7 @@ class UtcDateTime(TypeDecorator[datetime]):
     def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
         if value is None:
             return None
-        return (datetime.fromisoformat(value) if isinstance(value, str) else value).astimezone(UTC)  # type: ignore[no-any-return]
+        return (datetime.fromisoformat(value) if isinstance(value, str) else value).astimezone(UTC)
 
 
 class Id(TypeDecorator[str]):
@@ -78,8 +78,27 @@ class Id(TypeDecorator[str]):
         )
 
 
+class Json(TypeDecorator[Any]):
+    """A JSON value: jsonb on PostgreSQL, text on SQLite. In `batch_rows` its value is the JSON as text."""
+
+    impl = Text
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        return dialect.type_descriptor(postgresql.JSONB() if dialect.name == "postgresql" else Text())
+
+    def process_bind_param(self, value: Any, dialect: Dialect) -> Any:
+        return value if dialect.name == "postgresql" else msgspec.json.encode(value).decode()
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> Any:
+        return value if dialect.name == "postgresql" or value is None else msgspec.json.decode(value)
+
+
 BigInt = BigInteger().with_variant(Integer(), "sqlite")
-Json = JSON().with_variant(postgresql.JSONB(), "postgresql")
+
+
+class RowsChanged(Exception):
+    """Rows that were read are not as they were: somebody else wrote them, so what was decided must be decided again."""
 
 
 def moment(at: datetime) -> str:

@@ -11,12 +11,11 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError, InterfaceError, OperationalError
 
 from shared.clock import Clock
-from shared.database import Database
+from shared.database import Database, RowsChanged
 from shared.messaging.broker import Delivery
-from shared.messaging.dead_letters import DeadLetters
 from shared.messaging.envelope import Envelope, Message, NewId, Reader, Unreadable, enclose
-from shared.messaging.inbox import Inbox
-from shared.messaging.outbox import LEFT_BEHIND, Outbox
+from shared.messaging.outbox import LEFT_BEHIND
+from shared.messaging.upkeep import Tables
 
 log = logging.getLogger("fulfillment.consumer")
 
@@ -41,6 +40,7 @@ class UnitOfWork(Protocol):
         """Write what changed, set by set."""
 
 
+Handlers = Mapping[type[Any], Callable[[Any, Any], Any]]
 Answers = Mapping[str, Any]  # what the outside said, by idempotency key
 
 
@@ -54,15 +54,6 @@ class Call:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Tables:
-    """The messaging tables of one service."""
-
-    inbox: Inbox
-    outbox: Outbox
-    dead_letters: DeadLetters
-
-
-@dataclass(frozen=True, kw_only=True)
 class Handling:
     """How a service works its messages.
 
@@ -73,9 +64,9 @@ class Handling:
     most so many things whose time has come, and returns what is to be published.
     """
 
-    handlers: Mapping[type[Any], Callable[[Any, Any], Any]]
+    handlers: Handlers
     load: Callable[[Connection, Sequence[Any], datetime, Answers], UnitOfWork]
-    calls: Mapping[type[Any], Callable[[Any, Any], Call | None]] = field(default_factory=dict)
+    calls: Handlers = field(default_factory=dict)
     ask: Callable[[Sequence[Call]], Answers] | None = None
     due: Callable[[Connection, datetime, int], Sequence[Message]] | None = None
 
@@ -104,8 +95,8 @@ class Consumer:
             return self._commit(requests, letters, answers, published)
         except (Stop, *WEATHER):
             raise
-        except IntegrityError as error:
-            log.info("a row was written by somebody else meanwhile, the batch is worked again: %s", error.orig)
+        except (IntegrityError, RowsChanged) as error:
+            log.info("somebody else wrote the same rows, the batch is worked again: %s", error)
         except Exception:
             log.exception("a message of a batch of %d fails, each is tried alone", len(deliveries))
             return self._commit(requests, letters, answers, published, alone=True)
@@ -126,36 +117,6 @@ class Consumer:
             said = self._enclose(self.handling.due(connection, now, most), now, None)
             self.tables.outbox.add(connection, said, now + LEFT_BEHIND)
         return said
-
-    def claim(self, most: int, *, everything: bool = False) -> list[Envelope]:
-        """At most `most` messages that somebody committed and nobody has published in time (or all that are unpublished)."""
-        with self.database.reading() as connection:
-            now = self.clock.now(connection)
-            until = now + LEFT_BEHIND if everything else now
-            if not self.tables.outbox.any_due(connection, until):
-                return []
-        with self.database.transaction() as connection:
-            return self.tables.outbox.claim(connection, until, most, again_at=now + LEFT_BEHIND)
-
-    def mark_published(self, ids: Collection[str]) -> None:
-        """The broker has confirmed these, and no batch is at hand to mark them along."""
-        with self.database.transaction() as connection:
-            self.tables.outbox.mark_published(connection, ids, self.clock.now(connection))
-
-    def suspect(self, delivery: Delivery) -> int:
-        """Note that a message which was dropped before is about to be worked alone; returns for which time."""
-        with self.database.transaction() as connection:
-            return self.tables.dead_letters.suspect(connection, delivery, self.clock.now(connection))
-
-    def acquit(self, delivery: Delivery) -> None:
-        """It was worked alone and the process lives."""
-        with self.database.transaction() as connection:
-            self.tables.dead_letters.acquit(connection, delivery)
-
-    def bury(self, delivery: Delivery, reason: str) -> None:
-        """Keep it as a dead letter without looking inside."""
-        with self.database.transaction() as connection:
-            self.tables.dead_letters.add(connection, [(delivery, reason)], self.clock.now(connection))
 
     def _read(self, deliveries: Sequence[Delivery]) -> tuple[list[Request], list[tuple[Delivery, str]]]:
         requests: list[Request] = []
@@ -271,7 +232,7 @@ class Consumer:
 
     def _enclose(self, outcome: Message | Sequence[Message] | None, now: datetime, cause: Envelope | None) -> list[Envelope]:
         """What a handler wants said, in envelopes."""
-        messages = outcome if isinstance(outcome, (list, tuple)) else [outcome] if outcome is not None else []
+        messages: Sequence[Any] = outcome if isinstance(outcome, list | tuple) else [outcome] if outcome else []
         return [enclose(each, at=now, new_id=self.new_id, cause=cause) for each in messages]
 
 

@@ -11,11 +11,14 @@ from threading import Event
 from shared.messaging.broker import Broker, Connection, ConnectionLost, Delivery
 from shared.messaging.consumer import WEATHER, Consumer
 from shared.messaging.envelope import Envelope
+from shared.messaging.upkeep import Upkeep
 
 log = logging.getLogger("fulfillment.worker")
 
 SUSPICIOUS = 2  # dropped this often, a message is worked alone
 HOPELESS = 5  # lone attempts that nobody has survived
+MARK_AFTER = 0.05  # seconds without a batch that could mark confirmed messages along
+PURGED_AT_A_TIME = 1_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,9 +40,16 @@ class Worker:
     """Works one service's messages on one thread. Several workers of a service compete safely."""
 
     def __init__(
-        self, service: str, consumer: Consumer, broker: Broker, pace: Pace, monotonic: Callable[[], float] = time.monotonic
+        self,
+        service: str,
+        consumer: Consumer,
+        upkeep: Upkeep,
+        broker: Broker,
+        pace: Pace,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.service, self.consumer, self.broker, self.pace, self.monotonic = service, consumer, broker, pace, monotonic
+        self.service, self.consumer, self.upkeep, self.broker, self.pace = service, consumer, upkeep, broker, pace
+        self.monotonic = monotonic
         self.connection: Connection | None = None
         self.confirmed: list[str] = []  # to be marked published
         self.in_flight: set[str] = set()  # published, not yet settled
@@ -135,9 +145,9 @@ class Worker:
             log.error("message %s stays in the outbox: %s", message_id, reason)
 
     def _take(self, connection: Connection, patience: float) -> list[Delivery]:
-        waits = not (self.confirmed or self.suspects or self.woken.is_set())
         until_due = max(0.0, min(self._due) - self.monotonic())
-        taken = connection.take(self.pace.batch, min(patience, until_due) if waits else 0.0)
+        patience = min(patience, until_due, MARK_AFTER if self.confirmed else patience)
+        taken = connection.take(self.pace.batch, 0.0 if self.suspects or self.woken.is_set() else patience)
         self.suspects += [each for each in taken if each.drops >= SUSPICIOUS and not each.death]
         if taken:
             connection.prefetch(1 if self.suspects else 2 * self.pace.batch)
@@ -154,14 +164,14 @@ class Worker:
         self._publish(said)
 
     def _work_suspect(self, connection: Connection, delivery: Delivery) -> None:
-        attempt = self.consumer.suspect(delivery)
+        attempt = self.upkeep.suspect(delivery)
         if attempt > HOPELESS:
             log.critical("message %s is put aside: nobody survived it %d times", delivery.envelope.id, HOPELESS)
-            self.consumer.bury(delivery, f"lethal: its worker died or hung {HOPELESS} times while working it alone")
+            self.upkeep.bury(delivery, f"lethal: its worker died or hung {HOPELESS} times while working it alone")
             connection.acknowledge([delivery])
         else:
             self._work(connection, [delivery])
-            self.consumer.acquit(delivery)
+            self.upkeep.acquit(delivery)
 
     def _publish(self, envelopes: Sequence[Envelope]) -> None:
         sent = [each for each in envelopes if each.id not in self.in_flight]
@@ -172,7 +182,7 @@ class Worker:
 
     def _mark(self) -> None:
         if self.confirmed:
-            self.consumer.mark_published(self.confirmed)
+            self.upkeep.mark_published(self.confirmed)
             self.confirmed = []
 
     def _do_chores(self) -> None:
@@ -186,25 +196,25 @@ class Worker:
         room = min(self.pace.batch, self.pace.window - len(self.in_flight))
         if room <= 0:
             return False
-        left = self.consumer.claim(room, everything=self._claim_everything)
+        left = self.upkeep.claim(room, everything=self._claim_everything)
         self._publish(left)
         more = len(left) == room
         self._claim_everything = self._claim_everything and more
         return more
 
     def _fire_timers(self) -> bool:
-        said, fired = self.consumer.advance(self.pace.batch)
+        said = self.consumer.advance(self.pace.batch)
         self._publish(said)
-        return fired == self.pace.batch
+        return len(said) >= self.pace.batch
 
     def _replay(self) -> bool:
-        deliveries = self.consumer.to_replay(self.pace.batch)
+        deliveries = self.upkeep.to_replay(self.pace.batch)
         if deliveries:
             self._publish(self.consumer.work(deliveries))
         return len(deliveries) == self.pace.batch
 
     def _purge(self) -> bool:
-        return self.consumer.purge(self.pace.outbox_kept, self.pace.inbox_kept)
+        return self.upkeep.purge(self.pace.outbox_kept, self.pace.inbox_kept, PURGED_AT_A_TIME)
 
 
 def _first_line(error: BaseException) -> str:

@@ -1,0 +1,79 @@
+"""What a payment is and how it moves. Amounts are integers in minor units."""
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from shared.outside import Answer, Approved, Refused
+
+
+class Status(StrEnum):
+    AUTHORIZING = "authorizing"  # intent: the network may or may not have been asked
+    AUTHORIZED = "authorized"
+    DECLINED = "declined"
+    CAPTURING = "capturing"  # intent
+    CAPTURED = "captured"
+    VOIDED = "voided"  # given back before capture, or undone before it was asked for
+    REFUNDED = "refunded"
+
+
+class Kind(StrEnum):
+    """What can be asked of the card network; with the order id it makes the idempotency key."""
+
+    AUTHORIZE = "authorize"
+    CAPTURE = "capture"
+    VOID = "void"
+    REFUND = "refund"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Payment:
+    """One order's payment. What was authorized, captured, voided and refunded only ever grows from 0 to the amount."""
+
+    order_id: str
+    status: Status
+    amount: int = 0
+    currency: str = ""
+    token: str = ""
+    authorization_id: str | None = None
+    detail: str | None = None
+    capture_refused: bool = False
+    authorized: int = 0
+    captured: int = 0
+    voided: int = 0
+    refunded: int = 0
+
+    @property
+    def undone(self) -> bool:
+        return self.status in (Status.VOIDED, Status.REFUNDED)
+
+    def call(self, *, undoing: bool = False) -> Kind | None:
+        """What the network must be asked next. An undo first asks again what is in doubt, then takes it back."""
+        match self.status:
+            case Status.AUTHORIZING:
+                return Kind.AUTHORIZE
+            case Status.CAPTURING:
+                return Kind.CAPTURE
+            case Status.AUTHORIZED if undoing:
+                return Kind.VOID
+            case Status.CAPTURED if undoing:
+                return Kind.REFUND
+        return None
+
+    def heard(self, kind: Kind, answer: Answer) -> "Payment":
+        """The payment after the network's answer to what `call` said it must be asked."""
+        match kind, answer:
+            case Kind.AUTHORIZE, Approved(reference):
+                return replace(
+                    self, status=Status.AUTHORIZED, authorization_id=reference, authorized=self.amount, detail=None
+                )
+            case Kind.AUTHORIZE, Refused(detail):
+                return replace(self, status=Status.DECLINED, detail=detail)
+            case Kind.CAPTURE, Approved():
+                return replace(self, status=Status.CAPTURED, captured=self.amount)
+            case Kind.CAPTURE, Refused(detail):
+                return replace(self, status=Status.AUTHORIZED, capture_refused=True, detail=detail)
+            case Kind.VOID, Approved():
+                return replace(self, status=Status.VOIDED, voided=self.amount)
+            case Kind.REFUND, Approved():
+                return replace(self, status=Status.REFUNDED, refunded=self.amount)
+        return self  # no answer, or a reversal refused: it stays owed and is asked again

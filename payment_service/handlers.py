@@ -1,0 +1,101 @@
+"""What each request does to a payment. Every handler goes as far as the network's answers allow, and may be run again."""
+
+from dataclasses import replace
+
+from payment_service.domain import Kind, Payment, Status
+from payment_service.store import Payments
+from shared.contracts import (
+    CaptureRefused,
+    CaptureRequested,
+    PaymentAuthorized,
+    PaymentCaptured,
+    PaymentDeclined,
+    PaymentRequested,
+    PaymentReversalRequested,
+    PaymentReversed,
+)
+from shared.messaging.consumer import Call, Handlers, Unprocessable
+
+Fact = PaymentAuthorized | PaymentDeclined | PaymentCaptured | CaptureRefused | PaymentReversed
+
+
+def authorize(request: PaymentRequested, payments: Payments) -> Fact | None:
+    payment = payments.find(request.order_id) or Payment(
+        order_id=request.order_id,
+        status=Status.AUTHORIZING,
+        amount=request.amount,
+        currency=request.currency,
+        token=request.payment_token,
+    )
+    payment = advance(payment, payments)
+    match payment.status:
+        case Status.AUTHORIZING:
+            return None
+        case Status.DECLINED:
+            return PaymentDeclined(order_id=payment.order_id, detail=payment.detail or "declined")
+        case Status.VOIDED | Status.REFUNDED:
+            return undone(payment)
+    return PaymentAuthorized(
+        order_id=payment.order_id, authorization_id=payment.authorization_id or "", authorized=payment.authorized
+    )
+
+
+def capture(request: CaptureRequested, payments: Payments) -> Fact | None:
+    payment = payments.find(request.order_id)
+    if payment is None or payment.status in (Status.AUTHORIZING, Status.DECLINED):
+        raise Unprocessable("capture_without_authorization: nothing is known to be held for this order")
+    if payment.status is Status.AUTHORIZED and not payment.capture_refused:
+        payment = replace(payment, status=Status.CAPTURING)
+    payment = advance(payment, payments)
+    match payment.status:
+        case Status.CAPTURING:
+            return None
+        case Status.CAPTURED:
+            return PaymentCaptured(order_id=payment.order_id, captured=payment.captured)
+        case Status.AUTHORIZED:
+            return CaptureRefused(order_id=payment.order_id, detail=payment.detail or "refused")
+    return undone(payment)
+
+
+def reverse(request: PaymentReversalRequested, payments: Payments) -> Fact | None:
+    payment = payments.find(request.order_id)
+    if payment is None or payment.status is Status.DECLINED:  # nothing is held, and from now on nothing will be
+        payment = replace(payment or Payment(order_id=request.order_id, status=Status.VOIDED), status=Status.VOIDED)
+    payment = advance(payment, payments, undoing=True)
+    if payment.status is Status.DECLINED:
+        payment = payments.put(replace(payment, status=Status.VOIDED))
+    return undone(payment) if payment.undone else None
+
+
+def advance(payment: Payment, payments: Payments, *, undoing: bool = False) -> Payment:
+    """Move the payment by every answer that is at hand, and keep it."""
+    while (kind := payment.call(undoing=undoing)) and (answer := payments.answers.get(key(payment, kind))):
+        moved = payment.heard(kind, answer)
+        if moved == payment:
+            break
+        payment = moved
+    return payments.put(payment)
+
+
+def undone(payment: Payment) -> PaymentReversed:
+    return PaymentReversed(order_id=payment.order_id, voided=payment.voided, refunded=payment.refunded)
+
+
+def key(payment: Payment, kind: Kind) -> str:
+    """The network's idempotency key: the order and the kind, never the attempt."""
+    return f"{payment.order_id}:{kind}"
+
+
+def call(request: PaymentRequested | CaptureRequested | PaymentReversalRequested, payments: Payments) -> Call | None:
+    """What this request still needs to ask of the network, as its handler left the payment."""
+    payment = payments.find(request.order_id)
+    kind = payment.call(undoing=isinstance(request, PaymentReversalRequested)) if payment else None
+    return Call(key=key(payment, kind), order_id=payment.order_id, request=(kind, payment)) if payment and kind else None
+
+
+HANDLERS: Handlers = {
+    PaymentRequested: authorize,
+    CaptureRequested: capture,
+    PaymentReversalRequested: reverse,
+}
+CALLS: Handlers = dict.fromkeys(HANDLERS, call)

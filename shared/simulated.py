@@ -1,0 +1,210 @@
+"""A simulated outside world with a memory of its own: books that survive every crash of the service that asks it.
+
+Each entry is written in the world's own transaction, the first one per idempotency key wins, and nobody but an auditor
+reads the books, so they are the oracle for what really happened.
+"""
+
+import random
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import (
+    Boolean,
+    Column,
+    Connection,
+    Float,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    bindparam,
+    select,
+)
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import IntegrityError
+
+from shared.clock import Clock
+from shared.config import Settings
+from shared.database import BigInt, Database, Id, UtcDateTime
+from shared.outside import Approved, Refused
+
+
+@dataclass(frozen=True, kw_only=True)
+class Conduct:
+    """How a simulated party behaves. `error_rate` is the share of calls whose answer is lost, half of them after the
+    work was done; a party in `outage` does nothing and answers nothing; an answer later than `timeout_ms` is lost."""
+
+    latency_ms: int = 0
+    error_rate: float = 0.0
+    outage: bool = False
+    timeout_ms: int = 2_000
+
+
+def conduct_from(settings: Settings) -> Conduct:
+    """How all parties behave unless told otherwise at run time."""
+    return Conduct(
+        latency_ms=settings.network_latency_ms // timedelta(milliseconds=1),
+        error_rate=settings.network_error_rate,
+        outage=settings.network_outage,
+        timeout_ms=settings.network_timeout // timedelta(milliseconds=1),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inquiry:
+    """One call: `key` is its idempotency key, `party` who is asked, `amount` in minor units where money is meant."""
+
+    key: str
+    party: str
+    order_id: str
+    kind: str
+    amount: int = 0
+    subject: str = ""  # what the answer depends on: a token, a country
+
+
+Policy = Callable[[Inquiry, Mapping[str, bool]], Approved | Refused]
+"""Decides an inquiry, given what that party approved or refused of the same order before, by kind."""
+
+LOST_ONCE = "tok_timeout"  # a subject whose first answer for each key is lost on the way back
+
+
+class SimulatedWorld:
+    """The books and the conduct of all parties that one service deals with."""
+
+    def __init__(self, metadata: MetaData, name: str) -> None:
+        """Declares the tables `‹name›_books` and `simulation` in the service's metadata."""
+        self.books = Table(
+            f"{name}_books",
+            metadata,
+            Column("key", String(120), primary_key=True),
+            Column("party", String(40), nullable=False),
+            Column("order_id", Id, nullable=False),
+            Column("kind", String(20), nullable=False),
+            Column("amount", BigInt, nullable=False),
+            Column("approved", Boolean, nullable=False),
+            Column("text", Text, nullable=False),
+            Column("askings", Integer, nullable=False),
+            Column("at", UtcDateTime, nullable=False),
+        )
+        Index(f"ix_{name}_books_order_id", self.books.c.order_id)
+        self.simulation = Table(
+            "simulation",
+            metadata,
+            Column("party", String(40), primary_key=True),
+            Column("latency_ms", Integer, nullable=False),
+            Column("error_rate", Float, nullable=False),
+            Column("outage", Boolean, nullable=False),
+            Column("timeout_ms", Integer, nullable=False),
+        )
+
+    def conduct(self, connection: Connection, default: Conduct) -> Callable[[str], Conduct]:
+        """How each party behaves now: as set at run time, else by default."""
+        found = {row["party"]: Conduct(**{k: v for k, v in row.items() if k != "party"})
+                 for row in connection.execute(select(self.simulation)).mappings()}  # fmt: skip
+        return lambda party: found.get(party, default)
+
+    def set_conduct(self, connection: Connection, party: str, conduct: Conduct) -> None:
+        """From the next batch on, this party behaves so."""
+        row = {"party": party, **vars(conduct)}
+        statement = insert(self.simulation).values(row)
+        connection.execute(statement.on_conflict_do_update(index_elements=["party"], set_=vars(conduct)))
+
+    def entries(self, connection: Connection, order_id: str) -> Sequence[Any]:
+        """What the parties did for one order: for the auditor."""
+        return connection.execute(select(self.books).where(self.books.c.order_id == order_id)).mappings().all()
+
+
+class Simulator:
+    """Answers inquiries for a service: all of a batch at once, as if each were called concurrently."""
+
+    def __init__(
+        self,
+        world: SimulatedWorld,
+        database: Database,
+        clock: Clock,
+        policy: Policy,
+        default: Conduct,
+        *,
+        sleep: Callable[[float], None] = time.sleep,
+        chance: random.Random | None = None,
+    ) -> None:
+        self.world, self.database, self.clock, self.policy, self.default = world, database, clock, policy, default
+        self.sleep, self.chance = sleep, chance or random.Random()  # noqa: S311 - a simulation
+        books = world.books
+        self._earlier = select(books).where(books.c.order_id.in_(bindparam("order_ids", expanding=True)))
+        self._enter = insert(books)
+        self._asked_again = (
+            books.update().where(books.c.key == bindparam("asked")).values(askings=books.c.askings + 1)
+        )
+
+    def ask(self, inquiries: Sequence[Inquiry]) -> dict[str, Approved | Refused]:
+        """The answers that come back, by key. What is missing may or may not have been done."""
+        with self.database.reading() as connection:
+            conduct = self.world.conduct(connection, self.default)
+        reached, lost, waits = [], set(), [0]
+        for inquiry in inquiries:
+            manner = conduct(inquiry.party)
+            dice = self.chance.random()
+            waits.append(min(manner.latency_ms, manner.timeout_ms))
+            if not manner.outage and dice >= manner.error_rate / 2:
+                reached.append(inquiry)
+                if dice < manner.error_rate or manner.latency_ms > manner.timeout_ms:
+                    lost.add(inquiry.key)
+        if longest := max(waits):
+            self.sleep(longest / 1000)
+        for attempt in range(5):
+            try:
+                answers = self._enter_all(reached) if reached else {}
+                break
+            except IntegrityError:  # the same key is being asked from elsewhere, whose entry wins
+                if attempt == 4:
+                    raise
+        return {key: answer for key, answer in answers.items() if key not in lost}
+
+    def _enter_all(self, inquiries: Sequence[Inquiry]) -> dict[str, Approved | Refused]:
+        answers: dict[str, Approved | Refused] = {}
+        entered: list[dict[str, Any]] = []
+        again: list[dict[str, Any]] = []
+        with self.database.transaction() as connection:
+            now: datetime = self.clock.now(connection)
+            found = connection.execute(self._earlier, {"order_ids": list({each.order_id for each in inquiries})})
+            known = {row["key"]: dict(row) for row in found.mappings()}
+            for inquiry in inquiries:
+                row = known.get(inquiry.key)
+                if row is None:
+                    history = {
+                        each["kind"]: each["approved"]
+                        for each in known.values()
+                        if each["order_id"] == inquiry.order_id and each["party"] == inquiry.party
+                    }
+                    row = known[inquiry.key] = self._entry(inquiry, self.policy(inquiry, history), now)
+                    entered.append(row)
+                    answered = inquiry.subject != LOST_ONCE
+                else:
+                    again.append({"asked": inquiry.key})
+                    answered = True
+                if answered:
+                    answers[inquiry.key] = Approved(row["text"]) if row["approved"] else Refused(row["text"])
+            if entered:
+                connection.execute(self._enter, entered)
+            if again:
+                connection.execute(self._asked_again, again)
+        return answers
+
+    def _entry(self, inquiry: Inquiry, answer: Approved | Refused, now: datetime) -> dict[str, Any]:
+        return {
+            "key": inquiry.key,
+            "party": inquiry.party,
+            "order_id": inquiry.order_id,
+            "kind": inquiry.kind,
+            "amount": inquiry.amount,
+            "approved": isinstance(answer, Approved),
+            "text": answer.reference if isinstance(answer, Approved) else answer.detail,
+            "askings": 1,
+            "at": now,
+        }
