@@ -1,0 +1,182 @@
+"""A service's HTTP application: guarded, documented at /docs, bounded, and answering problems whatever happens."""
+
+import json
+import logging
+import time
+from collections.abc import Callable, Iterable, Mapping
+from copy import deepcopy
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from flask import Flask, Response, g, request, send_from_directory
+from flask_smorest import Blueprint
+
+from shared.auth import guard, public
+from shared.config import Settings
+from shared.http.fields import StrictParser
+from shared.http.problems import ProblemApi, handle_weather, problem
+
+log = logging.getLogger("fulfillment.http")
+
+BODY_LIMIT = 64 * 1024
+DOCS = Path(__file__).with_name("docs")
+HEADERS = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+}
+DOCS_POLICY = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'"
+
+Check = Callable[[], None]
+
+
+class Routes(Blueprint):  # type: ignore[misc]  # flask-smorest is untyped
+    """A group of calls. Each view says who may call it (`requires`, `public`) and which problems it has of its own."""
+
+    ARGUMENTS_PARSER = StrictParser()
+
+    def __init__(self, name: str, description: str) -> None:
+        super().__init__(name, __name__, description=description)
+        self._prepare_doc_cbks.append(_document_problems)
+
+
+def problems(*statuses: int) -> Callable[[Any], Any]:
+    """Document problems that a view answers, besides those that its roles and arguments bring along."""
+
+    def mark(view: Any) -> Any:
+        view._apidoc = {**deepcopy(getattr(view, "_apidoc", {})), "problems": statuses}
+        return view
+
+    return mark
+
+
+def reply(document: Any, status: int = 200, **headers: str) -> Response:
+    """A JSON answer; times become RFC 3339 with a Z. Underscores in the names of headers stand for hyphens."""
+    response = Response(msgspec.json.encode(document), status, mimetype="application/json")
+    for name, text in headers.items():
+        response.headers[name.replace("_", "-")] = text
+    return response
+
+
+def with_etag(response: Response, version: int) -> Response:
+    """Mark an answer with the version it shows: 304 without a body when the caller has it already."""
+    response.set_etag(str(version), weak=True)
+    response.make_conditional(request)
+    return response
+
+
+def create_app(
+    settings: Settings, *, title: str, description: str, routes: Iterable[Blueprint], ready: Mapping[str, Check]
+) -> Flask:
+    """The application with `routes`, /healthz, /readyz, /openapi.json and /docs.
+
+    `ready` names what /readyz asks; a check raises when this process cannot work. There must be API keys.
+    """
+    if not settings.api_keys:
+        raise ValueError("an API without API_KEYS would be open to nobody")
+    app = Flask(settings.service, static_folder=None)
+    app.config.update(
+        MAX_CONTENT_LENGTH=BODY_LIMIT,
+        MAX_FORM_MEMORY_SIZE=BODY_LIMIT,
+        PROVIDE_AUTOMATIC_OPTIONS=False,
+        API_TITLE=title,
+        API_VERSION="v1",
+        OPENAPI_VERSION="3.1.0",
+        OPENAPI_URL_PREFIX=None,
+    )
+    app.before_request(_begin)
+    guard(app, settings.api_keys)
+    app.after_request(_finish)
+    handle_weather(app)
+    api = ProblemApi(app, spec_kwargs={"info": {"description": description}, "servers": [{"url": "/"}]})
+    api.spec.components.security_scheme("bearer", {"type": "http", "scheme": "bearer"})
+    for each in routes:
+        api.register_blueprint(each)
+    api.register_blueprint(_health(ready))
+    _serve_docs(app, json.dumps(api.spec.to_dict()))
+    return app
+
+
+def _document_problems(doc: dict[str, Any], doc_info: dict[str, Any], **_: Any) -> dict[str, Any]:
+    """What roles, arguments and `problems` mean for a call's documentation."""
+    roles, own = doc_info.get("roles"), set(doc_info.get("problems", ()))
+    kinds = {each["in"] for each in doc_info.get("arguments", {}).get("parameters", ())}
+    if "requestBody" in doc:
+        own |= {400, 413, 415, 422}
+    own |= {422} if "query" in kinds else set()
+    if doc_info.get("arguments"):
+        doc.get("responses", {}).pop("422", None)
+    own |= {401, 403} if roles else set()
+    doc["security"] = [{"bearer": []}] if roles else []
+    for status in sorted(own):
+        doc.setdefault("responses", {})[str(status)] = HTTPStatus(status).name
+    return doc
+
+
+def _begin() -> None:
+    g.began = time.perf_counter()
+    if (request.content_length or 0) > BODY_LIMIT:
+        problem(413, f"A body may have at most {BODY_LIMIT} bytes.")
+
+
+def _finish(response: Response) -> Response:
+    for name, text in HEADERS.items():
+        response.headers.setdefault(name, text)
+    level = logging.DEBUG if request.path in ("/healthz", "/readyz") else logging.INFO
+    if log.isEnabledFor(level):
+        who = g.principal.name if "principal" in g else "-"
+        took = (time.perf_counter() - g.began) * 1000
+        log.log(level, "%s %s %d %.1f ms by %s", request.method, request.path, response.status_code, took, who)
+    return response
+
+
+def _health(ready: Mapping[str, Check]) -> Routes:
+    routes = Routes("health", "For load balancers and supervisors; no token is needed.")
+
+    @routes.route("/healthz")
+    @public
+    @routes.response(200, description="The process is alive.")
+    def healthz() -> Response:
+        """Is the process alive?"""
+        return reply({"status": "ok"})
+
+    @routes.route("/readyz")
+    @problems(503)
+    @public
+    @routes.response(200, description="Everything it needs is there.")
+    def readyz() -> Response:
+        """Can the process do its work?"""
+        missing = [name for name, check in ready.items() if not _passes(name, check)]
+        if missing:
+            problem(503, f"Not ready: {', '.join(missing)}.", headers={"Retry-After": "2"})
+        return reply({"status": "ready", "checks": dict.fromkeys(ready, "ok")})
+
+    return routes
+
+
+def _passes(name: str, check: Check) -> bool:
+    try:
+        check()
+    except Exception as error:
+        log.warning("not ready, %s: %s", name, error)
+        return False
+    return True
+
+
+def _serve_docs(app: Flask, openapi: str) -> None:
+    @app.get("/openapi.json")
+    @public
+    def openapi_json() -> Response:
+        return Response(openapi, mimetype="application/json")
+
+    @app.get("/docs", defaults={"file": "index.html"})
+    @app.get("/docs/<path:file>")
+    @public
+    def docs(file: str) -> Response:
+        response = send_from_directory(DOCS, file, max_age=3600)
+        response.headers["Content-Security-Policy"] = DOCS_POLICY
+        return response

@@ -1,0 +1,156 @@
+"""What requests may contain: strict schemas, bounded fields, pages, and a JSON parser that refuses what it should."""
+
+import base64
+import binascii
+import json
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, NoReturn
+
+from flask import Request
+from marshmallow import EXCLUDE, RAISE, Schema, ValidationError, fields, validate
+from webargs.flaskparser import FlaskParser
+
+from shared.http.problems import problem
+
+SKU = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
+
+
+class StrictSchema(Schema):
+    """Unknown fields are refused."""
+
+    class Meta:
+        unknown = RAISE
+
+
+class Text(fields.String):
+    """A string of `least` to `most` characters, without NUL and lone surrogates, and all of it matching `pattern`."""
+
+    def __init__(self, most: int, *, least: int = 1, pattern: str = r"^[^\x00]*$", **kwargs: Any) -> None:
+        metadata = {"pattern": pattern, **kwargs.pop("metadata", {})}
+        super().__init__(validate=validate.Length(least, most), metadata=metadata, **kwargs)
+        self._pattern = re.compile(pattern)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> str:
+        text: str = super()._deserialize(value, attr, data, **kwargs)
+        if not text.isascii() and text.encode("utf-8", "ignore").decode() != text:
+            raise ValidationError("Has a lone surrogate.")
+        if not self._pattern.fullmatch(text):
+            raise ValidationError("Has a NUL character." if "\0" in text else "Has a form that is not allowed.")
+        return text
+
+
+class Whole(fields.Integer):
+    """A JSON integer from `least` to `most`: 29.0 is one, "29", true and 2.5 are not."""
+
+    def __init__(self, least: int, most: int, **kwargs: Any) -> None:
+        super().__init__(validate=validate.Range(least, most), **kwargs)
+
+    def _validated(self, value: Any) -> Any:
+        if isinstance(value, bool | str) or (isinstance(value, float) and not value.is_integer()):
+            raise self.make_error("invalid", input=value)
+        return super()._validated(value)
+
+
+class WholeText(fields.Integer):
+    """A whole number from `least` to `most` in a query string."""
+
+    def __init__(self, least: int, most: int, **kwargs: Any) -> None:
+        super().__init__(validate=validate.Range(least, most), **kwargs)
+
+    def _validated(self, value: Any) -> Any:
+        if not isinstance(value, str) or not re.fullmatch(r"[0-9]{1,15}", value):
+            raise self.make_error("invalid", input=value)
+        return super()._validated(value)
+
+
+class Moment(fields.AwareDateTime):
+    """A moment in RFC 3339, written in UTC with a Z."""
+
+    _RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)")
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> datetime:
+        if not isinstance(value, str) or not self._RFC3339.fullmatch(value):
+            raise self.make_error("invalid", input=value, obj_type="RFC 3339 date-time")
+        try:
+            return datetime.fromisoformat(value.upper()).astimezone(UTC)
+        except (ValueError, OverflowError):
+            raise self.make_error("invalid", input=value, obj_type="RFC 3339 date-time") from None
+
+
+class Cursor(fields.String):
+    """Where a list goes on: opaque outside, the last item's key inside, which must match `pattern`."""
+
+    def __init__(self, pattern: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._pattern = re.compile(pattern)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> str:
+        try:
+            key = base64.urlsafe_b64decode(f"{value}{'=' * (-len(value) % 4)}").decode("ascii")
+        except (binascii.Error, ValueError, TypeError):
+            key = ""
+        if not self._pattern.fullmatch(key) or cursor(key) != value:
+            raise ValidationError("Is not a cursor that this list gave out.")
+        return key
+
+
+def cursor(key: str) -> str:
+    """The opaque form of a list's last key."""
+    return base64.urlsafe_b64encode(key.encode("ascii")).decode().rstrip("=")
+
+
+class IdempotencyKey(fields.String):
+    """1 to 128 printable ASCII characters; quoted as RFC 8941 has it, or bare."""
+
+    _PATTERN = re.compile(r'"[!#-~]{1,128}"|[!#-~]{1,128}')
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> str:
+        if not self._PATTERN.fullmatch(value):
+            raise ValidationError("Must be 1 to 128 printable ASCII characters, without quotation marks inside.")
+        return str(value).strip('"')
+
+
+class IdempotencyHeader(Schema):
+    """The header that makes a POST safe to repeat."""
+
+    class Meta:
+        unknown = EXCLUDE
+
+    key = IdempotencyKey(
+        required=True,
+        data_key="Idempotency-Key",
+        metadata={"description": "new for each new deed, such as a UUID", "pattern": "^[!#-~]{1,128}$"},
+    )
+
+
+class StrictParser(FlaskParser):
+    """Reads arguments: 415 for another content type, 400 for what is no JSON or for a bad header, else 422."""
+
+    DEFAULT_UNKNOWN_BY_LOCATION = {"json": RAISE, "query": RAISE, "headers": EXCLUDE}  # noqa: RUF012 - as webargs has it
+
+    def load_json(self, req: Request, schema: Schema) -> Any:
+        if not req.is_json:
+            problem(415, "The body must be JSON, and Content-Type say application/json.")
+        try:
+            return json.loads(req.get_data(cache=False).decode(), object_pairs_hook=_once, parse_constant=_refuse)
+        except (ValueError, RecursionError) as error:
+            reason = "nested too deeply" if isinstance(error, RecursionError) else str(error)[:200]
+            problem(400, f"The body is not valid JSON: {reason}.")
+
+    def handle_error(self, error: ValidationError, *args: Any, **kwargs: Any) -> NoReturn:
+        kwargs["error_status_code"] = 400 if "headers" in error.messages_dict else 422
+        super().handle_error(error, *args, **kwargs)
+        raise AssertionError("webargs ended the request")
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    document = dict(pairs)
+    if len(document) < len(pairs):
+        raise ValueError("a field is given twice")
+    return document
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is no JSON")

@@ -1,0 +1,136 @@
+"""Every error of the HTTP APIs is an RFC 9457 problem that points to the field where there is one."""
+
+import json
+import logging
+from collections.abc import Iterable, Iterator, Mapping
+from http import HTTPStatus
+from typing import Any, NoReturn
+
+from flask import Flask, Response, abort, request
+from flask_smorest import Api
+from marshmallow import Schema, fields
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolExhausted
+from werkzeug.exceptions import HTTPException
+
+log = logging.getLogger("fulfillment.http")
+
+MEDIA_TYPE = "application/problem+json"
+AWAY = "The database does not answer at the moment. Try again; a POST with its Idempotency-Key is safe to repeat."
+
+
+class FaultSchema(Schema):
+    """One thing that is wrong with the request."""
+
+    detail = fields.String(required=True)
+    pointer = fields.String(metadata={"description": "JSON pointer (RFC 6901) to the field of the body"})
+    parameter = fields.String(metadata={"description": "name of the query parameter, header or path segment"})
+
+
+class ProblemSchema(Schema):
+    """A problem (RFC 9457). Some have further members, such as the order's status."""
+
+    type = fields.String(required=True)
+    title = fields.String(required=True)
+    status = fields.Integer(required=True)
+    detail = fields.String(required=True)
+    instance = fields.String(required=True)
+    errors = fields.List(fields.Nested(FaultSchema))
+
+
+def problem(
+    status: int,
+    detail: str,
+    *,
+    faults: Iterable[Mapping[str, str]] = (),
+    headers: Mapping[str, str] | None = None,
+    **members: Any,
+) -> NoReturn:
+    """End this request with a problem; `faults` point to fields, `members` are added to the body."""
+    abort(_response(status, HTTPStatus(status).phrase, detail, list(faults), headers or {}, members))
+
+
+def wrong_field(pointer: str, detail: str) -> NoReturn:
+    """End this request with 422, pointing to a field of its body such as `/lines/0/sku`."""
+    problem(422, f"{pointer}: {detail}", faults=[{"pointer": pointer, "detail": detail}])
+
+
+def wrong_parameter(name: str, detail: str) -> NoReturn:
+    """End this request with 422, naming a query parameter, header or path segment."""
+    problem(422, f"{name}: {detail}", faults=[{"parameter": name, "detail": detail}])
+
+
+class ProblemApi(Api):  # type: ignore[misc]  # flask-smorest is untyped
+    """flask-smorest with problems instead of its own errors, in its answers and in its documentation."""
+
+    ERROR_SCHEMA = ProblemSchema
+
+    def _register_responses(self) -> None:
+        normal: str = Api.DEFAULT_RESPONSE_CONTENT_TYPE
+        self.DEFAULT_RESPONSE_CONTENT_TYPE = MEDIA_TYPE
+        super()._register_responses()
+        self.DEFAULT_RESPONSE_CONTENT_TYPE = normal
+
+    def handle_http_exception(self, error: HTTPException) -> Response:
+        """Any refusal by Flask, by the argument parser or by an exception that nobody expected."""
+        data = getattr(error, "data", None) or {}
+        faults = list(_faults(data.get("messages") or {}))
+        named = [f"{each.get('pointer', each.get('parameter', ''))}: {each['detail']}".lstrip(": ") for each in faults]
+        detail = "; ".join(named[:5]) or error.description or ""
+        headers = {key: text for key, text in error.get_headers() if key.lower() != "content-type"}
+        return _response(error.code or 500, error.name, detail, faults, headers, {})
+
+
+def handle_weather(app: Flask) -> None:
+    """Answer 503 with Retry-After while the database is away or overloaded."""
+
+    def away(error: Exception) -> Response:
+        log.warning("503, the database is away: %s", str(getattr(error, "orig", error)).strip())
+        return _response(503, HTTPStatus(503).phrase, AWAY, [], {"Retry-After": "2"}, {})
+
+    def database(error: DBAPIError) -> Response:
+        if not error.connection_invalidated:
+            raise error
+        return away(error)
+
+    for kind in (OperationalError, InterfaceError, PoolExhausted):
+        app.register_error_handler(kind, away)
+    app.register_error_handler(DBAPIError, database)
+
+
+def _response(
+    status: int, title: str, detail: str, faults: list[Any], headers: Mapping[str, str], members: Mapping[str, Any]
+) -> Response:
+    body = {"type": "about:blank", "title": title, "status": status, "detail": detail, "instance": request.path}
+    document = {**body, **members, **({"errors": faults} if faults else {})}
+    response = Response(json.dumps(document), status, mimetype=MEDIA_TYPE)
+    response.headers.extend(headers)
+    return response
+
+
+def _faults(messages: Mapping[str, Any]) -> Iterator[dict[str, str]]:
+    """webargs' nested messages by location, as one pointer or parameter each."""
+    for location, nested in messages.items():
+        for path, detail in _leaves(nested):
+            if location == "json":
+                yield {"pointer": "".join(f"/{_escaped(part)}" for part in path), "detail": detail}
+            elif path:
+                yield {"parameter": _escaped(path[0]), "detail": detail}
+            else:
+                yield {"detail": detail}
+
+
+def _leaves(nested: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], str]]:
+    if isinstance(nested, Mapping):
+        for key, deeper in nested.items():
+            yield from _leaves(deeper, path if key == "_schema" else (*path, str(key)))
+    elif isinstance(nested, list | tuple):
+        for each in nested:
+            yield from _leaves(each, path)
+    else:
+        yield path, str(nested)
+
+
+def _escaped(part: str) -> str:
+    """One reference token of a JSON pointer, whatever a stranger has put into the name of a field."""
+    return part[:100].replace("~", "~0").replace("/", "~1").encode("utf-8", "backslashreplace").decode()

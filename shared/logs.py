@@ -1,0 +1,76 @@
+"""Logging: one line per record, as JSON or text, with the order and message it is about and nothing that is secret."""
+
+import json
+import logging
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from types import MappingProxyType
+from typing import Any, TextIO
+
+from shared.config import Settings
+
+_context: ContextVar[MappingProxyType[str, str]] = ContextVar("log_context", default=MappingProxyType({}))
+
+
+@contextmanager
+def about(**what: str) -> Iterator[None]:
+    """Add `order_id="…"`, `message_id="…"` and the like to every line logged inside the block, in this thread."""
+    token = _context.set(MappingProxyType({**_context.get(), **what}))
+    try:
+        yield
+    finally:
+        _context.reset(token)
+
+
+def configure(settings: Settings, stream: TextIO | None = None) -> None:
+    """Send the log of this process to `stream` (stderr), replacing whatever was configured before."""
+    handler = logging.StreamHandler(stream or sys.stderr)
+    handler.setFormatter(JsonFormatter(settings.service) if settings.log_format == "json" else TextFormatter())
+    logging.root.handlers[:] = [handler]
+    logging.root.setLevel(settings.log_level)
+    logging.getLogger("pika").setLevel(logging.WARNING)  # it tells every step of every connection at INFO
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    logging.captureWarnings(True)
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line: at, level, logger, service, message, what it is about, exception."""
+
+    def __init__(self, service: str) -> None:
+        super().__init__()
+        self._service = service
+
+    def format(self, record: logging.LogRecord) -> str:
+        line: dict[str, Any] = {
+            "at": _at(record),
+            "level": record.levelname,
+            "logger": record.name,
+            "service": self._service,
+            "message": record.getMessage(),
+            **_context.get(),
+        }
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps(line)
+
+
+class TextFormatter(logging.Formatter):
+    """A line to read; control characters of what strangers wrote are escaped, and a traceback's lines are indented."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        context = "".join(f" {key}={text}" for key, text in _context.get().items())
+        text = f"{_at(record)} {record.levelname:7} {record.name} {record.getMessage()}{context}"
+        lines = [text, *self.formatException(record.exc_info).split("\n")] if record.exc_info else [text]
+        return "\n    ".join(_escaped(line) for line in lines)
+
+
+def _at(record: logging.LogRecord) -> str:
+    whole = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
+    return f"{whole}.{int(record.msecs):03d}Z"
+
+
+def _escaped(line: str) -> str:
+    return line if line.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in line)
