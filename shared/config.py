@@ -33,7 +33,7 @@ def _url(*schemes: str) -> Callable[[str], str]:
 
 def _integer(least: int, most: int) -> Callable[[str], int]:
     def parse(value: str) -> int:
-        if not re.fullmatch(r"\d{1,15}", value) or not least <= int(value) <= most:
+        if not re.fullmatch(r"[0-9]{1,15}", value) or not least <= int(value) <= most:
             raise ValueError(f"must be a whole number from {least} to {most}")
         return int(value)
 
@@ -44,7 +44,7 @@ def _duration(**unit: int) -> Callable[[str], timedelta]:
     """A positive number of the unit, such as `milliseconds=1`; fractions are allowed."""
 
     def parse(value: str) -> timedelta:
-        if not re.fullmatch(r"\d{1,9}(\.\d{1,6})?", value) or (span := timedelta(**unit) * float(value)) <= timedelta(
+        if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,6})?", value) or (span := timedelta(**unit) * float(value)) <= timedelta(
             0
         ):
             raise ValueError(f"must be a positive number of {next(iter(unit))}")
@@ -54,13 +54,13 @@ def _duration(**unit: int) -> Callable[[str], timedelta]:
 
 
 def _latency(value: str) -> timedelta:
-    if not re.fullmatch(r"\d{1,6}", value):
+    if not re.fullmatch(r"[0-9]{1,6}", value):
         raise ValueError("must be a whole number of milliseconds, 0 for none")
     return timedelta(milliseconds=int(value))
 
 
 def _rate(value: str) -> float:
-    if not re.fullmatch(r"0|1|[01]?\.\d{1,9}", value) or float(value) > 1:
+    if not re.fullmatch(r"0|1|[01]?\.[0-9]{1,9}", value) or float(value) > 1:
         raise ValueError("must be a number from 0 to 1")
     return float(value)
 

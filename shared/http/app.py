@@ -21,7 +21,7 @@ from shared.http.problems import ProblemApi, handle_weather, problem
 log = logging.getLogger("fulfillment.http")
 
 BODY_LIMIT = 64 * 1024
-DOCS = Path(__file__).with_name("docs")
+DOCS = Path(__file__).with_name("static")
 HEADERS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",

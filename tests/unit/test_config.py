@@ -1,0 +1,137 @@
+"""Settings: what may be written in the environment, and what is said about what may not."""
+
+import dataclasses
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from shared.config import Misconfigured, Settings, load, variables
+
+
+def settings(**environ: str) -> Settings:
+    return load(service="payment", environ=environ)
+
+
+def complaint(**environ: str) -> str:
+    with pytest.raises(Misconfigured) as refusal:
+        settings(**environ)
+    return str(refusal.value)
+
+
+def test_nothing_need_be_set() -> None:
+    """An empty environment gives each service its own database and port."""
+    assert settings().database_url == "sqlite:///data/payment.db"
+    assert [load(service=name, environ={}).port for name in ("order", "payment", "inventory", "shipping")] == [
+        *range(8000, 8004)
+    ]
+
+
+def test_an_empty_variable_counts_as_unset() -> None:
+    """What a compose file passes on from nowhere changes nothing."""
+    assert settings(PORT="", API_KEYS="", API_KEYS_FILE="").port == 8001
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [
+        ("DATABASE_URL", "postgresql+psycopg://u:p@db/payment", "postgresql+psycopg://u:p@db/payment"),
+        ("BROKER_URL", "amqps://u:p@broker/%2F", "amqps://u:p@broker/%2F"),
+        ("PAYMENT_URL", "http://payment:8001/", "http://payment:8001"),
+        ("PORT", "0", 0),
+        ("BATCH_LIMIT", "500", 500),
+        ("WATCHDOG", "2.5", timedelta(seconds=2.5)),
+        ("OUTBOX_DAYS", "7", timedelta(days=7)),
+        (
+            "STEP_TIMEOUTS",
+            "payment=30, shipping=0.5",
+            {"payment": timedelta(seconds=30), "shipping": timedelta(seconds=0.5)},
+        ),
+        ("STEP_ATTEMPTS", "payment=3,", {"payment": 3}),
+        ("NETWORK_LATENCY_MS", "300", timedelta(milliseconds=300)),
+        ("NETWORK_ERROR_RATE", "0.25", 0.25),
+        ("NETWORK_OUTAGE", "on", True),
+        ("APPROVAL_FROM", "0", 0),
+    ],
+)
+def test_a_variable_is_read_as_its_type(name: str, text: str, value: Any) -> None:
+    """Numbers, durations, switches and pairs arrive as what they are."""
+    assert getattr(settings(**{name: text}), name.lower()) == value
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("DATABASE_URL", "mysql://x"),
+        ("DATABASE_URL", "sqlite://"),
+        ("BROKER_URL", "localhost:5672"),
+        ("PORT", "65536"),
+        ("PORT", "٨٠٠٠"),
+        ("PORT", "-1"),
+        ("BATCH_LIMIT", "0"),
+        ("BATCH_LIMIT", "1e2"),
+        ("WATCHDOG", "0"),
+        ("WATCHDOG", "soon"),
+        ("CURRENCY", "euro"),
+        ("STEP_TIMEOUTS", "payment"),
+        ("STEP_TIMEOUTS", "payment=0"),
+        ("STEP_TIMEOUTS", "payment=1,payment=2"),
+        ("STEP_ATTEMPTS", "payment=0"),
+        ("NETWORK_ERROR_RATE", "1.5"),
+        ("NETWORK_OUTAGE", "maybe"),
+        ("SEED", "all"),
+        ("LOG_LEVEL", "loud"),
+        ("API_KEYS", "lonely-token"),
+    ],
+)
+def test_a_malformed_value_is_named(name: str, text: str) -> None:
+    """The complaint is one line that begins with the service and names the variable."""
+    said = complaint(**{name: text})
+    assert said.startswith(f"payment: {name} ")
+    assert "\n" not in said
+
+
+def test_all_that_is_wrong_is_said_at_once() -> None:
+    """Nobody has to start a process three times to learn of three mistakes."""
+    said = complaint(PORT="http", SEED="all", CURRENCY="euro")
+    assert all(name in said for name in ("PORT", "SEED", "CURRENCY"))
+
+
+def test_what_a_process_cannot_do_without_is_named() -> None:
+    """A web process asks for API_KEYS; without them it does not start."""
+    with pytest.raises(Misconfigured, match=r"order: API_KEYS must be set"):
+        load(service="order", environ={}, required=["API_KEYS"])
+
+
+def test_a_value_may_come_from_a_file(tmp_path: Path) -> None:
+    """`NAME_FILE` works for every variable, and the file's last newline does not count."""
+    file = tmp_path / "broker"
+    file.write_text("amqp://guest:guest@broker/\n")
+    assert settings(BROKER_URL_FILE=str(file)).broker_url == "amqp://guest:guest@broker/"
+
+
+def test_a_file_that_is_missing_or_not_alone_is_refused(tmp_path: Path) -> None:
+    """A secret that could not be read is an error, not an empty secret."""
+    assert "API_KEYS cannot be read: API_KEYS_FILE" in complaint(API_KEYS_FILE=str(tmp_path / "none"))
+    (tmp_path / "port").write_text("8009")
+    assert "PORT and PORT_FILE are both set" in complaint(PORT="8008", PORT_FILE=str(tmp_path / "port"))
+
+
+def test_secrets_stay_secret() -> None:
+    """Neither the settings' text nor a complaint repeats a password or a token."""
+    said = repr(settings(DATABASE_URL="postgresql+psycopg://u:hunter2@db/x", API_KEYS="opensesame:operator"))
+    said += complaint(BROKER_URL="http://u:hunter2@broker", API_KEYS="opensesame:boss")
+    assert "hunter2" not in said
+    assert "opensesame" not in said
+
+
+def test_overrides_win() -> None:
+    """Programs that start others may fix single values, by the names of the fields."""
+    assert load(service="order", environ={"PORT": "9000"}, port="9001").port == 9001
+
+
+def test_every_setting_is_documented() -> None:
+    """Each field but the service's name is a variable with a meaning."""
+    assert [each.name.lower() for each in variables()] == [f.name for f in dataclasses.fields(Settings)][1:]
+    assert all(each.meaning.endswith(".") for each in variables())

@@ -1,0 +1,71 @@
+"""Log lines: one a record, whatever strangers put into them."""
+
+import io
+import json
+import logging
+from collections.abc import Iterator
+
+import pytest
+
+from shared.config import load
+from shared.logs import about, configure
+
+log = logging.getLogger("fulfillment.test")
+
+
+@pytest.fixture(autouse=True)
+def _restored() -> Iterator[None]:
+    handlers, level = logging.root.handlers[:], logging.root.level
+    yield
+    logging.captureWarnings(False)
+    logging.root.handlers[:], logging.root.level = handlers, level
+
+
+def logged(style: str) -> io.StringIO:
+    stream = io.StringIO()
+    configure(load(service="order", environ={"LOG_FORMAT": style}), stream)
+    return stream
+
+
+def test_a_json_line_says_what_it_is_about() -> None:
+    """Lines inside `about` carry the order and the message; lines after it do not."""
+    stream = logged("json")
+    with about(order_id="order-1"), about(message_id="message-1"):
+        log.info("reserved %s", "POPULAR-LAMP")
+    log.warning("idle")
+    first, second = map(json.loads, stream.getvalue().splitlines())
+    assert first["message"] == "reserved POPULAR-LAMP"
+    assert (first["service"], first["level"], first["order_id"], first["message_id"]) == (
+        *("order", "INFO", "order-1", "message-1"),
+    )
+    assert "order_id" not in second
+
+
+@pytest.mark.parametrize("style", ["json", "text"])
+def test_a_line_stays_one_line(style: str) -> None:
+    """A line feed inside a message cannot forge another record."""
+    stream = logged(style)
+    log.info("note: %s", "fine\r\n2026-01-01 ERROR forged\x1b[31m")
+    assert stream.getvalue().count("\n") == 1
+    assert "\x1b" not in stream.getvalue()
+
+
+def test_a_traceback_is_indented_in_text_and_a_member_in_json() -> None:
+    """An exception is logged whole, and recognizably not as records of its own."""
+    for style in ("text", "json"):
+        stream = logged(style)
+        try:
+            raise ValueError("one\ntwo")
+        except ValueError:
+            log.exception("failed")
+        first, *others = stream.getvalue().splitlines()
+        assert "failed" in first
+        assert all(line.startswith("    ") for line in others)
+        assert "ValueError: one" in stream.getvalue()
+
+
+def test_pika_keeps_quiet() -> None:
+    """The AMQP library's step-by-step reports are left out."""
+    stream = logged("text")
+    logging.getLogger("pika.connection").info("step by step")
+    assert stream.getvalue() == ""
