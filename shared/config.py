@@ -44,9 +44,8 @@ def _duration(**unit: int) -> Callable[[str], timedelta]:
     """A positive number of the unit, such as `milliseconds=1`; fractions are allowed."""
 
     def parse(value: str) -> timedelta:
-        if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,6})?", value) or (span := timedelta(**unit) * float(value)) <= timedelta(
-            0
-        ):
+        span = timedelta(**unit) * float(value) if re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,6})?", value) else timedelta()
+        if not span:
             raise ValueError(f"must be a positive number of {next(iter(unit))}")
         return span
 
