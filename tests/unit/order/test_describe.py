@@ -1,0 +1,48 @@
+"""What people are shown of the workflow is printed from the workflow."""
+
+from datetime import timedelta
+
+import pytest
+
+from order_service.describe import duration, mermaid, table
+from order_service.workflow import FULFILLMENT
+
+
+def test_the_table_has_a_row_for_each_step() -> None:
+    """Each row names the step, what it waits for, its events by their wire types, and its patience."""
+    lines = table(FULFILLMENT).splitlines()
+    assert len(lines) == 2 + len(FULFILLMENT.steps)
+    assert lines[2] == (
+        "| `payment` | – | compensatable | `payment.requested` → `payment.authorized` \\| `payment.declined` "
+        "| `payment.reversal_requested` → `payment.reversed` | 30 s × 3 |"
+    )
+    assert "payment, inventory; only if `needs_approval`" in lines[4]
+    assert lines[8].startswith("| `dispatch` | capture (parallel) | retriable |")
+    assert {line.count(" | ") for line in lines} == {5}
+
+
+def test_the_diagram_shows_every_arrow() -> None:
+    """Each step is a node, each wait an arrow, each refusal a dotted arrow back."""
+    diagram = mermaid(FULFILLMENT).splitlines()
+    assert diagram[0] == "flowchart LR"
+    for step in FULFILLMENT.steps:
+        for name in step.after or ("placed",):
+            assert f"    {name} --> {step.name}" in diagram
+        if step.failure:
+            assert f"    {step.name} -. {step.failure.type} .-> back" in diagram
+    assert [line for line in diagram if line.endswith("--> done")] == ["    issue --> done", "    dispatch --> done"]
+
+
+@pytest.mark.parametrize(
+    ("length", "text"),
+    [
+        (timedelta(days=2), "2 days"),
+        (timedelta(days=1), "1 day"),
+        (timedelta(hours=36), "129600 s"),
+        (timedelta(seconds=90), "90 s"),
+        (timedelta(milliseconds=500), "0.5 s"),
+    ],
+)
+def test_durations_are_short(length: timedelta, text: str) -> None:
+    """Whole days are days, everything else is seconds."""
+    assert duration(length) == text
