@@ -1,0 +1,35 @@
+"""The inventory service, as data."""
+
+from flask import Flask
+
+from inventory_service.handlers import HANDLERS
+from inventory_service.receipts import seed
+from inventory_service.store import METADATA, TABLES, StockRoom
+from shared.config import Settings
+from shared.database import Database
+from shared.messaging.consumer import Handling
+from shared.service import Service
+from shared.wakeup import WakeUp
+
+
+def handling(settings: Settings, database: Database) -> Handling:
+    """All that a worker needs."""
+    return Handling(handlers=HANDLERS, load=StockRoom.load)
+
+
+def web(settings: Settings, database: Database, wakeup: WakeUp) -> Flask:
+    from inventory_service.web import create_app
+
+    return create_app(settings, database, wakeup)
+
+
+SERVICE = Service(
+    name="inventory",
+    package="inventory_service",
+    metadata=METADATA,
+    tables=TABLES,
+    handlers=HANDLERS,
+    handling=handling,
+    web=web,
+    seed=seed,
+)
