@@ -36,7 +36,8 @@ class SimulatedCardNetwork:
 
 def _inquiry(call: Call) -> Inquiry:
     kind, payment = call.request
-    assert isinstance(kind, Kind) and isinstance(payment, Payment)
+    assert isinstance(kind, Kind)
+    assert isinstance(payment, Payment)
     return Inquiry(
         key=call.key,
         party=PARTY,

@@ -1,4 +1,4 @@
-"""What each request does to a payment. Every handler goes as far as the network's answers allow, and may be run again."""
+"""What each request does to a payment. Each handler goes as far as the answers at hand allow, and may run again."""
 
 from dataclasses import replace
 
@@ -90,7 +90,9 @@ def call(request: PaymentRequested | CaptureRequested | PaymentReversalRequested
     """What this request still needs to ask of the network, as its handler left the payment."""
     payment = payments.find(request.order_id)
     kind = payment.call(undoing=isinstance(request, PaymentReversalRequested)) if payment else None
-    return Call(key=key(payment, kind), order_id=payment.order_id, request=(kind, payment)) if payment and kind else None
+    return (
+        Call(key=key(payment, kind), order_id=payment.order_id, request=(kind, payment)) if payment and kind else None
+    )
 
 
 HANDLERS: Handlers = {

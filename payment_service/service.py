@@ -1,6 +1,5 @@
 """The payment service, as data."""
 
-
 from flask import Flask
 
 from payment_service.gateway import SimulatedCardNetwork, policy

@@ -19,7 +19,7 @@ class SystemClock:
 
 
 class DatabaseClock:
-    """The database server's clock, so that several workers on several machines agree. On SQLite that is this machine's."""
+    """The database server's clock, so that workers on several machines agree. On SQLite that is this machine's."""
 
     def now(self, connection: Connection) -> datetime:
         if connection.dialect.name == "sqlite":

@@ -1,4 +1,4 @@
-"""One database per service: engines tuned for SQLite and PostgreSQL, the column types both share, and a batch as a table."""
+"""One database per service: engines for SQLite and PostgreSQL, the column types both share, a batch as a table."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -73,9 +73,7 @@ class Id(TypeDecorator[str]):
     cache_ok = True
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        return dialect.type_descriptor(
-            postgresql.UUID(as_uuid=False) if dialect.name == "postgresql" else String(36)
-        )
+        return dialect.type_descriptor(postgresql.UUID(as_uuid=False) if dialect.name == "postgresql" else String(36))
 
 
 class Json(TypeDecorator[Any]):
@@ -143,7 +141,9 @@ def as_json(rows: Sequence[Any]) -> str:
 class Database:
     """A service's database: transactions, and reads that take no write lock."""
 
-    def __init__(self, url: str, *, pool_size: int = 10, lock_timeout: float = 2.0, statement_timeout: float = 30.0) -> None:
+    def __init__(
+        self, url: str, *, pool_size: int = 10, lock_timeout: float = 2.0, statement_timeout: float = 30.0
+    ) -> None:
         """`url` as SQLAlchemy reads it; timeouts in seconds."""
         self.url = url
         if url.startswith("sqlite"):
@@ -180,7 +180,12 @@ def _sqlite_engine(url: str, lock_timeout: float) -> Engine:
     @event.listens_for(engine, "connect")
     def _connect(connection: Any, _record: Any) -> None:
         connection.isolation_level = None  # SQLAlchemy, not sqlite3, emits BEGIN
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", f"busy_timeout={int(lock_timeout * 1000)}"):
+        for pragma in (
+            "journal_mode=WAL",
+            "synchronous=FULL",
+            "foreign_keys=ON",
+            f"busy_timeout={int(lock_timeout * 1000)}",
+        ):
             connection.execute(f"PRAGMA {pragma}")
 
     @event.listens_for(engine, "begin")

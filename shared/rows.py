@@ -37,7 +37,7 @@ class OrderRows:
         return {row["order_id"]: row for row in connection.execute(self._load, {"keys": keys}).mappings()}
 
     def save(self, connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Insert or update whole rows, as `batch_rows` wants them; raises RowsChanged if another writer came between."""
+        """Insert or update whole rows, as `batch_rows` wants them; raises RowsChanged if somebody else wrote them."""
         if rows:
             written: Collection[Any] = connection.execute(self._save, {"rows": as_json(rows)}).all()
             if len(written) != len(rows):

@@ -138,9 +138,7 @@ class Simulator:
         books = world.books
         self._earlier = select(books).where(books.c.order_id.in_(bindparam("order_ids", expanding=True)))
         self._enter = insert(books)
-        self._asked_again = (
-            books.update().where(books.c.key == bindparam("asked")).values(askings=books.c.askings + 1)
-        )
+        self._asked_again = books.update().where(books.c.key == bindparam("asked")).values(askings=books.c.askings + 1)
 
     def ask(self, inquiries: Sequence[Inquiry]) -> dict[str, Approved | Refused]:
         """The answers that come back, by key. What is missing may or may not have been done."""

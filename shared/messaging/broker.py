@@ -11,7 +11,11 @@ from shared.messaging.envelope import Envelope
 
 
 class ConnectionLost(Exception):
-    """The broker is away. What was taken and not acknowledged will be delivered again; what was not confirmed is unknown."""
+    """The broker is away. What was taken and not acknowledged comes again; what was not confirmed is unknown."""
+
+
+class AccessRefused(ConnectionLost):
+    """The broker does not let this user in, or not do this. Waiting alone will hardly help: somebody must be told."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,12 +34,14 @@ class Settled:
     """What became of published messages since last asked, by message id."""
 
     confirmed: list[str] = field(default_factory=list)  # stored at every bound queue
-    refused: dict[str, str] = field(default_factory=dict)  # id -> reason: returned (no queue bound), nacked, or unknown since the connection broke
+    refused: dict[str, str] = field(
+        default_factory=dict
+    )  # id -> reason: returned (no queue bound), nacked, or unknown since the connection broke
 
 
 class Connection(Protocol):
-    """One worker's connection to the broker, for one service: consumes `‹service›.inbox` and `‹service›.dlq`, publishes
-    to `‹service›.events`. All calls may come from one worker thread; `wake` from any thread.
+    """One worker's connection to the broker, for one service: consumes `{service}.inbox` and `{service}.dlq`, publishes
+    to `{service}.events`. All calls may come from one worker thread; `wake` from any thread.
 
     Every call but `wake` and `close` raises ConnectionLost when consuming is impossible; the worker then closes this
     connection and opens another one. A broken or blocked publishing side alone is not a loss: its messages come back as
@@ -55,7 +61,7 @@ class Connection(Protocol):
         """They go to the service's dead-letter queue; returns at once."""
 
     def publish(self, envelopes: Sequence[Envelope]) -> None:
-        """Hand them over, persistent and mandatory, by their type; returns at once. `settled` tells what became of them."""
+        """Hand them over, persistent and mandatory, by their type; returns at once. `settled` tells how it went."""
 
     def settled(self) -> Settled:
         """What became of published messages since the last call. A message not named is still under way."""

@@ -1,4 +1,4 @@
-"""The one rule: inbox, state, history and outbox in one transaction per batch; a message is acknowledged only after it."""
+"""The one rule: inbox, state, history and outbox in one transaction per batch; only then is a message acknowledged."""
 
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -19,7 +19,10 @@ from shared.messaging.upkeep import Tables
 
 log = logging.getLogger("fulfillment.consumer")
 
-WEATHER = (OperationalError, InterfaceError)  # the database is away, full or contended: wait, nothing is anybody's fault
+WEATHER = (
+    OperationalError,
+    InterfaceError,
+)  # the database is away, full or contended: wait, nothing is anybody's fault
 CALL_ROUNDS = 4  # an undo of work in doubt takes two: the work's own call again, then the call that undoes it
 
 
@@ -133,7 +136,7 @@ class Consumer:
         return requests, letters
 
     def _consult(self, requests: Sequence[Request]) -> Answers:
-        """Commit the intents of those that need the outside, then ask it, round by round, until nothing is left to ask."""
+        """Commit the intents of those that need the outside, then ask it, in rounds, until nothing is left to ask."""
         answers: dict[str, Any] = {}
         asking = [each for each in requests if type(each[1]) in self.handling.calls]
         for _ in range(CALL_ROUNDS if self.handling.ask else 0):
@@ -143,7 +146,7 @@ class Consumer:
             if not calls:
                 break
             assert self.handling.ask is not None
-            answers |= {key: None for key in calls} | dict(self.handling.ask(list(calls.values())))
+            answers |= dict.fromkeys(calls) | dict(self.handling.ask(list(calls.values())))
         return answers
 
     def _intend(self, requests: Sequence[Request], answers: Answers, calls: dict[str, Call]) -> list[Request]:
@@ -230,7 +233,9 @@ class Consumer:
         work.flush()
         return said
 
-    def _enclose(self, outcome: Message | Sequence[Message] | None, now: datetime, cause: Envelope | None) -> list[Envelope]:
+    def _enclose(
+        self, outcome: Message | Sequence[Message] | None, now: datetime, cause: Envelope | None
+    ) -> list[Envelope]:
         """What a handler wants said, in envelopes."""
         messages: Sequence[Any] = outcome if isinstance(outcome, list | tuple) else [outcome] if outcome else []
         return [enclose(each, at=now, new_id=self.new_id, cause=cause) for each in messages]

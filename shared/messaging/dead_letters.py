@@ -30,8 +30,9 @@ class DeadLetters:
     """The dead_letters table of one service: `parked`, then `replaying` when asked for, then `replayed`.
 
     A message that was dropped before is `suspect` while it is worked alone, and `drops` counts those attempts: only one
-    that keeps killing its worker is parked for it, however often a broker or a deployment dropped it. A replay has a message id of its own, `replayed_as`, settled when it is asked for: however often it is attempted,
-    the inbox lets it through once.
+    that keeps killing its worker is parked for it, however often a broker or a deployment dropped it. A replay has a
+    message id of its own, `replayed_as`, settled when it is asked for: however often it is attempted, the inbox lets it
+    through once.
     """
 
     def __init__(self, metadata: MetaData) -> None:
@@ -117,9 +118,7 @@ class DeadLetters:
         """The letter with this message id."""
         return connection.execute(select(self.table).where(self.table.c.message_id == message_id)).mappings().first()
 
-    def replay(
-        self, connection: Connection, ids: Collection[str] | None, *, now: datetime, new_id: NewId
-    ) -> list[str]:
+    def replay(self, connection: Connection, ids: Collection[str] | None, *, now: datetime, new_id: NewId) -> list[str]:
         """Ask for these parked letters, or for all (None), to be worked again; returns the ids of those that will be."""
         wanted = select(self.table.c.message_id).where(self.table.c.state == "parked").with_for_update(skip_locked=True)
         if ids is not None:
@@ -156,5 +155,5 @@ def _text(hostile: str, longest: int = 255) -> str:
 
 
 def _envelope(row: RowMapping) -> Envelope:
-    names = ("type", "version", "producer", "correlation_id", "causation_id", "occurred_at", "traceparent", "content_type")
-    return Envelope(id=row["replayed_as"], body=row["body"], **{name: row[name] for name in names})
+    same = {name: row[name] for name in Envelope.__struct_fields__ if name not in ("id", "body")}
+    return Envelope(id=row["replayed_as"], body=bytes(row["body"]), **same)

@@ -85,7 +85,9 @@ class Reader:
             raise Unreadable(f"unknown_type: {envelope.type[:100]!r}")
         version, decoder = self._decoders[envelope.type]
         if envelope.version != version:
-            raise Unreadable(f"unsupported_version: {envelope.type} version {envelope.version}, version {version} is read")
+            raise Unreadable(
+                f"unsupported_version: {envelope.type} version {envelope.version}, version {version} is read"
+            )
         if envelope.content_type != CONTENT_TYPE:
             raise Unreadable(f"content_type: {envelope.content_type[:100]!r} instead of {CONTENT_TYPE}")
         try:

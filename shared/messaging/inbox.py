@@ -42,5 +42,5 @@ class Inbox:
         return {message_id for message_id, deliveries in rows if deliveries == 1}
 
     def purge(self, connection: Connection, before: datetime, most: int) -> int:
-        """Forget at most `most` ids received before `before`; ids are time-ordered, so the oldest lie first in the key."""
+        """Forget at most `most` ids received before `before`; ids are time-ordered, so the oldest come first."""
         return connection.execute(self._purge, {"before": before, "most": most}).rowcount

@@ -1,4 +1,4 @@
-"""A worker's day: take a batch, work it, acknowledge, publish; and between batches what time and crashes have left to do."""
+"""A worker's day: take a batch, work it, acknowledge, publish; in between, what time and crashes have left to do."""
 
 import logging
 import random
@@ -126,7 +126,9 @@ class Worker:
                 time.sleep(0.01)
             self._mark()
         except (ConnectionLost, *WEATHER) as error:
-            log.warning("%s worker ends with %d messages to be published again: %s", self.service, len(self.in_flight), error)
+            log.warning(
+                "%s worker ends with %d messages to be published again: %s", self.service, len(self.in_flight), error
+            )
         self.disconnect()
 
     def disconnect(self) -> None:

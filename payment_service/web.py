@@ -1,0 +1,64 @@
+"""Payment's own part of an order, for operators."""
+
+from uuid import UUID
+
+from flask import Flask, Response
+from sqlalchemy import text
+
+from payment_service.gateway import PARTY
+from payment_service.store import WORLD, find_movements, find_payment, payment_from
+from shared.auth import requires
+from shared.config import Settings
+from shared.database import Database
+from shared.http.app import Routes, problems, reply
+from shared.http.app import create_app as create
+from shared.http.problems import problem
+from shared.http.simulation import simulation_routes
+from shared.simulated import conduct_from
+from shared.wakeup import WakeUp
+
+
+def create_app(settings: Settings, database: Database, wakeup: WakeUp) -> Flask:
+    """The query API of the payment service."""
+    routes = Routes("payments", "What was held, taken and given back for each order. For operators.")
+
+    @routes.route("/payments/<uuid:order_id>")
+    @problems(404)
+    @requires("operator")
+    @routes.response(200, description="The payment and its movements; amounts in minor units.")
+    def get_payment(order_id: UUID) -> Response:
+        """One order's payment."""
+        with database.reading() as connection:
+            row = find_payment(connection, str(order_id))
+            moved = find_movements(connection, str(order_id))
+        if row is None:
+            problem(404, f"No payment is known for order {order_id}.")
+        payment = payment_from(row)
+        return reply(
+            {
+                "order_id": payment.order_id,
+                "status": payment.status,
+                "currency": payment.currency,
+                "amount": payment.amount,
+                "authorized": payment.authorized,
+                "captured": payment.captured,
+                "voided": payment.voided,
+                "refunded": payment.refunded,
+                "detail": payment.detail,
+                "movements": [{"kind": each["kind"], "amount": each["amount"], "at": each["at"]} for each in moved],
+                "created_at": row["created_at"],
+                "updated_at": row["updated_at"],
+            }
+        )
+
+    def can_read() -> None:
+        with database.reading() as connection:
+            connection.execute(text("SELECT 1 FROM payments LIMIT 1"))
+
+    return create(
+        settings,
+        title="Payment",
+        description="Holds, takes and gives back money at the card network, once per order.",
+        routes=[routes, simulation_routes(WORLD, database, conduct_from(settings), (PARTY,))],
+        ready={"database": can_read},
+    )
