@@ -1,0 +1,302 @@
+"""A broker in this process: the same promises as RabbitMQ's, nothing on disk, and faults on demand."""
+
+import heapq
+import logging
+import time
+from bisect import insort
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from threading import Condition
+from typing import Protocol
+
+import msgspec
+
+from shared.messaging.broker import ConnectionLost, Delivery, Settled
+from shared.messaging.envelope import Envelope
+from shared.messaging.topology import Topology, dead_letters_of, exchange_of, inbox_of
+
+log = logging.getLogger("fulfillment.broker")
+
+DEAD_LETTERS_AT_A_TIME = 10
+
+
+class Mischief(Protocol):
+    """What a broker and a network may do to messages. One that changes nothing is `Honest`."""
+
+    def arrivals(self, envelope: Envelope, queue: str) -> Sequence[float] | None:
+        """After how many seconds each copy of a message arrives at a queue.
+
+        `[0.0]` is honest, `[2.5]` delays it, `[0.0, 1.0]` delivers it twice, `[]` loses it although it is confirmed,
+        and None refuses it. Messages that are delayed differently change places.
+        """
+
+    def next(self, queue: str, waiting: int) -> int:
+        """Which of the `waiting` messages, counted from 0, is delivered next."""
+
+    def cuts(self, service: str) -> bool:
+        """Whether a connection of this service breaks now; asked at each call of its port."""
+
+
+class Honest:
+    """No mischief: each message once, at once, in order."""
+
+    def arrivals(self, envelope: Envelope, queue: str) -> Sequence[float] | None:
+        return (0.0,)
+
+    def next(self, queue: str, waiting: int) -> int:
+        return 0
+
+    def cuts(self, service: str) -> bool:
+        return False
+
+
+@dataclass
+class _Publication:
+    """One message somebody waits to see confirmed: as soon as every copy at every queue is acknowledged."""
+
+    message_id: str
+    publisher: "EmbeddedConnection"
+    open_copies: int = 0
+
+
+@dataclass(order=True)
+class _Copy:
+    """A message at a queue, or on its way there."""
+
+    arrives_at: float
+    number: int
+    envelope: Envelope = field(compare=False)
+    publication: _Publication = field(compare=False)
+    drops: int = field(default=0, compare=False)
+    death: str | None = field(default=None, compare=False)
+
+
+@dataclass
+class _Queue:
+    coming: list[_Copy] = field(default_factory=list)  # a heap
+    waiting: list[_Copy] = field(default_factory=list)  # sorted
+
+
+@dataclass(frozen=True)
+class _Held:
+    copy: _Copy
+    queue: str
+    prefetch: int  # which call of `prefetch` it counts against
+
+
+class Embedded:
+    """All services' queues in one process. Thread-safe; deterministic when one thread uses it with a clock of its own.
+
+    Nothing outlives the process, so a message is confirmed when every consumer that it was routed to has acknowledged
+    it; until then its outbox row is unpublished. One that dies is confirmed when it leaves the dead-letter queue.
+    `clock` says seconds.
+    """
+
+    def __init__(
+        self, topology: Topology, mischief: Mischief | None = None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.topology, self.mischief, self.clock = topology, mischief or Honest(), clock
+        self._changed = Condition()
+        self._queues = {name: _Queue() for name in topology.queues}
+        self._routes: dict[tuple[str, str], list[str]] = defaultdict(list)
+        for exchange, key, queue in topology.bindings:
+            self._routes[exchange, key].append(queue)
+        self._connections: list[EmbeddedConnection] = []
+        self._numbers = 0
+
+    def connect(self, service: str, alive: Callable[[], bool] = lambda: True) -> "EmbeddedConnection":
+        """A connection for a service of the topology; raises ConnectionLost. Nobody asks `alive`."""
+        if service not in self.topology.publishes:
+            raise ConnectionLost(f"no queue {inbox_of(service)}")
+        with self._changed:
+            connection = EmbeddedConnection(self, service)
+            self._connections.append(connection)
+            return connection
+
+    def cut(self, service: str) -> None:
+        """Break every connection of a service; what it held is delivered again."""
+        with self._changed:
+            for connection in [each for each in self._connections if each.service == service]:
+                self._drop(connection, "cut")
+
+    def next_event_at(self) -> float | None:
+        """When the next delayed message arrives, by this broker's clock; None when none is on its way."""
+        with self._changed:
+            now = self.clock()
+            arrivals = [copy.arrives_at for queue in self._queues.values() for copy in queue.coming]
+            return min((at for at in arrivals if at > now), default=None)
+
+    def idle(self) -> bool:
+        """Nothing is queued, on its way or unacknowledged."""
+        with self._changed:
+            queued = any(queue.coming or queue.waiting for queue in self._queues.values())
+            return not queued and not any(connection._held for connection in self._connections)
+
+    # What follows is called by connections that hold the lock.
+
+    def _publish(self, publisher: "EmbeddedConnection", envelope: Envelope) -> None:
+        envelope = msgspec.structs.replace(envelope, producer=publisher.service)
+        queues = self._routes.get((exchange_of(publisher.service), envelope.type))
+        if not queues:
+            publisher._refused[envelope.id] = "returned"
+            return
+        arrivals = [(queue, self.mischief.arrivals(envelope, queue)) for queue in queues]
+        if any(delays is None for _, delays in arrivals):
+            publisher._refused[envelope.id] = "nacked"
+            return
+        publication = _Publication(envelope.id, publisher)
+        for queue, delays in arrivals:
+            for delay in delays or ():
+                self._send(queue, _Copy(self.clock() + delay, 0, envelope, publication))
+                publication.open_copies += 1
+        if not publication.open_copies:
+            publisher._confirmed.append(envelope.id)
+
+    def _send(self, queue: str, copy: _Copy) -> None:
+        self._numbers += 1
+        copy.number = self._numbers
+        heapq.heappush(self._queues[queue].coming, copy)
+
+    def _waiting(self, name: str) -> list[_Copy]:
+        queue, now = self._queues[name], self.clock()
+        while queue.coming and queue.coming[0].arrives_at <= now:
+            insort(queue.waiting, heapq.heappop(queue.coming))
+        return queue.waiting
+
+    def _give(self, name: str) -> _Copy | None:
+        waiting = self._waiting(name)
+        return waiting.pop(self.mischief.next(name, len(waiting))) if waiting else None
+
+    def _done(self, copy: _Copy) -> None:
+        publication = copy.publication
+        publication.open_copies -= 1
+        if not publication.open_copies:
+            publication.publisher._confirmed.append(publication.message_id)
+
+    def _give_back(self, queue: str, copy: _Copy) -> None:
+        copy.drops += 1
+        if copy.drops > int(self.topology.queues[queue]["x-delivery-limit"]):
+            self._bury(queue, copy, "delivery_limit")
+        else:
+            insort(self._queues[queue].waiting, copy)
+
+    def _bury(self, queue: str, copy: _Copy, reason: str) -> None:
+        arguments = self.topology.queues[queue]
+        if "x-dead-letter-exchange" not in arguments:
+            self._done(copy)  # as RabbitMQ: what a dead-letter queue gives up is gone
+            return
+        address = str(arguments["x-dead-letter-exchange"]), str(arguments["x-dead-letter-routing-key"])
+        copy.drops, copy.death, copy.arrives_at = 0, reason, self.clock()
+        for dead_letters in self._routes[address]:
+            self._send(dead_letters, copy)
+
+    def _drop(self, connection: "EmbeddedConnection", reason: str) -> None:
+        connection._lost = reason
+        self._connections.remove(connection)
+        for held in connection._held.values():
+            self._give_back(held.queue, held.copy)
+        connection._held.clear()
+        self._changed.notify_all()
+
+
+class EmbeddedConnection:
+    """The port, on queues in memory. `take` with a timeout of 0 never waits."""
+
+    def __init__(self, broker: Embedded, service: str) -> None:
+        self.service, self._broker, self._changed = service, broker, broker._changed
+        self._inbox, self._dead_letters = inbox_of(service), dead_letters_of(service)
+        self._held: dict[int, _Held] = {}
+        self._confirmed: list[str] = []
+        self._refused: dict[str, str] = {}
+        self._told = 0  # settled messages that a `take` has already returned for
+        self._lost: str | None = None
+        self._woken = False
+        self._prefetch, self._prefetches = 1, 0
+
+    def take(self, limit: int, timeout: float) -> list[Delivery]:
+        with self._changed:
+            self._check()
+            until = time.monotonic() + timeout
+            while not (taken := self._take(limit)) and not self._has_news():
+                left = until - time.monotonic()
+                if left <= 0:
+                    break
+                self._changed.wait(min(left, self._until_next_arrival()))
+                self._check()
+            self._woken, self._told = False, len(self._confirmed) + len(self._refused)
+            return taken
+
+    def acknowledge(self, deliveries: Sequence[Delivery]) -> None:
+        with self._changed:
+            self._check()
+            for delivery in deliveries:
+                if held := self._held.pop(delivery.tag, None):
+                    self._broker._done(held.copy)
+            self._changed.notify_all()
+
+    def reject(self, deliveries: Sequence[Delivery]) -> None:
+        with self._changed:
+            self._check()
+            for delivery in deliveries:
+                if held := self._held.pop(delivery.tag, None):
+                    self._broker._bury(held.queue, held.copy, "rejected")
+            self._changed.notify_all()
+
+    def publish(self, envelopes: Sequence[Envelope]) -> None:
+        with self._changed:
+            self._check()
+            for envelope in envelopes:
+                self._broker._publish(self, envelope)
+            self._changed.notify_all()
+
+    def settled(self) -> Settled:
+        with self._changed:
+            self._check()
+            settled = Settled(confirmed=self._confirmed, refused=self._refused)
+            self._confirmed, self._refused, self._told = [], {}, 0
+            return settled
+
+    def prefetch(self, count: int) -> None:
+        with self._changed:
+            self._check()
+            if count != self._prefetch:
+                self._prefetch, self._prefetches = count, self._prefetches + 1
+                self._changed.notify_all()
+
+    def wake(self) -> None:
+        with self._changed:
+            self._woken = True
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        with self._changed:
+            if not self._lost:
+                self._broker._drop(self, "closed")
+
+    def _check(self) -> None:
+        if not self._lost and self._broker.mischief.cuts(self.service):
+            self._broker._drop(self, "cut")
+        if self._lost:
+            raise ConnectionLost(f"{self.service}: {self._lost}")
+
+    def _has_news(self) -> bool:
+        return self._woken or len(self._confirmed) + len(self._refused) > self._told
+
+    def _take(self, limit: int) -> list[Delivery]:
+        mine = [held for held in self._held.values() if held.prefetch == self._prefetches or held.queue != self._inbox]
+        dead = sum(held.queue == self._dead_letters for held in mine)
+        room = {self._inbox: self._prefetch - (len(mine) - dead), self._dead_letters: DEAD_LETTERS_AT_A_TIME - dead}
+        taken: list[Delivery] = []
+        for queue, most in room.items():
+            while len(taken) < limit and most > 0 and (copy := self._broker._give(queue)):
+                self._broker._numbers += 1
+                tag, most = self._broker._numbers, most - 1
+                self._held[tag] = _Held(copy, queue, self._prefetches)
+                taken.append(Delivery(envelope=copy.envelope, tag=tag, drops=copy.drops, death=copy.death))
+        return taken
+
+    def _until_next_arrival(self) -> float:
+        coming = [self._broker._queues[queue].coming for queue in (self._inbox, self._dead_letters)]
+        now = self._broker.clock()
+        return min((max(0.001, heap[0].arrives_at - now) for heap in coming if heap), default=60.0)

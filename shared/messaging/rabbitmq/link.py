@@ -1,0 +1,90 @@
+"""One AMQP connection on the I/O loop: pika's, with joined writes and a stomach for headers that it cannot read."""
+
+import logging
+import struct
+from typing import Any
+
+import pika
+from pika import exceptions, frame, spec
+from pika.adapters.select_connection import IOLoop, SelectConnection
+
+from shared.messaging.broker import AccessRefused, ConnectionLost
+
+log = logging.getLogger("fulfillment.broker")
+logging.getLogger("pika").setLevel(
+    logging.CRITICAL
+)  # it tells each lost socket several times; this package does so once
+
+HEARTBEAT = 15
+BLOCKED_TIMEOUT = 30
+SILENCE = {"TCP_USER_TIMEOUT": 30_000, "TCP_KEEPIDLE": 15, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}
+ACCESS_REFUSED = 403
+
+__all__ = ["IOLoop", "Link", "loss", "parameters_for", "reason"]
+
+
+class Link(SelectConnection):
+    """Three tiny writes for each message become one for all messages of a turn of the loop, when `flush` is called."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        self._held: list[bytes] = []
+        super().__init__(*arguments, **options)
+
+    def flush(self) -> None:
+        """Hand what was written since the last time to the socket."""
+        data, self._held = b"".join(self._held), []
+        if data and not self.is_closed:
+            super()._adapter_emit_data(data)  # type: ignore[misc]
+
+    def drop(self) -> None:
+        """Close the socket without asking the broker, in the next turn of the loop."""
+        if not self.is_closed:
+            self._terminate_stream(exceptions.StreamLostError("given up"))  # type: ignore[attr-defined]
+
+    def _adapter_emit_data(self, data: bytes) -> None:
+        self._held.append(data)
+
+    def _read_frame(self) -> Any:
+        """A message with undecodable properties arrives without any: it shall not kill one consumer after another."""
+        try:
+            return super()._read_frame()  # type: ignore[misc]
+        except Exception as error:
+            raw: bytes = self._frame_buffer  # type: ignore[attr-defined]
+            kind, channel, size = struct.unpack_from(">BHL", raw)
+            if kind != spec.FRAME_HEADER:
+                raise
+            log.warning("a message came with properties that cannot be read: %s", reason(error))
+            body_size = struct.unpack_from(">Q", raw, spec.FRAME_HEADER_SIZE + 4)[0]
+            end = spec.FRAME_HEADER_SIZE + size + spec.FRAME_END_SIZE
+            return end, frame.Header(channel, body_size, pika.BasicProperties())
+
+
+def parameters_for(url: str, name: str) -> pika.URLParameters:
+    """Connection parameters with this project's timeouts where the URL sets none. Raises ValueError."""
+    parameters = pika.URLParameters(url)
+    if parameters.heartbeat is None:
+        parameters.heartbeat = HEARTBEAT
+    if parameters.blocked_connection_timeout is None:
+        parameters.blocked_connection_timeout = BLOCKED_TIMEOUT
+    if parameters.tcp_options is None:
+        parameters.tcp_options = SILENCE
+    parameters.client_properties = {"connection_name": name}
+    return parameters
+
+
+def reason(error: BaseException) -> str:
+    """What happened, in the words of the innermost error."""
+    inner = [*getattr(error, "exceptions", ()), *(each for each in error.args if isinstance(each, BaseException))]
+    if inner:
+        return reason(inner[-1])
+    if isinstance(error, exceptions.ConnectionClosed | exceptions.ChannelClosed):
+        return f"{error.reply_code} {error.reply_text}"
+    return f"{type(error).__name__}: {error}"
+
+
+def loss(service: str, error: BaseException) -> ConnectionLost:
+    """The port's exception for what pika reports."""
+    refusals = (exceptions.ProbableAuthenticationError, exceptions.ProbableAccessDeniedError)
+    if isinstance(error, refusals) or getattr(error, "reply_code", 0) == ACCESS_REFUSED:
+        return AccessRefused(f"{service}: RabbitMQ refuses this user: {reason(error)}")
+    return ConnectionLost(f"{service}: {reason(error)}")

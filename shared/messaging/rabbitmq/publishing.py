@@ -1,0 +1,158 @@
+"""The publishing side, on the I/O thread: pipelined confirms, and a connection that comes back by itself."""
+
+import logging
+import random
+import struct
+from collections import deque
+from collections.abc import Callable, Sequence
+
+import pika
+from pika import exceptions
+from pika.channel import Channel
+from pika.connection import Parameters
+from pika.frame import Method
+from pika.spec import Basic
+
+from shared.messaging.envelope import Envelope
+from shared.messaging.rabbitmq.link import IOLoop, Link, loss, reason
+from shared.messaging.topology import exchange_of
+from shared.messaging.wire import properties_of
+
+log = logging.getLogger("fulfillment.broker")
+
+WINDOW = 1_000  # unconfirmed messages at a time
+LONGEST_PAUSE = 10.0  # seconds
+
+
+class Publishing:
+    """Publishes to a service's exchange, persistent and mandatory.
+
+    `on_settled` is told once of each message what became of it: None, or why it was refused.
+    """
+
+    def __init__(
+        self,
+        loop: IOLoop,
+        service: str,
+        parameters: Parameters,
+        on_settled: Callable[[str, str | None], None],
+        on_attempt: Callable[[], None],
+    ) -> None:
+        self.loop, self.service, self.parameters = loop, service, parameters
+        self.on_settled, self.on_attempt = on_settled, on_attempt
+        self._waiting: deque[Envelope] = deque()
+        self._unconfirmed: dict[int, str] = {}  # in the order of publishing
+        self._returned: set[str] = set()
+        self._published = 0
+        self._failures = 0
+        self._blocked = self._ending = False
+        self._channel: Channel | None = None
+        self.link: Link | None = None
+        self._open()
+
+    def _open(self) -> None:
+        self._channel, self._blocked, self._published = None, False, 0
+        self.link = Link(
+            self.parameters,
+            on_open_callback=lambda link: link.channel(on_open_callback=self._opened),
+            on_open_error_callback=self._lost,
+            on_close_callback=self._lost,
+            custom_ioloop=self.loop,
+        )
+        self.link.add_on_connection_blocked_callback(lambda _link, frame: self._block(str(frame.method.reason)))
+        self.link.add_on_connection_unblocked_callback(lambda _link, _frame: self._unblock())
+
+    def end(self) -> None:
+        """Do not come back."""
+        self._ending = True
+
+    def publish(self, envelopes: Sequence[Envelope]) -> None:
+        """Send them, or keep them while the broker blocks; refuse them at once while it is away."""
+        if self._channel:
+            self._waiting += envelopes
+            self._pump()
+        else:
+            for envelope in envelopes:
+                self.on_settled(envelope.id, "unsent: the publishing connection is down")
+
+    def _pump(self) -> None:
+        while self._waiting and self._channel and not self._blocked and len(self._unconfirmed) < WINDOW:
+            envelope = self._waiting.popleft()
+            properties = pika.BasicProperties(**properties_of(envelope))
+            try:
+                self._channel.basic_publish(
+                    exchange_of(self.service), envelope.type, envelope.body, properties, mandatory=True
+                )
+            except (exceptions.ShortStringTooLong, ValueError, struct.error) as error:
+                self.on_settled(envelope.id, f"unsendable: {reason(error)}")
+            else:
+                self._published += 1
+                self._unconfirmed[self._published] = envelope.id
+
+    def _opened(self, channel: Channel) -> None:
+        channel.add_on_close_callback(lambda _channel, error: self._lost(self.link, error))
+        channel.add_on_return_callback(lambda _channel, _method, properties, _body: self._return(properties))
+        channel.confirm_delivery(self._confirmed, callback=lambda _frame: self._ready(channel))
+
+    def _ready(self, channel: Channel) -> None:
+        self._channel = channel
+        if self._failures:
+            log.info("%s publishes again", self.service)
+        self.on_attempt()
+
+    def _return(self, properties: pika.BasicProperties) -> None:
+        self._returned.add(str(properties.message_id))  # its confirm follows
+
+    def _confirmed(self, frame: Method[Basic.Ack | Basic.Nack]) -> None:
+        last = int(frame.method.delivery_tag or 0)
+        tags = [last]
+        if frame.method.multiple:
+            tags = []
+            for tag in self._unconfirmed:
+                if last and tag > last:  # 0 means all
+                    break
+                tags.append(tag)
+        for tag in tags:
+            message_id = self._unconfirmed.pop(tag)
+            if isinstance(frame.method, Basic.Nack):
+                self.on_settled(message_id, "nacked")
+            elif message_id in self._returned:
+                self._returned.discard(message_id)
+                self.on_settled(message_id, "returned")
+            else:
+                self.on_settled(message_id, None)
+        self._failures = 0
+        self._pump()
+
+    def _block(self, why: str) -> None:
+        self._blocked = True
+        log.warning("%s: RabbitMQ takes no messages for now: %s", self.service, why)
+
+    def _unblock(self) -> None:
+        self._blocked = False
+        log.info("%s: RabbitMQ takes messages again", self.service)
+        self._pump()
+
+    def _lost(self, link: Link | None, error: BaseException) -> None:
+        if link is not self.link or link is None:
+            return  # this loss has been told
+        self.link = self._channel = None
+        link.drop()
+        why = reason(error)
+        for message_id in self._unconfirmed.values():
+            self.on_settled(message_id, f"unknown: {why}")
+        for envelope in self._waiting:
+            self.on_settled(envelope.id, f"unsent: {why}")
+        unconfirmed, unsent = len(self._unconfirmed), len(self._waiting)
+        self._unconfirmed.clear()
+        self._waiting.clear()
+        self._returned.clear()
+        self.on_attempt()
+        if not self._ending:
+            pause = min(LONGEST_PAUSE, 0.2 * 2**self._failures) * random.uniform(0.5, 1.0)  # noqa: S311 - no secret
+            self._failures += 1
+            log.error(
+                "publishing lost, %d messages unconfirmed and %d unsent, again in %.1f s: %s",
+                *(unconfirmed, unsent, pause, loss(self.service, error)),
+            )
+            self.loop.call_later(pause, lambda: None if self._ending else self._open())
