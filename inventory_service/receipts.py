@@ -5,6 +5,7 @@ from datetime import datetime
 
 from sqlalchemy import Column, Connection, Integer, String, Table, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.exc import OperationalError
 
 from inventory_service.domain import Kind
 from inventory_service.store import METADATA, movements, stock
@@ -21,6 +22,8 @@ receipts = Table(
     Column("on_hand", BigInt),
     Column("received_at", UtcDateTime, nullable=False),
 )
+
+LOCK_TIMEOUT = "55P03"  # PostgreSQL's lock_not_available
 
 DEMO_STOCK = {
     "POPULAR-LAMP": 1000,
@@ -52,13 +55,23 @@ class KeyReused(Exception):
     """The key belongs to a receipt of another quantity."""
 
 
+class KeyInUse(Exception):
+    """The same receipt is being taken in at this instant, by somebody who does not finish."""
+
+
 def receive(connection: Connection, now: datetime, *, principal: str, sku: str, key: str, quantity: int) -> Receipt:
     """Put `quantity` units on the shelf; an unknown sku is created. The same key again changes nothing and returns the
-    first receipt, or raises KeyReused. A twin that is under way is waited for as long as the lock timeout allows.
+    first receipt, or raises KeyReused. A twin under way is waited for, then KeyInUse is raised.
     """
     named = {"principal": principal, "sku": sku, "key": key}
     claim = upsert(receipts).values(**named, quantity=quantity, received_at=now)
-    if not connection.execute(claim.on_conflict_do_nothing().returning(receipts.c.key)).all():
+    try:
+        claimed = connection.execute(claim.on_conflict_do_nothing().returning(receipts.c.key)).all()
+    except OperationalError as error:
+        if getattr(error.orig, "sqlstate", None) == LOCK_TIMEOUT:
+            raise KeyInUse from error
+        raise
+    if not claimed:
         earlier = connection.execute(select(receipts).filter_by(**named)).mappings().one()
         if earlier["quantity"] != quantity:
             raise KeyReused(f"the key was used for a receipt of {earlier['quantity']}")

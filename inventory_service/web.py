@@ -1,0 +1,123 @@
+"""Inventory's own part of an order, the stock, and goods coming in: for operators."""
+
+import re
+from dataclasses import asdict
+from typing import Any
+from uuid import UUID
+
+from flask import Flask, Response
+from sqlalchemy import text
+
+from inventory_service.receipts import KeyInUse, KeyReused, receive
+from inventory_service.store import find_movements, find_reservation, list_stock
+from shared.auth import current, requires
+from shared.clock import SystemClock
+from shared.config import Settings
+from shared.database import Database
+from shared.http.app import Routes, problems, reply
+from shared.http.app import create_app as create
+from shared.http.fields import SKU, Cursor, IdempotencyHeader, StrictSchema, Whole, WholeText, cursor
+from shared.http.problems import problem, wrong_parameter
+from shared.wakeup import WakeUp
+
+SKU_IN_PATH = {"in": "path", "name": "sku", "required": True, "schema": {"type": "string", "pattern": SKU}}
+
+
+class PageSchema(StrictSchema):
+    """Which part of the list."""
+
+    cursor = Cursor(SKU, load_default="", metadata={"description": "`next` of the page before"})
+    limit = WholeText(1, 200, load_default=50)
+
+
+class ReceiptSchema(StrictSchema):
+    """Goods that came in."""
+
+    quantity = Whole(1, 1_000_000, required=True)
+
+
+def create_app(settings: Settings, database: Database, wakeup: WakeUp) -> Flask:
+    """The API of the inventory service."""
+
+    def can_read() -> None:
+        with database.reading() as connection:
+            connection.execute(text("SELECT 1 FROM stock LIMIT 1"))
+
+    return create(
+        settings,
+        title="Inventory",
+        description="Sets goods aside for orders, gives them back or hands them over, and never promises one twice.",
+        routes=[reservation_routes(database), stock_routes(database)],
+        ready={"database": can_read},
+    )
+
+
+def reservation_routes(database: Database) -> Routes:
+    routes = Routes("reservations", "What is or was set aside for each order. For operators.")
+
+    @routes.route("/reservations/<uuid:order_id>")
+    @problems(404)
+    @requires("operator")
+    @routes.response(200, description="The reservation and its movements.")
+    def get_reservation(order_id: UUID) -> Response:
+        """One order's reservation."""
+        with database.reading() as connection:
+            row = find_reservation(connection, str(order_id))
+            moved = find_movements(connection, str(order_id))
+        if row is None:
+            problem(404, f"No reservation is known for order {order_id}.")
+        return reply(
+            {
+                "order_id": row["order_id"],
+                "status": row["status"],
+                "lines": [{"sku": sku, "quantity": quantity} for sku, quantity in row["lines"].items()],
+                "detail": row["detail"],
+                "movements": [{name: each[name] for name in ("sku", "kind", "quantity", "at")} for each in moved],
+                "created_at": row["created_at"],
+                "updated_at": row["updated_at"],
+            }
+        )
+
+    return routes
+
+
+def stock_routes(database: Database) -> Routes:
+    routes = Routes("stock", "What is in the house. For operators.")
+
+    @routes.route("/stock")
+    @requires("operator")
+    @routes.arguments(PageSchema, location="query")
+    @routes.response(200, description="Products in the order of their sku; `next` is null on the last page.")
+    def get_stock(page: dict[str, Any]) -> Response:
+        """How much is there of each product?"""
+        with database.reading() as connection:
+            rows = list_stock(connection, after=page["cursor"], most=page["limit"] + 1)
+        shown = rows[: page["limit"]]
+        items = [{**row, "available": row["on_hand"] - row["reserved"]} for row in shown]
+        return reply({"items": items, "next": cursor(shown[-1]["sku"]) if len(rows) > len(shown) else None})
+
+    @routes.route("/stock/<sku>/receipts", methods=["POST"], parameters=[SKU_IN_PATH])
+    @problems(409, 422)
+    @requires("operator")
+    @routes.arguments(ReceiptSchema)
+    @routes.arguments(IdempotencyHeader, location="headers")
+    @routes.response(201, description="The receipt, with the quantity on hand just after it.")
+    def post_receipt(goods: dict[str, Any], header: dict[str, str], sku: str) -> Response:
+        """Take goods in. An unknown sku is created; the same key again answers the same and adds nothing."""
+        if not re.fullmatch(SKU, sku):
+            wrong_parameter("sku", "Has a form that is not allowed.")
+        try:
+            with database.transaction() as connection:
+                now = SystemClock().now(connection)
+                who = current().name
+                receipt = receive(
+                    connection, now, principal=who, sku=sku, key=header["key"], quantity=goods["quantity"]
+                )
+        except KeyReused as error:
+            wrong_parameter("Idempotency-Key", f"Cannot be used again: {error}.")
+        except KeyInUse:
+            problem(409, "The same receipt is being taken in at this instant.", headers={"Retry-After": "1"})
+        shown = {name: each for name, each in asdict(receipt).items() if name not in ("principal", "key")}
+        return reply(shown, 201)
+
+    return routes
