@@ -121,7 +121,7 @@ def _sqlite(element: Any, compiler: Any, **kw: Any) -> str:
     return f"json_each({compiler.process(element.clauses, **kw)})"
 
 
-def batch_rows(name: str, **types: TypeEngine[Any] | type[TypeEngine[Any]]) -> CTE:
+def batch_rows(name: str, /, **types: TypeEngine[Any] | type[TypeEngine[Any]]) -> CTE:
     """A common table expression over the parameter `name`, a JSON array of objects, with one typed column per keyword.
 
     A statement built on it is constant, and costs one round trip for any number of rows on either database.
