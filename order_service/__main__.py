@@ -1,0 +1,7 @@
+"""`python -m order_service web | worker | migrate | dead-letters …`"""
+
+from order_service.service import SERVICE
+from shared.process import main
+
+if __name__ == "__main__":
+    main(SERVICE)

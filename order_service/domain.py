@@ -1,0 +1,82 @@
+"""What the shop sells and what a customer orders, as plain values. Money is an integer in minor units."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from order_service.saga import OrderStatus, Reason, Saga
+
+LARGEST_UNIT_PRICE = 10**10  # so that 100 lines of 1,000 pieces stay exact in every JSON reader
+
+
+@dataclass(frozen=True, kw_only=True)
+class Product:
+    sku: str
+    name: str
+    unit_price: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wish:
+    """A line as the customer asks for it, without a price."""
+
+    sku: str
+    quantity: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewOrder:
+    """An order as it is asked for. `principal`, `path` and `key` make it the same order however often it is sent;
+    `body_hash` tells whether it really is the same."""
+
+    principal: str
+    path: str
+    key: str
+    body_hash: str
+    customer_id: str
+    lines: Sequence[Wish]
+    ship_to: Mapping[str, str]
+    payment_token: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """An order as it was placed, which never changes, and how it stands."""
+
+    id: str
+    customer_id: str
+    lines: Sequence[Mapping[str, Any]]  # sku, name, quantity, unit_price, line_total
+    total: int
+    currency: str
+    ship_to: Mapping[str, str]
+    placed_at: datetime
+    status: OrderStatus
+    reason: Reason | None = None
+    reason_detail: str | None = None
+    needs_attention: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """An order with its saga. `version` is the number of its last history entry."""
+
+    order: Order
+    saga: Saga
+    workflow_version: int
+    version: int
+    updated_at: datetime
+
+
+def price(wishes: Sequence[Wish], products: Mapping[str, Product]) -> list[dict[str, Any]]:
+    """The lines of an order at today's prices; every sku must be among the products."""
+    return [
+        {
+            "sku": wish.sku,
+            "name": products[wish.sku].name,
+            "quantity": wish.quantity,
+            "unit_price": products[wish.sku].unit_price,
+            "line_total": products[wish.sku].unit_price * wish.quantity,
+        }
+        for wish in wishes
+    ]

@@ -1,0 +1,94 @@
+"""What is asked about orders: one, many, their history, and whether there is news."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, RowMapping, select
+
+from order_service.domain import Order, Record
+from order_service.saga import OrderStatus, Reason
+from order_service.store import saga_from
+from order_service.tables import orders, saga_history, sagas
+
+_json = msgspec.json.Decoder()
+
+# The saga's own reason and attention are the same as the order's; the order's columns are the ones that are indexed.
+_record = select(
+    orders, *(c for c in sagas.c if c.name not in ("order_id", "reason", "reason_detail", "needs_attention"))
+).join(sagas, sagas.c.order_id == orders.c.id)
+
+
+def find_order(connection: Connection, order_id: str) -> Record | None:
+    row = connection.execute(_record.where(orders.c.id == order_id)).mappings().first()
+    return record_from(row) if row else None
+
+
+def list_orders(
+    connection: Connection,
+    *,
+    customer_id: str | None = None,
+    status: OrderStatus | None = None,
+    needs_attention: bool | None = None,
+    before: str | None = None,
+    limit: int,
+) -> list[Record]:
+    """At most `limit` orders, the newest first, from behind the order id `before` on; ids are time-ordered.
+
+    Each filter has an index to walk, except a status of orders that are done: those are found by walking down the ids.
+    """
+    wanted = _record.order_by(orders.c.id.desc()).limit(limit)
+    if customer_id is not None:
+        wanted = wanted.where(orders.c.customer_id == customer_id)
+    if needs_attention is not None:
+        wanted = wanted.where(orders.c.needs_attention if needs_attention else ~orders.c.needs_attention)
+    if status is not None:
+        wanted = wanted.where(orders.c.status == status)
+        if status in (OrderStatus.CANCELLING, OrderStatus.CANCELLED):
+            wanted = wanted.where(orders.c.reason.is_not(None))
+        elif not status.final and customer_id is None:
+            wanted = wanted.where(sagas.c.wake_at.is_not(None))
+    if before is not None:
+        wanted = wanted.where(orders.c.id < before)
+    return [record_from(row) for row in connection.execute(wanted).mappings()]
+
+
+def history(connection: Connection, order_id: str, *, after: int = 0, limit: int = 200) -> list[Mapping[str, Any]]:
+    """At most `limit` entries of an order's history by `seq`, from behind `after` on. None is ever missing."""
+    wanted = (
+        select(saga_history)
+        .where(saga_history.c.order_id == order_id, saga_history.c.seq > after)
+        .order_by(saga_history.c.seq)
+        .limit(limit)
+    )
+    return [
+        {**{name: value for name, value in row.items() if name != "order_id"}, "did": _json.decode(row["did"])}
+        for row in connection.execute(wanted).mappings()
+    ]
+
+
+def version(connection: Connection, order_id: str) -> int | None:
+    """The number of the order's last history entry; cheap to ask often. None: there is no such order."""
+    return connection.execute(select(sagas.c.version).where(sagas.c.order_id == order_id)).scalar()
+
+
+def record_from(row: RowMapping) -> Record:
+    return Record(
+        order=Order(
+            id=row["id"],
+            customer_id=row["customer_id"],
+            lines=_json.decode(row["lines"]),
+            total=row["total"],
+            currency=row["currency"],
+            ship_to=_json.decode(row["ship_to"]),
+            placed_at=row["placed_at"],
+            status=OrderStatus(row["status"]),
+            reason=Reason(row["reason"]) if row["reason"] else None,
+            reason_detail=row["reason_detail"],
+            needs_attention=row["needs_attention"],
+        ),
+        saga=saga_from(row),
+        workflow_version=row["workflow_version"],
+        version=row["version"],
+        updated_at=row["updated_at"],
+    )

@@ -1,0 +1,73 @@
+"""The order service, as data."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from flask import Flask
+from sqlalchemy import Connection
+
+from order_service.catalog import seed
+from order_service.handlers import HANDLERS
+from order_service.placing import Terms
+from order_service.store import Flows, Sagas
+from order_service.tables import METADATA, TABLES
+from order_service.timers import due
+from order_service.workflow import WORKFLOWS
+from shared.clock import DatabaseClock
+from shared.config import Misconfigured, Settings
+from shared.database import Database
+from shared.messaging.consumer import Answers, Handling
+from shared.service import Service
+from shared.wakeup import WakeUp
+
+
+def flows(settings: Settings) -> Flows:
+    """Every version of the workflow, with the configured patience. Raises Misconfigured for a step that none has."""
+    timeouts, attempts = settings.step_timeouts, settings.step_attempts
+    steps = {name for flow in WORKFLOWS.values() for name in flow.named}
+    if unknown := (timeouts.keys() | attempts.keys()) - steps:
+        raise Misconfigured(f"order: STEP_TIMEOUTS and STEP_ATTEMPTS name no step {', '.join(sorted(unknown))}")
+    return {
+        version: flow.paced(
+            {name: value for name, value in timeouts.items() if name in flow.named},
+            {name: value for name, value in attempts.items() if name in flow.named},
+            settings.slowest_pace,
+        )
+        for version, flow in WORKFLOWS.items()
+    }
+
+
+def terms(settings: Settings) -> Terms:
+    """What holds for new orders: the newest workflow, the currency, and from which total on a person must agree."""
+    paced = flows(settings)
+    return Terms(flow=paced[max(paced)], currency=settings.currency, approval_from=settings.approval_from)
+
+
+def handling(settings: Settings, database: Database) -> Handling:
+    """All that a worker needs."""
+    paced = flows(settings)
+
+    def load(connection: Connection, facts: Sequence[Any], now: datetime, answers: Answers) -> Sagas:
+        return Sagas.load(connection, {fact.order_id for fact in facts}, paced, now)
+
+    return Handling(handlers=HANDLERS, load=load, due=lambda connection, now, most: due(connection, paced, now, most))
+
+
+def web(settings: Settings, database: Database, wakeup: WakeUp) -> Flask:
+    from order_service.web import create_app
+
+    return create_app(settings, database, wakeup)
+
+
+SERVICE = Service(
+    name="order",
+    package="order_service",
+    metadata=METADATA,
+    tables=TABLES,
+    handlers=HANDLERS,
+    handling=handling,
+    web=web,
+    seed=seed,
+    clock=DatabaseClock(),
+)

@@ -1,0 +1,89 @@
+"""The tables of the order service.
+
+What changes with every event lives in `sagas`. No column that changes often is in an index or in its condition, so that
+PostgreSQL rewrites rows in place (HOT) and leaves the indexes alone.
+"""
+
+from sqlalchemy import Boolean, Column, ForeignKey, Index, Integer, String, Table, Text
+
+from shared.database import BigInt, Id, UtcDateTime, metadata
+from shared.messaging.upkeep import Tables
+
+METADATA = metadata()
+TABLES = Tables(METADATA)
+
+products = Table(
+    "products",
+    METADATA,
+    Column("sku", String(64), primary_key=True),
+    Column("name", String(200), nullable=False),
+    Column("unit_price", BigInt, nullable=False),
+    Column("added_at", UtcDateTime, nullable=False),
+)
+orders = Table(
+    "orders",
+    METADATA,
+    Column("id", Id, primary_key=True),
+    Column("customer_id", String(64), nullable=False),
+    Column("lines", Text, nullable=False),  # JSON, as are all texts with several values
+    Column("total", BigInt, nullable=False),
+    Column("currency", String(3), nullable=False),
+    Column("ship_to", Text, nullable=False),
+    Column("placed_at", UtcDateTime, nullable=False),
+    Column("status", String(20), nullable=False),
+    Column("reason", String(20)),
+    Column("reason_detail", String(1000)),
+    Column("needs_attention", Boolean, nullable=False),
+    postgresql_with={"fillfactor": 75},
+)
+sagas = Table(
+    "sagas",
+    METADATA,
+    Column("order_id", Id, ForeignKey(orders.c.id), primary_key=True),
+    Column("workflow_version", Integer, nullable=False),
+    Column("facts", Text, nullable=False),
+    Column("steps", Text, nullable=False),
+    Column("backward", Boolean, nullable=False),
+    Column("reason", String(20)),
+    Column("reason_detail", String(1000)),
+    Column("needs_attention", Boolean, nullable=False),
+    Column("wake_at", UtcDateTime),  # null at rest; else not later than the earliest deadline, see store.wake_at
+    Column("version", Integer, nullable=False),
+    Column("updated_at", UtcDateTime, nullable=False),
+    postgresql_with={"fillfactor": 70},
+)
+saga_history = Table(
+    "saga_history",
+    METADATA,
+    Column("order_id", Id, primary_key=True),
+    Column("seq", Integer, primary_key=True),
+    Column("at", UtcDateTime, nullable=False),
+    Column("event", String(64), nullable=False),
+    Column("message_id", Id),
+    Column("actor", String(100), nullable=False),
+    Column("step", String(40)),
+    Column("outcome", String(200), nullable=False),
+    Column("detail", String(1000)),
+    Column("did", Text, nullable=False),
+    Column("from_status", String(20), nullable=False),
+    Column("to_status", String(20), nullable=False),
+)
+idempotency_keys = Table(
+    "idempotency_keys",
+    METADATA,
+    Column("principal", String(100), primary_key=True),
+    Column("path", String(100), primary_key=True),
+    Column("key", String(128), primary_key=True),
+    Column("body_hash", String(64), nullable=False),
+    Column("order_id", Id, nullable=False),
+    Column("response", Text, nullable=False),
+)
+
+# Who lists what: a customer the own orders; an operator those that need a person, those that turned back, and (by
+# `wake_at`) those under way. The fulfilled are nearly all, so the primary key finds them. None of these conditions
+# changes more than once or twice in an order's life.
+Index("ix_orders_customer_id_id", orders.c.customer_id, orders.c.id)
+attention, turned_back, awake = orders.c.needs_attention, orders.c.reason.is_not(None), sagas.c.wake_at.is_not(None)
+Index("ix_orders_needs_attention", orders.c.id, postgresql_where=attention, sqlite_where=attention)
+Index("ix_orders_turned_back", orders.c.id, postgresql_where=turned_back, sqlite_where=turned_back)
+Index("ix_sagas_wake_at", sagas.c.wake_at, postgresql_where=awake, sqlite_where=awake)

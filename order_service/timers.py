@@ -1,0 +1,22 @@
+"""The saga's patience: time passes for those whose moment has come."""
+
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from order_service.saga import Tick
+from order_service.store import Flows, Sagas
+from shared.contracts import Event
+
+TICK = Tick()
+
+
+def due(connection: Connection, flows: Flows, now: datetime, most: int) -> list[Event]:
+    """Say Tick to at most `most` sagas that are due; returns what is to be published.
+
+    Each is locked, and passed over by other workers meanwhile: nobody acts twice, and a crash only makes it late.
+    """
+    sagas = Sagas.due(connection, flows, now, most)
+    said = [message for held in sagas.held.values() for message in held.hear(TICK, now, "clock").messages]
+    sagas.flush()
+    return said
