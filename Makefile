@@ -5,7 +5,7 @@ BIN := .venv/bin
 export PATH := $(PATH):/usr/sbin:/sbin
 DESCRIBED := pyproject.toml deploy/prepare
 
-.PHONY: help demo test check simulate lock clean
+.PHONY: help demo test check lint format types walls simulate lock clean
 
 help:
 	@echo "make demo                orders through all four services, in one process, with nothing to set up"
@@ -21,10 +21,18 @@ test: .venv/.ready-for-tests
 	deploy/prepare servers
 	$(BIN)/python -m pytest $(ARGS)
 
-check: .venv/.ready-for-tests
+check: lint format types walls
+
+lint: .venv/.ready-for-tests
 	$(BIN)/ruff check
+
+format: .venv/.ready-for-tests
 	$(BIN)/ruff format --check
+
+types: .venv/.ready-for-tests
 	$(BIN)/mypy
+
+walls: .venv/.ready-for-tests
 	$(BIN)/lint-imports
 
 simulate: .venv/.ready
