@@ -34,17 +34,18 @@ class Stop(Exception):
     """Raised by a handler: this worker must not go on; it leaves everything unacknowledged and ends with this text."""
 
 
+Handlers = Mapping[type[Any], Callable[[Any, Any], Any]]
+Answers = Mapping[str, Any]  # what the outside said, by idempotency key
+
+
 class UnitOfWork(Protocol):
-    """The rows that a batch needs, in memory; `cause` is the envelope being handled."""
+    """The rows that a batch needs, in memory; `cause` is the envelope in hand, `answers` what `load` was given."""
 
     cause: Envelope | None
+    answers: Answers
 
     def flush(self) -> None:
         """Write what changed, set by set."""
-
-
-Handlers = Mapping[type[Any], Callable[[Any, Any], Any]]
-Answers = Mapping[str, Any]  # what the outside said, by idempotency key
 
 
 @dataclass(frozen=True)
@@ -139,39 +140,52 @@ class Consumer:
         """Commit the intents of those that need the outside, then ask it, in rounds, until nothing is left to ask."""
         answers: dict[str, Any] = {}
         asking = [each for each in requests if type(each[1]) in self.handling.calls]
-        for _ in range(CALL_ROUNDS if self.handling.ask else 0):
+        for _ in range(CALL_ROUNDS if asking and self.handling.ask else 0):
             calls: dict[str, Call] = {}
-            if asking:
-                asking = self._intend(asking, answers, calls)
+            waiting = self._intend(asking, answers, calls)
             if not calls:
                 break
             assert self.handling.ask is not None
             answers |= dict.fromkeys(calls) | dict(self.handling.ask(list(calls.values())))
+            asking = [request for request, work in waiting if self._asks_on(request, work)]
+            if not asking:
+                break
         return answers
 
-    def _intend(self, requests: Sequence[Request], answers: Answers, calls: dict[str, Call]) -> list[Request]:
-        """Let the handlers note what they are about to ask; fills `calls`, returns the requests that wait for them."""
+    def _intend(
+        self, requests: Sequence[Request], answers: Answers, calls: dict[str, Call]
+    ) -> list[tuple[Request, UnitOfWork]]:
+        """Let the handlers note what they are about to ask, in `calls` too; returns the requests that wait for it."""
         try:
             with self.database.transaction() as connection:
                 work = self.handling.load(connection, [m for _, m in requests], self.clock.now(connection), answers)
-                waiting = []
-                for delivery, message in requests:
-                    work.cause = delivery.envelope
-                    self.handling.handlers[type(message)](message, work)
-                    call = self.handling.calls[type(message)](message, work)
-                    if call and call.key not in answers:
-                        calls[call.key] = call
-                        waiting.append((delivery, message))
-                if calls:
+                asked = {request[0].envelope.id: (request, self._asks(request, work)) for request in requests}
+                new = {call.key: call for _, call in asked.values() if call}
+                if new:
                     work.flush()
-                return waiting
+            calls.update(new)
+            return [(request, work) for request, call in asked.values() if call]
         except (Stop, *WEATHER):
             raise
         except Exception:
             if len(requests) == 1:
                 return []  # it fails again when it is worked, and is buried there with its reason
-            calls.clear()
             return [each for request in requests for each in self._intend([request], answers, calls)]
+
+    def _asks_on(self, request: Request, work: UnitOfWork) -> bool:
+        try:
+            return self._asks(request, work) is not None
+        except Exception:
+            log.exception("message %s fails, and will be put aside", request[0].envelope.id)
+            return False
+
+    def _asks(self, request: Request, work: UnitOfWork) -> Call | None:
+        """What must be asked of the outside for this request, as its handler leaves the rows in memory."""
+        delivery, message = request
+        work.cause = delivery.envelope
+        self.handling.handlers[type(message)](message, work)
+        call: Call | None = self.handling.calls[type(message)](message, work)
+        return call if call and call.key not in work.answers else None
 
     def _commit(
         self,

@@ -94,7 +94,7 @@ class DeadLetters:
         connection.execute(self._acquit, {"id": _text(delivery.envelope.id)})
 
     def to_replay(self, connection: Connection, most: int) -> list[Delivery]:
-        """At most `most` letters that an operator wants worked again, as deliveries under their new message id."""
+        """At most `most` letters that an operator wants worked again, as deliveries under their new id."""
         wanted = select(self.table).where(self.table.c.state == "replaying").order_by(self.table.c.message_id)
         return [
             Delivery(envelope=_envelope(row), tag=0, replay_of=row["message_id"])
@@ -119,7 +119,7 @@ class DeadLetters:
         return connection.execute(select(self.table).where(self.table.c.message_id == message_id)).mappings().first()
 
     def replay(self, connection: Connection, ids: Collection[str] | None, *, now: datetime, new_id: NewId) -> list[str]:
-        """Ask for these parked letters, or for all (None), to be worked again; returns the ids of those that will be."""
+        """Ask for these parked letters, or for all (None), to be worked again; returns their ids."""
         wanted = select(self.table.c.message_id).where(self.table.c.state == "parked").with_for_update(skip_locked=True)
         if ids is not None:
             wanted = wanted.where(self.table.c.message_id.in_(ids))
