@@ -14,6 +14,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from pytest_rabbitmq import factories
 from pytest_rabbitmq.factories.executor import RabbitMqExecutor
 
 pytest_plugins = ["tests.no_skips"]
@@ -24,6 +25,9 @@ os.environ.setdefault("ERL_EPMD_ADDRESS", "127.0.0.1")
 os.environ.setdefault("RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS", "-kernel inet_dist_use_interface {127,0,0,1}")
 os.environ.setdefault("RABBITMQ_CONFIG_FILE", "/nonexistent")
 os.environ.setdefault("RABBITMQ_ADVANCED_CONFIG_FILE", "/nonexistent")
+
+# A node is found under its name: at the address it listens on, whatever this machine's name resolves to.
+rabbitmq_proc = factories.rabbitmq_proc(node=f"test-{os.getpid()}@localhost")
 
 POSTGRESQL = max(glob("/usr/lib/postgresql/*/bin"), default=None, key=lambda path: int(path.split("/")[4]))
 VHOSTS_AT_A_TIME = 10
