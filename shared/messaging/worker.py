@@ -57,6 +57,7 @@ class Worker:
         self.suspects: list[Delivery] = []
         self.woken = Event()
         self._busy_since: float | None = None
+        self._pause = 0.0  # seconds, while broker or database is away
         self._claim_everything = True
         self._chores: list[tuple[float, Callable[[], bool]]] = [
             (pace.relay, self._relay),
@@ -79,21 +80,27 @@ class Worker:
 
     def run(self, stop: Event, on_turn: Callable[[], None] = lambda: None) -> None:
         """Work until `stop` is set, through the loss and return of broker and database; then finish what is in hand."""
-        pause = 0.0
         while not stop.is_set():
-            try:
-                self.turn()
-                if pause:
-                    log.info("%s worker goes on", self.service)
-                pause = 0.0
-                on_turn()
-            except (ConnectionLost, *WEATHER) as error:
-                pause = min(max(0.1, pause * 2), 5.0)
-                log.warning("%s worker waits %.1f s: %s", self.service, pause, _first_line(error))
-                if isinstance(error, ConnectionLost):
-                    self.disconnect()
+            if pause := self.round():
                 stop.wait(pause * random.uniform(0.5, 1.0))  # noqa: S311 - spreads the workers
+            else:
+                on_turn()
         self.finish()
+
+    def round(self, patience: float = 1.0) -> float:
+        """One turn, whatever the weather; returns for how many seconds to wait before the next, 0.0 when all is well."""
+        try:
+            self.turn(patience)
+        except (ConnectionLost, *WEATHER) as error:
+            self._pause = min(max(0.1, self._pause * 2), 5.0)
+            log.warning("%s worker waits %.1f s: %s", self.service, self._pause, _first_line(error))
+            if isinstance(error, ConnectionLost):
+                self.disconnect()
+            return self._pause
+        if self._pause:
+            log.info("%s worker goes on", self.service)
+            self._pause = 0.0
+        return 0.0
 
     def turn(self, patience: float = 1.0) -> None:
         """One round. Waits at most `patience` seconds for something to do. Raises ConnectionLost and WEATHER."""
