@@ -47,7 +47,19 @@ def problem(
     **members: Any,
 ) -> NoReturn:
     """End this request with a problem; `faults` point to fields, `members` are added to the body."""
-    abort(_response(status, HTTPStatus(status).phrase, detail, list(faults), headers or {}, members))
+    abort(problem_response(status, detail, faults=faults, headers=headers, **members))
+
+
+def problem_response(
+    status: int,
+    detail: str,
+    *,
+    faults: Iterable[Mapping[str, str]] = (),
+    headers: Mapping[str, str] | None = None,
+    **members: Any,
+) -> Response:
+    """The same for handlers of exceptions, which return what they answer."""
+    return _response(status, HTTPStatus(status).phrase, detail, list(faults), headers or {}, members)
 
 
 def wrong_field(pointer: str, detail: str) -> NoReturn:
@@ -86,7 +98,7 @@ def handle_weather(app: Flask) -> None:
 
     def away(error: Exception) -> Response:
         log.warning("503, the database is away: %s", str(getattr(error, "orig", error)).strip())
-        return _response(503, HTTPStatus(503).phrase, AWAY, [], {"Retry-After": "2"}, {})
+        return problem_response(503, AWAY, headers={"Retry-After": "2"})
 
     def database(error: DBAPIError) -> Response:
         if not error.connection_invalidated:

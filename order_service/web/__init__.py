@@ -1,0 +1,47 @@
+"""The Order API: places orders, shows how they stand, and lets people intervene. Start with orders.py."""
+
+from flask import Flask
+from sqlalchemy import select
+
+from order_service import tables
+from order_service.desk import Desk
+from order_service.group_commit import GroupCommit
+from order_service.service import flows, terms
+from order_service.web.orders import order_routes
+from order_service.web.products import product_routes
+from order_service.web.show import Show, handle_refusals
+from order_service.web.steps import step_routes
+from order_service.web.watch import Watch
+from shared.clock import DatabaseClock
+from shared.config import Settings
+from shared.database import Database
+from shared.http.app import create_app as create
+from shared.http.serve import is_stopping
+from shared.wakeup import WakeUp
+
+
+def create_app(settings: Settings, database: Database, wakeup: WakeUp) -> Flask:
+    """The application. It starts threads with the first requests, so it may be built before a fork."""
+    paced, clock = flows(settings), DatabaseClock()
+    show = Show(paced)
+    counter = GroupCommit(database, terms(settings), clock, wakeup, backlog_limit=settings.backlog_limit)
+    desk = Desk(database=database, flows=paced, clock=clock, wakeup=wakeup)
+    watch = Watch(database, most=max(1, settings.web_threads // 2), stopping=lambda: is_stopping(app))
+
+    def can_read() -> None:
+        with database.reading() as connection:
+            connection.execute(select(tables.orders.c.id).limit(1))
+
+    app = create(
+        settings,
+        title="Orders",
+        description="Takes orders and sees each one through to its end: fulfilled, or cancelled with nothing owed.",
+        routes=[
+            order_routes(database, show, counter, desk, watch),
+            step_routes(desk, show),
+            product_routes(database, clock, settings.currency),
+        ],
+        ready={"database": can_read},
+    )
+    handle_refusals(app)
+    return app

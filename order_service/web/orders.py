@@ -1,0 +1,181 @@
+"""Orders: place, look, wait for news, list, read the history, cancel, approve."""
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from flask import Response, request, url_for
+
+from order_service.desk import Desk
+from order_service.domain import NewOrder, Record, Wish
+from order_service.group_commit import Closed, GroupCommit, InUse, Overloaded
+from order_service.placing import Mismatch, NotSold, Outcome, Replayed
+from order_service.reading import find_order, history, list_orders
+from order_service.web.schemas import (
+    LONGEST_WAIT,
+    EntrySchema,
+    NewOrderSchema,
+    OrderSchema,
+    OrdersPageSchema,
+    VerdictSchema,
+    WaitSchema,
+    listed,
+)
+from order_service.web.show import Show
+from order_service.web.watch import Watch
+from shared.auth import current, requires
+from shared.database import Database
+from shared.http.app import Routes, problems, reply, with_etag
+from shared.http.fields import IdempotencyHeader
+from shared.http.pages import page, page_schema
+from shared.http.problems import problem, wrong_parameter
+from shared.keys import Principal
+
+SOON = {"Retry-After": "1"}
+HEADERS = {
+    "Location": {"description": "the order", "schema": {"type": "string"}},
+    "Retry-After": {"description": "seconds until it is worth looking", "schema": {"type": "integer"}},
+}
+
+
+def order_routes(database: Database, show: Show, counter: GroupCommit, desk: Desk, watch: Watch) -> Routes:
+    routes = Routes("orders", "Customers see and cancel their own orders, operators all of them.")
+
+    @routes.route("/orders", methods=["POST"])
+    @problems(409, 503)
+    @requires()
+    @routes.arguments(NewOrderSchema)
+    @routes.arguments(IdempotencyHeader, location="headers")
+    @routes.response(202, OrderSchema, headers=HEADERS)
+    def place_order(body: dict[str, Any], header: dict[str, str]) -> Response:
+        """Place an order.
+
+        The same key with the same body is the same order and gets the same answer, however often it is sent.
+        """
+        try:
+            outcome = counter.submit(_new_order(current(), header["key"], body))
+        except InUse:
+            problem(409, "An order with this Idempotency-Key is being placed at this instant.", headers=SOON)
+        except (Overloaded, Closed):
+            problem(503, "No more orders are taken at the moment. Try again later.", headers={"Retry-After": "5"})
+        return _placed(outcome)
+
+    @routes.route("/orders/<uuid:order_id>")
+    @problems(404)
+    @requires()
+    @routes.arguments(WaitSchema, location="query")
+    @routes.response(200, OrderSchema, headers={"ETag": {"schema": {"type": "string"}}})
+    @routes.alt_response(304, description="It is as If-None-Match says.")
+    def get_order(query: dict[str, Any], order_id: UUID) -> Response:
+        """How does the order stand?
+
+        With `wait`, the answer comes as soon as there is news: a later version than `version`, or than the one now.
+        """
+        record = _find(database, order_id)
+        known = record.version if query["version"] is None else query["version"]
+        seconds = min(query["wait"], LONGEST_WAIT)
+        if seconds and record.version <= known and not record.order.status.final:
+            watch.wait(record.order.id, known, seconds)
+            record = _find(database, order_id)
+        response = reply(show(record))
+        if not record.order.status.final:
+            response.headers.update(SOON)
+        return with_etag(response, record.version)
+
+    @routes.route("/orders")
+    @requires()
+    @routes.arguments(OrdersPageSchema, location="query")
+    @routes.response(200, listed(OrderSchema))
+    def get_orders(query: dict[str, Any]) -> Response:
+        """Which orders are there? The newest first."""
+        who = current()
+        with database.reading() as connection:
+            found = list_orders(
+                connection,
+                customer_id=None if who.is_operator else who.name,
+                status=query["status"],
+                needs_attention=query["needs_attention"],
+                before=query["cursor"],
+                limit=query["limit"] + 1,
+            )
+        return reply(page(found, query["limit"], lambda record: record.order.id, show))
+
+    @routes.route("/orders/<uuid:order_id>/history")
+    @problems(404)
+    @requires()
+    @routes.arguments(page_schema("[0-9]{1,9}", limit=200), location="query")
+    @routes.response(200, listed(EntrySchema))
+    def get_history(query: dict[str, Any], order_id: UUID) -> Response:
+        """What happened to the order? The oldest first, without a gap in `seq`."""
+        record = _find(database, order_id)
+        after, limit = int(query["cursor"] or 0), query["limit"]
+        with database.reading() as connection:
+            entries = history(connection, record.order.id, after=after, limit=limit + 1)
+        return reply(page(entries, limit, lambda entry: str(entry["seq"]), dict))
+
+    @routes.route("/orders/<uuid:order_id>/cancel", methods=["POST"])
+    @problems(404, 409)
+    @requires()
+    @routes.response(202, OrderSchema, headers=HEADERS)
+    def cancel_order(order_id: UUID) -> Response:
+        """Cancel the order.
+
+        Possible until its payment is being captured; whatever was done by then is undone.
+        """
+        return _accepted(desk.cancel(str(order_id), current()), show)
+
+    @routes.route("/orders/<uuid:order_id>/approval", methods=["POST"])
+    @problems(404, 409)
+    @requires("operator")
+    @routes.arguments(VerdictSchema)
+    @routes.response(200, OrderSchema)
+    def decide_approval(verdict: dict[str, Any], order_id: UUID) -> Response:
+        """Approve or refuse an order that awaits it."""
+        say = desk.approve if verdict["decision"] == "approve" else desk.refuse
+        return reply(show(say(str(order_id), current(), verdict["note"])))
+
+    return routes
+
+
+def _new_order(who: Principal, key: str, body: Mapping[str, Any]) -> NewOrder:
+    return NewOrder(
+        principal=f"{who.role}:{who.name}",
+        path=request.path,
+        key=key,
+        body_hash=hashlib.sha256(msgspec.json.encode(body, order="sorted")).hexdigest(),
+        customer_id=who.name,
+        lines=[Wish(**line) for line in body["lines"]],
+        ship_to=body["ship_to"],
+        payment_token=body["payment_token"],
+    )
+
+
+def _placed(outcome: Outcome) -> Response:
+    if isinstance(outcome, Mismatch):
+        wrong_parameter("Idempotency-Key", "Was used before, for another order. A new order needs a new key.")
+    if isinstance(outcome, NotSold):
+        faults = [{"pointer": f"/lines/{index}/sku", "detail": "Is not in the catalog."} for index in outcome.positions]
+        named = ", ".join(fault["pointer"] for fault in faults[:5])
+        problem(422, f"{named}: not in the catalog.", faults=faults)
+    response = Response(outcome.response, 202, mimetype="application/json")
+    response.headers.update({"Location": url_for("orders.get_order", order_id=outcome.order_id), **SOON})
+    if isinstance(outcome, Replayed):
+        response.headers["Idempotent-Replayed"] = "true"
+    return response
+
+
+def _accepted(record: Record, show: Show) -> Response:
+    response = reply(show(record), 202)
+    response.headers.update({"Location": url_for("orders.get_order", order_id=record.order.id), **SOON})
+    return response
+
+
+def _find(database: Database, order_id: UUID) -> Record:
+    """The order, if it is there and the caller may see it; ends the request with 404 otherwise."""
+    with database.reading() as connection:
+        record = find_order(connection, str(order_id))
+    if record is None or not (current().is_operator or record.order.customer_id == current().name):
+        problem(404, f"There is no order {order_id}.")
+    return record

@@ -1,0 +1,198 @@
+"""What the Order API takes and gives. What it takes is checked by these; what it gives is tested against them."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from marshmallow import Schema, ValidationError, fields, validate, validates
+
+from order_service.domain import LARGEST_UNIT_PRICE
+from order_service.saga import Kind, OrderStatus, Reason, StepStatus
+from order_service.web.countries import COUNTRIES
+from shared.http.fields import SKU, Moment, StrictSchema, Text, Whole, WholeText
+from shared.http.pages import page_schema
+
+ORDER_ID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
+TOKEN = r"^[A-Za-z][A-Za-z0-9_-]{0,199}$"  # noqa: S105 - begins with a letter, so that no card number is one
+LONGEST_WAIT = 30  # seconds
+
+MINOR_UNITS = {"description": "in minor units of the currency"}
+
+
+class Flag(fields.Boolean):
+    """`true` or `false` in a query string, and nothing else."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(truthy={"true"}, falsy={"false"}, **kwargs)
+
+
+# What comes in
+
+
+class WishSchema(StrictSchema):
+    """A line of a new order; its price comes from the catalog."""
+
+    sku = Text(64, pattern=SKU, required=True)
+    quantity = Whole(1, 1000, required=True)
+
+
+class AddressSchema(StrictSchema):
+    """Where the parcel goes."""
+
+    name = Text(200, required=True)
+    line1 = Text(200, required=True)
+    city = Text(200, required=True)
+    postal_code = Text(20, required=True)
+    country = fields.String(required=True, validate=validate.OneOf(COUNTRIES, error="Is no ISO 3166 alpha-2 code."))
+
+
+class NewOrderSchema(StrictSchema):
+    """What a customer wants, and where."""
+
+    lines = fields.List(fields.Nested(WishSchema), required=True, validate=validate.Length(1, 100))
+    payment_token = Text(
+        200, pattern=TOKEN, required=True, metadata={"description": "from the card network, such as tok_visa"}
+    )
+    ship_to = fields.Nested(AddressSchema, required=True)
+
+    @validates("lines")
+    def no_sku_twice(self, lines: list[Mapping[str, Any]], data_key: str) -> None:
+        first: dict[str, int] = {}
+        twice = {
+            index: {"sku": [f"Is on line {first[line['sku']]} already."]}
+            for index, line in enumerate(lines)
+            if first.setdefault(line["sku"], index) != index
+        }
+        if twice:
+            raise ValidationError(twice)  # marshmallow nests them by index and field
+
+
+class VerdictSchema(StrictSchema):
+    """What an operator thinks of an order that is worth thinking about."""
+
+    decision = fields.String(required=True, validate=validate.OneOf(["approve", "refuse"]))
+    note = Text(500, load_default=None, allow_none=True)
+
+
+class NoteSchema(StrictSchema):
+    """Why, in an operator's own words."""
+
+    note = Text(500, required=True)
+
+
+class DeadlineSchema(StrictSchema):
+    """Until when to wait for an answer; null, for ever."""
+
+    deadline = Moment(required=True, allow_none=True)
+
+
+class NewProductSchema(StrictSchema):
+    """Something to sell."""
+
+    sku = Text(64, pattern=SKU, required=True)
+    name = Text(200, required=True)
+    unit_price = Whole(1, LARGEST_UNIT_PRICE, required=True, metadata=MINOR_UNITS)
+
+
+class WaitSchema(StrictSchema):
+    """How long to wait for news."""
+
+    wait = WholeText(
+        0, 3600, load_default=0, metadata={"description": f"seconds to wait for news, {LONGEST_WAIT} at most"}
+    )
+    version = WholeText(
+        0, 2**31, load_default=None, metadata={"description": "what is known already; without it, what is current"}
+    )
+
+
+class OrdersPageSchema(page_schema(ORDER_ID)):  # type: ignore[misc]  # a class made by a function
+    """Which orders."""
+
+    status = fields.Enum(OrderStatus, by_value=True, load_default=None)
+    needs_attention = Flag(load_default=None)
+
+
+# What goes out
+
+
+class LineSchema(Schema):
+    sku = fields.String(required=True)
+    name = fields.String(required=True)
+    quantity = fields.Integer(required=True)
+    unit_price = fields.Integer(required=True, metadata=MINOR_UNITS)
+    line_total = fields.Integer(required=True, metadata=MINOR_UNITS)
+
+
+class AmountsSchema(Schema):
+    """What became of the money, in minor units of the currency."""
+
+    authorized = fields.Integer(required=True)
+    captured = fields.Integer(required=True)
+    voided = fields.Integer(required=True)
+    refunded = fields.Integer(required=True)
+
+
+class StepSchema(Schema):
+    """A step of the workflow, also one that is still to come."""
+
+    name = fields.String(required=True)
+    kind = fields.Enum(Kind, by_value=True, required=True)
+    status = fields.Enum(StepStatus, by_value=True, required=True)
+    attempts = fields.Integer(required=True)
+    requested_at = Moment(required=True, allow_none=True)
+    settled_at = Moment(required=True, allow_none=True)
+    deadline = Moment(required=True, allow_none=True)
+
+
+class OrderSchema(Schema):
+    """An order and how it stands. `version` grows by one with every entry of its history."""
+
+    id = fields.UUID(required=True)
+    status = fields.Enum(OrderStatus, by_value=True, required=True)
+    needs_attention = fields.Boolean(required=True)
+    reason = fields.Enum(Reason, by_value=True, required=True, allow_none=True)
+    reason_detail = fields.String(required=True, allow_none=True)
+    customer_id = fields.String(required=True)
+    lines = fields.List(fields.Nested(LineSchema), required=True)
+    total = fields.Integer(required=True, metadata=MINOR_UNITS)
+    currency = fields.String(required=True)
+    ship_to = fields.Nested(AddressSchema, required=True)
+    carrier = fields.String(required=True, allow_none=True)
+    tracking_number = fields.String(required=True, allow_none=True)
+    payment = fields.Nested(AmountsSchema, required=True)
+    steps = fields.List(fields.Nested(StepSchema), required=True)
+    version = fields.Integer(required=True)
+    placed_at = Moment(required=True)
+    updated_at = Moment(required=True)
+
+
+class EntrySchema(Schema):
+    """One line of an order's history: what was heard, from whom, and all that was done about it."""
+
+    seq = fields.Integer(required=True)
+    at = Moment(required=True)
+    event = fields.String(required=True)
+    message_id = fields.UUID(required=True, allow_none=True)
+    actor = fields.String(required=True)
+    step = fields.String(required=True, allow_none=True)
+    outcome = fields.String(required=True, metadata={"description": "`acted`, or why it was only noted"})
+    detail = fields.String(required=True, allow_none=True)
+    did = fields.List(fields.String(), required=True)
+    from_status = fields.Enum(OrderStatus, by_value=True, required=True)
+    to_status = fields.Enum(OrderStatus, by_value=True, required=True)
+
+
+class ProductSchema(Schema):
+    sku = fields.String(required=True)
+    name = fields.String(required=True)
+    unit_price = fields.Integer(required=True, metadata=MINOR_UNITS)
+    currency = fields.String(required=True)
+
+
+def listed(item: type[Schema]) -> type[Schema]:
+    """A page of such items."""
+    name = item.__name__.removesuffix("Schema")
+    parts = {
+        "items": fields.List(fields.Nested(item), required=True),
+        "next": fields.String(required=True, allow_none=True, metadata={"description": "cursor of the next page"}),
+    }
+    return type(f"{name}PageSchema", (Schema,), parts)

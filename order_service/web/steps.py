@@ -1,0 +1,55 @@
+"""Steps of an order: ask again, withdraw, settle by hand, move a deadline. For operators."""
+
+from typing import Any
+from uuid import UUID
+
+from flask import Response
+
+from order_service.desk import Desk
+from order_service.web.schemas import DeadlineSchema, NoteSchema, OrderSchema
+from order_service.web.show import Show
+from shared.auth import current, requires
+from shared.http.app import Routes, problems, reply
+
+
+def step_routes(desk: Desk, show: Show) -> Routes:
+    routes = Routes("steps", "For operators: what to do with a step that does not get done by itself.")
+    named = sorted({name for flow in show.flows.values() for name in flow.named})
+    step_in_path = {"in": "path", "name": "step", "required": True, "schema": {"type": "string", "enum": named}}
+    step_path = "/orders/<uuid:order_id>/steps/<step>"
+
+    @routes.route(f"{step_path}/retry", methods=["POST"], parameters=[step_in_path])
+    @problems(404, 409)
+    @requires("operator")
+    @routes.response(200, OrderSchema)
+    def retry_step(order_id: UUID, step: str) -> Response:
+        """Ask now, and count the attempts anew. Only while an answer is awaited."""
+        return reply(show(desk.retry(str(order_id), step, current())))
+
+    @routes.route(f"{step_path}/reverse", methods=["POST"], parameters=[step_in_path])
+    @problems(404, 409)
+    @requires("operator")
+    @routes.response(200, OrderSchema)
+    def reverse_step(order_id: UUID, step: str) -> Response:
+        """Withdraw the capture while it is asked and unanswered; the order turns back."""
+        return reply(show(desk.reverse(str(order_id), step, current())))
+
+    @routes.route(f"{step_path}/settle", methods=["POST"], parameters=[step_in_path])
+    @problems(404, 409)
+    @requires("operator")
+    @routes.arguments(NoteSchema)
+    @routes.response(200, OrderSchema)
+    def settle_step(body: dict[str, Any], order_id: UUID, step: str) -> Response:
+        """Take a step for done that was seen to by hand. Only when its attempts are spent and it cannot be undone."""
+        return reply(show(desk.settle(str(order_id), step, current(), body["note"])))
+
+    @routes.route(step_path, methods=["PATCH"], parameters=[step_in_path])
+    @problems(404, 409)
+    @requires("operator")
+    @routes.arguments(DeadlineSchema)
+    @routes.response(200, OrderSchema)
+    def move_deadline(body: dict[str, Any], order_id: UUID, step: str) -> Response:
+        """Wait for an answer until another moment; only an approval may be awaited for ever."""
+        return reply(show(desk.move_deadline(str(order_id), step, body["deadline"], current())))
+
+    return routes
