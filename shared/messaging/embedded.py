@@ -1,54 +1,20 @@
 """A broker in this process: the same promises as RabbitMQ's, nothing on disk, and faults on demand."""
 
-import heapq
-import logging
 import time
-from bisect import insort
+from bisect import bisect_right, insort
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from threading import Condition
-from typing import Protocol
 
 import msgspec
 
 from shared.messaging.broker import ConnectionLost, Delivery, Settled
 from shared.messaging.envelope import Envelope
+from shared.messaging.mischief import Honest, Mischief
 from shared.messaging.topology import Topology, dead_letters_of, exchange_of, inbox_of
 
-log = logging.getLogger("fulfillment.broker")
-
 DEAD_LETTERS_AT_A_TIME = 10
-
-
-class Mischief(Protocol):
-    """What a broker and a network may do to messages. One that changes nothing is `Honest`."""
-
-    def arrivals(self, envelope: Envelope, queue: str) -> Sequence[float] | None:
-        """After how many seconds each copy of a message arrives at a queue.
-
-        `[0.0]` is honest, `[2.5]` delays it, `[0.0, 1.0]` delivers it twice, `[]` loses it although it is confirmed,
-        and None refuses it. Messages that are delayed differently change places.
-        """
-
-    def next(self, queue: str, waiting: int) -> int:
-        """Which of the `waiting` messages, counted from 0, is delivered next."""
-
-    def cuts(self, service: str) -> bool:
-        """Whether a connection of this service breaks now; asked at each call of its port."""
-
-
-class Honest:
-    """No mischief: each message once, at once, in order."""
-
-    def arrivals(self, envelope: Envelope, queue: str) -> Sequence[float] | None:
-        return (0.0,)
-
-    def next(self, queue: str, waiting: int) -> int:
-        return 0
-
-    def cuts(self, service: str) -> bool:
-        return False
 
 
 @dataclass
@@ -72,12 +38,6 @@ class _Copy:
     death: str | None = field(default=None, compare=False)
 
 
-@dataclass
-class _Queue:
-    coming: list[_Copy] = field(default_factory=list)  # a heap
-    waiting: list[_Copy] = field(default_factory=list)  # sorted
-
-
 @dataclass(frozen=True)
 class _Held:
     copy: _Copy
@@ -98,7 +58,7 @@ class Embedded:
     ) -> None:
         self.topology, self.mischief, self.clock = topology, mischief or Honest(), clock
         self._changed = Condition()
-        self._queues = {name: _Queue() for name in topology.queues}
+        self._queues: dict[str, list[_Copy]] = {name: [] for name in topology.queues}  # each sorted by arrival
         self._routes: dict[tuple[str, str], list[str]] = defaultdict(list)
         for exchange, key, queue in topology.bindings:
             self._routes[exchange, key].append(queue)
@@ -123,15 +83,12 @@ class Embedded:
     def next_event_at(self) -> float | None:
         """When the next delayed message arrives, by this broker's clock; None when none is on its way."""
         with self._changed:
-            now = self.clock()
-            arrivals = [copy.arrives_at for queue in self._queues.values() for copy in queue.coming]
-            return min((at for at in arrivals if at > now), default=None)
+            return self._next_arrival(self._queues)
 
     def idle(self) -> bool:
         """Nothing is queued, on its way or unacknowledged."""
         with self._changed:
-            queued = any(queue.coming or queue.waiting for queue in self._queues.values())
-            return not queued and not any(connection._held for connection in self._connections)
+            return not any(self._queues.values()) and not any(each._held for each in self._connections)
 
     # What follows is called by connections that hold the lock.
 
@@ -156,17 +113,17 @@ class Embedded:
     def _send(self, queue: str, copy: _Copy) -> None:
         self._numbers += 1
         copy.number = self._numbers
-        heapq.heappush(self._queues[queue].coming, copy)
-
-    def _waiting(self, name: str) -> list[_Copy]:
-        queue, now = self._queues[name], self.clock()
-        while queue.coming and queue.coming[0].arrives_at <= now:
-            insort(queue.waiting, heapq.heappop(queue.coming))
-        return queue.waiting
+        insort(self._queues[queue], copy)
 
     def _give(self, name: str) -> _Copy | None:
-        waiting = self._waiting(name)
-        return waiting.pop(self.mischief.next(name, len(waiting))) if waiting else None
+        queue = self._queues[name]
+        waiting = bisect_right(queue, self.clock(), key=lambda copy: copy.arrives_at)
+        return queue.pop(self.mischief.next(name, waiting)) if waiting else None
+
+    def _next_arrival(self, queues: Iterable[str]) -> float | None:
+        now = self.clock()
+        arrivals = (copy.arrives_at for queue in queues for copy in self._queues[queue])
+        return min((at for at in arrivals if at > now), default=None)
 
     def _done(self, copy: _Copy) -> None:
         publication = copy.publication
@@ -179,7 +136,7 @@ class Embedded:
         if copy.drops > int(self.topology.queues[queue]["x-delivery-limit"]):
             self._bury(queue, copy, "delivery_limit")
         else:
-            insort(self._queues[queue].waiting, copy)
+            insort(self._queues[queue], copy)
 
     def _bury(self, queue: str, copy: _Copy, reason: str) -> None:
         arguments = self.topology.queues[queue]
@@ -222,7 +179,8 @@ class EmbeddedConnection:
                 left = until - time.monotonic()
                 if left <= 0:
                     break
-                self._changed.wait(min(left, self._until_next_arrival()))
+                arrival = self._broker._next_arrival((self._inbox, self._dead_letters))
+                self._changed.wait(left if arrival is None else min(left, arrival - self._broker.clock()))
                 self._check()
             self._woken, self._told = False, len(self._confirmed) + len(self._refused)
             return taken
@@ -295,8 +253,3 @@ class EmbeddedConnection:
                 self._held[tag] = _Held(copy, queue, self._prefetches)
                 taken.append(Delivery(envelope=copy.envelope, tag=tag, drops=copy.drops, death=copy.death))
         return taken
-
-    def _until_next_arrival(self) -> float:
-        coming = [self._broker._queues[queue].coming for queue in (self._inbox, self._dead_letters)]
-        now = self._broker.clock()
-        return min((max(0.001, heap[0].arrives_at - now) for heap in coming if heap), default=60.0)

@@ -75,15 +75,19 @@ class Reader:
 
     def __init__(self, known: Mapping[str, type[Any]], largest_body: int) -> None:
         self.largest_body = largest_body
-        self._decoders = {name: (message.version, msgspec.json.Decoder(message)) for name, message in known.items()}
+        self._known = {
+            name: (message.version, message.producer, msgspec.json.Decoder(message)) for name, message in known.items()
+        }
 
     def open(self, envelope: Envelope) -> Any:
         """The typed message inside; raises Unreadable with the reason."""
         if len(envelope.body) > self.largest_body:
             raise Unreadable(f"oversized: {len(envelope.body)} bytes, at most {self.largest_body} are read")
-        if envelope.type not in self._decoders:
+        if envelope.type not in self._known:
             raise Unreadable(f"unknown_type: {envelope.type[:100]!r}")
-        version, decoder = self._decoders[envelope.type]
+        version, producer, decoder = self._known[envelope.type]
+        if envelope.producer != producer:
+            raise Unreadable(f"forged_sender: {envelope.type} from {envelope.producer[:100]!r} instead of {producer!r}")
         if envelope.version != version:
             raise Unreadable(
                 f"unsupported_version: {envelope.type} version {envelope.version}, version {version} is read"

@@ -71,16 +71,15 @@ def drops_of(properties: Mapping[str, Any], redelivered: bool) -> int:
     counted = headers.get("x-delivery-count") if isinstance(headers, Mapping) else None
     if not redelivered:
         return 0
-    return max(1, counted) if isinstance(counted, int) else 1
+    return max(1, int(counted)) if isinstance(counted, int) else 1
 
 
-def death_of(properties: Mapping[str, Any]) -> str:
-    """Why the broker dead-lettered this."""
+def death_of(properties: Mapping[str, Any]) -> tuple[str, str]:
+    """Why the broker dead-lettered this, and through which exchange it had come; by the entry that the broker wrote."""
     headers = properties.get("headers")
-    headers = headers if isinstance(headers, Mapping) else {}
-    deaths = headers.get("x-death")
-    first = deaths[0] if isinstance(deaths, list) and deaths and isinstance(deaths[0], Mapping) else {}
-    return _text(headers.get("x-first-death-reason")) or _text(first.get("reason")) or "unknown"
+    deaths = headers.get("x-death") if isinstance(headers, Mapping) else None
+    last = deaths[0] if isinstance(deaths, list) and deaths and isinstance(deaths[0], Mapping) else {}
+    return _text(last.get("reason")) or "unknown", _text(last.get("exchange"))
 
 
 def made_up_id(queue: str, said: str, body: bytes) -> str:

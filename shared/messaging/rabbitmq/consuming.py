@@ -101,13 +101,15 @@ class Consuming:
         said = vars(properties)
         tag = self._first + int(method.delivery_tag or 0)
         self._unacknowledged[tag] = None
-        dead = queue == dead_letters_of(self.service)
+        death, exchange = None, method.exchange or ""
+        if queue == dead_letters_of(self.service):
+            death, exchange = death_of(said)
         self.on_delivery(
             Delivery(
-                envelope=envelope_of(said, body, exchange=method.exchange or "", queue=queue),
+                envelope=envelope_of(said, body, exchange=exchange, queue=queue),
                 tag=tag,
                 drops=drops_of(said, bool(method.redelivered)),
-                death=death_of(said) if dead else None,
+                death=death,
             )
         )
 
