@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-import msgspec
 from sqlalchemy import (
     CheckConstraint,
     Column,
@@ -79,6 +78,7 @@ class StockRoom:
 
     def __init__(self, rows: Mapping[str, RowMapping], connection: Connection, now: datetime) -> None:
         self.cause: Envelope | None = None
+        self.answers: Answers = {}  # nobody outside is asked
         self.stock: dict[str, Stock] = {}
         self._connection, self._now, self._rows = connection, now, rows
         self._after = {order_id: reservation_from(row) for order_id, row in rows.items()}
@@ -125,7 +125,6 @@ class StockRoom:
         before = self._rows.get(reservation.order_id)
         return {
             **vars(reservation),
-            "lines": msgspec.json.encode(reservation.lines).decode(),
             "version": before["version"] + 1 if before else 1,
             "created_at": moment(before["created_at"] if before else self._now),
             "updated_at": moment(self._now),

@@ -9,6 +9,8 @@ import msgspec
 from sqlalchemy import (
     CTE,
     BigInteger,
+    ColumnClause,
+    ColumnElement,
     Connection,
     Dialect,
     Engine,
@@ -17,14 +19,14 @@ from sqlalchemy import (
     String,
     Text,
     bindparam,
-    cast,
+    column,
     create_engine,
     event,
-    literal_column,
     select,
 )
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
@@ -77,7 +79,7 @@ class Id(TypeDecorator[str]):
 
 
 class Json(TypeDecorator[Any]):
-    """A JSON value: jsonb on PostgreSQL, text on SQLite. In `batch_rows` its value is the JSON as text."""
+    """A JSON value: jsonb on PostgreSQL, text on SQLite; in `batch_rows` it is given as it is."""
 
     impl = Text
     cache_ok = True
@@ -104,33 +106,43 @@ def moment(at: datetime) -> str:
     return at.astimezone(UTC).isoformat(timespec="microseconds")
 
 
-class json_elements(FunctionElement[Any]):  # noqa: N801 - named as an SQL function is
-    """The elements of a JSON array, one row each, in a column named `value`."""
+class json_rows(FunctionElement[Any]):  # noqa: N801 - named as an SQL function is
+    """The objects of a JSON array as rows; `wanted` are their columns. PostgreSQL reads each object once."""
 
     inherit_cache = True
-    name = "json_elements"
+    name = "json_rows"
+
+    def __init__(self, array: ColumnElement[str], wanted: Sequence[ColumnClause[Any]]) -> None:
+        super().__init__(array)
+        self.wanted = wanted
 
 
-@compiles(json_elements, "postgresql")
-def _postgresql(element: Any, compiler: Any, **kw: Any) -> str:
-    return f"json_array_elements(CAST({compiler.process(element.clauses, **kw)} AS json))"
+@compiles(json_rows, "postgresql")
+def _postgresql(element: json_rows, compiler: SQLCompiler, **kw: Any) -> str:
+    types = compiler.dialect.type_compiler_instance
+    columns = ", ".join(f"{compiler.preparer.quote(c.name)} {types.process(c.type)}" for c in element.wanted)
+    array = compiler.process(element.clauses, **kw)
+    return f"(SELECT * FROM json_to_recordset(CAST({array} AS json)) AS r ({columns}))"  # noqa: S608 - names from code
 
 
-@compiles(json_elements, "sqlite")
-def _sqlite(element: Any, compiler: Any, **kw: Any) -> str:
-    return f"json_each({compiler.process(element.clauses, **kw)})"
+@compiles(json_rows, "sqlite")
+def _sqlite(element: json_rows, compiler: SQLCompiler, **kw: Any) -> str:
+    types, quote = compiler.dialect.type_compiler_instance, compiler.preparer.quote
+    columns = ", ".join(
+        f"CAST(value ->> '{c.name}' AS {types.process(c.type)}) AS {quote(c.name)}" for c in element.wanted
+    )
+    return f"(SELECT {columns} FROM json_each({compiler.process(element.clauses, **kw)}))"  # noqa: S608
 
 
 def batch_rows(name: str, /, **types: TypeEngine[Any] | type[TypeEngine[Any]]) -> CTE:
     """A common table expression over the parameter `name`, a JSON array of objects, with one typed column per keyword.
 
-    A statement built on it is constant, and costs one round trip for any number of rows on either database.
+    A statement built on it is constant, and costs one round trip for any number of rows on either database. A value
+    that is an array or an object itself is read as its JSON text, unchanged, into a column of text.
     """
-    source = json_elements(bindparam(name, type_=String)).table_valued("value", name=f"{name}_json")
-    columns = [
-        cast(source.c.value.op("->>")(literal_column(f"'{key}'")), type_).label(key) for key, type_ in types.items()
-    ]
-    return select(*columns).select_from(source).cte(name)
+    columns = [column(key, type_) for key, type_ in types.items()]
+    rows = json_rows(bindparam(name, type_=String), columns).table_valued(*columns, name=f"{name}_json")
+    return select(*rows.c).cte(name)
 
 
 def as_json(rows: Sequence[Any]) -> str:
