@@ -1,0 +1,87 @@
+"""A message that kills or hangs its worker is worked alone, and put aside after five of them; the others are done."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from itertools import chain
+
+import pytest
+
+from payment_service.service import SERVICE
+from shared.contracts import PaymentRequested
+from shared.messaging.broker import Connection
+from shared.messaging.rabbitmq import RabbitMQ
+from shared.messaging.topology import topology
+from tests.component.bench import Bench, order_id
+
+HANDLED = topology({"order": [], "payment": list(SERVICE.handlers), "inventory": [], "shipping": []})
+ORDERS = 300
+
+
+@pytest.fixture
+def bench(postgres_url: str) -> Iterator[Bench]:
+    bench = Bench(SERVICE, postgres_url)
+    yield bench
+    bench.close()
+
+
+@pytest.fixture
+def order_side(broker_url: str) -> Iterator[Connection]:
+    broker = RabbitMQ(broker_url)
+    broker.provision(HANDLED)
+    connection = broker.connect("order")
+    yield connection
+    connection.close()
+
+
+def request(number: int, token: str) -> PaymentRequested:
+    return PaymentRequested(order_id=order_id(number), amount=1999, currency="EUR", payment_token=token)
+
+
+def until_quiet(bench: Bench, broker_url: str, done: str) -> list[int]:
+    """Start a worker, and another whenever it ends, until the query `done` finds true; returns how they ended."""
+    environment = {
+        **os.environ,
+        "DATABASE_URL": bench.database.url,
+        "BROKER_URL": broker_url,
+        "WATCHDOG": "1.5",
+        "LOG_LEVEL": "ERROR",
+    }
+    ends: list[int] = []
+    deadline = time.monotonic() + 100
+    worker = subprocess.Popen([sys.executable, "-m", "tests.integration.lethal_worker"], env=environment)
+    while not bench.rows(done)[0][0]:
+        assert time.monotonic() < deadline, ends
+        try:
+            ends.append(worker.wait(0.2))
+        except subprocess.TimeoutExpired:
+            continue
+        worker = subprocess.Popen([sys.executable, "-m", "tests.integration.lethal_worker"], env=environment)
+    worker.terminate()
+    assert worker.wait(20) == 0
+    return ends
+
+
+@pytest.mark.parametrize(("token", "end"), [("tok_lethal", -signal.SIGKILL), ("tok_hang", 75)])
+@pytest.mark.timeout(150)
+def test_a_lethal_message_is_put_aside(
+    bench: Bench, order_side: Connection, broker_url: str, token: str, end: int
+) -> None:
+    """Its worker dies twice with its batch and five times alone; then it is a dead letter, and nobody else is."""
+    tokens = chain(["tok_visa"] * (ORDERS // 2), [token], ["tok_visa"] * (ORDERS // 2 - 1))
+    order_side.publish([bench.enclose(request(number, each)) for number, each in enumerate(tokens)])
+    ends = until_quiet(
+        bench,
+        broker_url,
+        f"""SELECT (SELECT COUNT(*) FROM payments WHERE status = 'authorized') = {ORDERS - 1}
+            AND (SELECT COUNT(*) FROM dead_letters WHERE state = 'parked') = 1""",
+    )
+    assert set(ends) == {end}
+    assert 6 <= len(ends) <= 8
+    (reason,) = bench.buried()
+    assert reason.startswith("lethal")
+    assert bench.rows("SELECT COUNT(*) FROM dead_letters") == [(1,)]
+    assert bench.rows("SELECT correlation_id FROM dead_letters") == [(order_id(ORDERS // 2),)]
