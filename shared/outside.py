@@ -17,4 +17,9 @@ class Refused:
     detail: str
 
 
-Answer = Approved | Refused | None
+@dataclass(frozen=True)
+class Unreachable:
+    """This call did not get there (the connection was refused): it did nothing. An earlier call may have."""
+
+
+Answer = Approved | Refused | Unreachable | None

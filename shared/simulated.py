@@ -31,13 +31,13 @@ from sqlalchemy.exc import IntegrityError
 from shared.clock import Clock
 from shared.config import Settings
 from shared.database import BigInt, Database, Id, UtcDateTime
-from shared.outside import Approved, Refused
+from shared.outside import Answer, Approved, Refused, Unreachable
 
 
 @dataclass(frozen=True, kw_only=True)
 class Conduct:
     """How a simulated party behaves. `error_rate` is the share of calls whose answer is lost, half of them after the
-    work was done; a party in `outage` does nothing and answers nothing; an answer later than `timeout_ms` is lost."""
+    work was done; a party in `outage` does nothing and cannot be reached; an answer later than `timeout_ms` is lost."""
 
     latency_ms: int = 0
     error_rate: float = 0.0
@@ -140,16 +140,18 @@ class Simulator:
         self._enter = insert(books)
         self._asked_again = books.update().where(books.c.key == bindparam("asked")).values(askings=books.c.askings + 1)
 
-    def ask(self, inquiries: Sequence[Inquiry]) -> dict[str, Approved | Refused]:
+    def ask(self, inquiries: Sequence[Inquiry]) -> dict[str, Answer]:
         """The answers that come back, by key. What is missing may or may not have been done."""
         with self.database.reading() as connection:
             conduct = self.world.conduct(connection, self.default)
-        reached, lost, waits = [], set(), [0]
+        reached, lost, waits, away = [], set(), [0], dict[str, Answer]()
         for inquiry in inquiries:
             manner = conduct(inquiry.party)
             dice = self.chance.random()
             waits.append(min(manner.latency_ms, manner.timeout_ms))
-            if not manner.outage and dice >= manner.error_rate / 2:
+            if manner.outage:
+                away[inquiry.key] = Unreachable()
+            elif dice >= manner.error_rate / 2:
                 reached.append(inquiry)
                 if dice < manner.error_rate or manner.latency_ms > manner.timeout_ms:
                     lost.add(inquiry.key)
@@ -162,7 +164,7 @@ class Simulator:
             except IntegrityError:  # the same key is being asked from elsewhere, whose entry wins
                 if attempt == 4:
                     raise
-        return {key: answer for key, answer in answers.items() if key not in lost}
+        return away | {key: answer for key, answer in answers.items() if key not in lost}
 
     def _enter_all(self, inquiries: Sequence[Inquiry]) -> dict[str, Approved | Refused]:
         answers: dict[str, Approved | Refused] = {}
