@@ -39,10 +39,9 @@ Answers = Mapping[str, Any]  # what the outside said, by idempotency key
 
 
 class UnitOfWork(Protocol):
-    """The rows that a batch needs, in memory; `cause` is the envelope in hand, `answers` what `load` was given."""
+    """The rows that a batch needs, in memory; `cause` is the envelope being handled."""
 
     cause: Envelope | None
-    answers: Answers
 
     def flush(self) -> None:
         """Write what changed, set by set."""
@@ -147,7 +146,7 @@ class Consumer:
                 break
             assert self.handling.ask is not None
             answers |= dict.fromkeys(calls) | dict(self.handling.ask(list(calls.values())))
-            asking = [request for request, work in waiting if self._asks_on(request, work)]
+            asking = [request for request, work in waiting if self._asks_on(request, work, answers)]
             if not asking:
                 break
         return answers
@@ -159,7 +158,7 @@ class Consumer:
         try:
             with self.database.transaction() as connection:
                 work = self.handling.load(connection, [m for _, m in requests], self.clock.now(connection), answers)
-                asked = {request[0].envelope.id: (request, self._asks(request, work)) for request in requests}
+                asked = {request[0].envelope.id: (request, self._asks(request, work, answers)) for request in requests}
                 new = {call.key: call for _, call in asked.values() if call}
                 if new:
                     work.flush()
@@ -172,20 +171,20 @@ class Consumer:
                 return []  # it fails again when it is worked, and is buried there with its reason
             return [each for request in requests for each in self._intend([request], answers, calls)]
 
-    def _asks_on(self, request: Request, work: UnitOfWork) -> bool:
+    def _asks_on(self, request: Request, work: UnitOfWork, answers: Answers) -> bool:
         try:
-            return self._asks(request, work) is not None
+            return self._asks(request, work, answers) is not None
         except Exception:
             log.exception("message %s fails, and will be put aside", request[0].envelope.id)
             return False
 
-    def _asks(self, request: Request, work: UnitOfWork) -> Call | None:
+    def _asks(self, request: Request, work: UnitOfWork, answers: Answers) -> Call | None:
         """What must be asked of the outside for this request, as its handler leaves the rows in memory."""
         delivery, message = request
         work.cause = delivery.envelope
         self.handling.handlers[type(message)](message, work)
         call: Call | None = self.handling.calls[type(message)](message, work)
-        return call if call and call.key not in work.answers else None
+        return call if call and call.key not in answers else None
 
     def _commit(
         self,
