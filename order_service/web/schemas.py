@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from marshmallow import Schema, ValidationError, fields, validate, validates
+from marshmallow import Schema, ValidationError, fields, validate, validates_schema
 
 from order_service.domain import LARGEST_UNIT_PRICE
 from order_service.saga import Kind, OrderStatus, Reason, StepStatus
@@ -54,16 +54,16 @@ class NewOrderSchema(StrictSchema):
     )
     ship_to = fields.Nested(AddressSchema, required=True)
 
-    @validates("lines")
-    def no_sku_twice(self, lines: list[Mapping[str, Any]], data_key: str) -> None:
+    @validates_schema
+    def no_sku_twice(self, order: Mapping[str, Any], **_: Any) -> None:
         first: dict[str, int] = {}
         twice = {
             index: {"sku": [f"Is on line {first[line['sku']]} already."]}
-            for index, line in enumerate(lines)
+            for index, line in enumerate(order["lines"])
             if first.setdefault(line["sku"], index) != index
         }
         if twice:
-            raise ValidationError(twice)  # marshmallow nests them by index and field
+            raise ValidationError({"lines": twice})
 
 
 class VerdictSchema(StrictSchema):

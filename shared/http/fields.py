@@ -65,6 +65,27 @@ class WholeText(fields.Integer):
         return super()._validated(value)
 
 
+class Share(fields.Float):
+    """A JSON number from 0 to 1."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(validate=validate.Range(0, 1), **kwargs)
+
+    def _validated(self, value: Any) -> Any:
+        if isinstance(value, bool | str):
+            raise self.make_error("invalid", input=value)
+        return super()._validated(value)
+
+
+class Truth(fields.Boolean):
+    """JSON's true or false, and nothing that other languages take for it."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> bool:
+        if not isinstance(value, bool):
+            raise self.make_error("invalid", input=value)
+        return value
+
+
 class Moment(fields.AwareDateTime):
     """A moment in RFC 3339, written in UTC with a Z."""
 

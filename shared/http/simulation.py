@@ -9,7 +9,7 @@ from marshmallow import fields, validate
 from shared.auth import requires
 from shared.database import Database
 from shared.http.app import Routes, reply
-from shared.http.fields import StrictSchema, Whole
+from shared.http.fields import Share, StrictSchema, Truth, Whole
 from shared.simulated import Conduct, SimulatedWorld
 
 
@@ -17,10 +17,8 @@ class ConductSchema(StrictSchema):
     """How a simulated party behaves; what is left out takes its default."""
 
     latency_ms = Whole(0, 600_000, load_default=0, metadata={"description": "milliseconds until each answer"})
-    error_rate = fields.Float(
-        load_default=0.0, validate=validate.Range(0, 1), metadata={"description": "share of answers that are lost"}
-    )
-    outage = fields.Boolean(load_default=False, truthy={True}, falsy={False})
+    error_rate = Share(load_default=0.0, metadata={"description": "share of answers that are lost"})
+    outage = Truth(load_default=False)
     timeout_ms = Whole(1, 600_000, load_default=2_000, metadata={"description": "later answers are lost"})
 
 
