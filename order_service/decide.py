@@ -1,6 +1,6 @@
 """What an event means for one order. Pure: no clock, no database, no broker, no randomness."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
@@ -135,11 +135,11 @@ def hear_operator(saga: Saga, step: Step, event: StepInput, now: datetime) -> tu
         case ReversalRequested() if step.kind is Kind.PIVOT and was.status is S.REQUESTED:
             return saga.put(step, settled(was, S.WITHDRAWN, now)).turn_back(Reason.OPERATOR_REQUEST, event.note), ACTED
         case RetryRequested() if was.status in ASKED:
-            return saga.put(step, replace(was, attempts=0, deadline=now)), ACTED
+            return saga.put(step, was._replace(attempts=0, deadline=now)), ACTED
         case SettlementRequested() if step.kind is Kind.RETRIABLE and saga.parked(step):
             return saga.put(step, settled(was, S.DONE, now)), ACTED
         case DeadlineMoved(deadline=until) if was.status in ASKED and (until or step.request is None):
-            return saga.put(step, replace(was, deadline=until)), ACTED
+            return saga.put(step, was._replace(deadline=until)), ACTED
         case _:
             return saga, f"noted: {step.name} is {was.status}"
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum, auto
 from functools import cached_property
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 from shared.contracts import Event
 
@@ -189,8 +189,7 @@ class Workflow:
         return frozenset(kind for kind in self.meaning if issubclass(kind, Event))
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
+class Progress(NamedTuple):
     """How far a step is; moments are UTC. It has a deadline while an answer is awaited, unless that was revoked."""
 
     status: StepStatus = StepStatus.WAITING

@@ -9,7 +9,7 @@ import msgspec
 from sqlalchemy import Boolean, Connection, Integer, RowMapping, String, bindparam, func, insert, select, update
 
 from order_service.decide import Decision, Entry, decide
-from order_service.saga import Heard, Progress, Reason, Saga, Workflow
+from order_service.saga import Heard, OrderStatus, Progress, Reason, Saga, Workflow
 from order_service.tables import orders, saga_history, sagas
 from shared.contracts import Event
 from shared.database import Id, UtcDateTime, as_json, batch_rows, moment
@@ -84,6 +84,7 @@ class Held:
     wake_at: datetime | None
     updated_at: datetime
     entries: list[dict[str, Any]] = field(default_factory=list)
+    statuses: tuple[OrderStatus, OrderStatus] | None = None  # before and after what was heard
     changed: bool = False
 
     @classmethod
@@ -107,6 +108,7 @@ class Held:
             self.version += 1
             self.updated_at = now
             self.entries.append(history_row(self.order_id, self.version, now, entry, actor, message_id))
+            self.statuses = (self.statuses[0] if self.statuses else entry.from_status), entry.to_status
         waking = wake_at(self.flow, self.saga, self.wake_at, now)
         self.changed = self.changed or bool(decision.history) or waking != self.wake_at
         self.wake_at = waking
@@ -225,8 +227,10 @@ def saga_row(held: Held) -> dict[str, Any]:
 
 def _standing_row(held: Held) -> dict[str, Any] | None:
     """How the order stands now, or None when it stands as before."""
-    was, status, attention = held.before, held.saga.status(held.flow), held.saga.needs_attention(held.flow)
-    if was and (status, held.saga.reason, attention) == (was.status(held.flow), was.reason, held.needs_attention):
+    if not held.before or not held.statuses:
+        return None
+    (was, status), attention = held.statuses, held.saga.needs_attention(held.flow)
+    if status is was and held.saga.reason is held.before.reason and attention == held.needs_attention:
         return None
     return {
         "id": held.order_id,

@@ -34,7 +34,7 @@ orders = Table(
     Column("reason", String(20)),
     Column("reason_detail", String(1000)),
     Column("needs_attention", Boolean, nullable=False),
-    postgresql_with={"fillfactor": 75},
+    postgresql_with={"fillfactor": 60},
 )
 sagas = Table(
     "sagas",
@@ -42,7 +42,7 @@ sagas = Table(
     Column("order_id", Id, ForeignKey(orders.c.id), primary_key=True),
     Column("workflow_version", Integer, nullable=False),
     Column("facts", Text, nullable=False),
-    Column("steps", Text, nullable=False),
+    Column("steps", Text, nullable=False),  # by name: status, attempts, requested_at, settled_at, deadline
     Column("backward", Boolean, nullable=False),
     Column("reason", String(20)),
     Column("reason_detail", String(1000)),
@@ -50,7 +50,7 @@ sagas = Table(
     Column("wake_at", UtcDateTime),  # null at rest; else not later than the earliest deadline, see store.wake_at
     Column("version", Integer, nullable=False),
     Column("updated_at", UtcDateTime, nullable=False),
-    postgresql_with={"fillfactor": 70},
+    postgresql_with={"fillfactor": 50},
 )
 saga_history = Table(
     "saga_history",

@@ -36,7 +36,7 @@ def upgrade() -> None:
         sa.Column("reason_detail", sa.String(1000)),
         sa.Column("needs_attention", sa.Boolean(), nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_orders"),
-        postgresql_with={"fillfactor": 75},
+        postgresql_with={"fillfactor": 60},
     )
     op.create_table(
         "sagas",
@@ -53,7 +53,7 @@ def upgrade() -> None:
         sa.Column("updated_at", UtcDateTime(), nullable=False),
         sa.PrimaryKeyConstraint("order_id", name="pk_sagas"),
         sa.ForeignKeyConstraint(["order_id"], ["orders.id"], name="fk_sagas_order_id"),
-        postgresql_with={"fillfactor": 70},
+        postgresql_with={"fillfactor": 50},
     )
     op.create_table(
         "saga_history",
