@@ -1,0 +1,48 @@
+"""`fulfillment`: the commands for people. Each lives where COMMANDS says."""
+
+import sys
+from importlib import import_module
+
+import click
+
+from shared.config import Misconfigured
+
+COMMANDS = {  # imported when called, so that none waits for what another one needs
+    "demo": "demo:demo",
+    "up": "up:up",
+    "provision": "provision:provision",
+    "definitions": "definitions:definitions",
+    "place": "orders:place",
+    "list": "orders:list_orders",
+    "show": "orders:show",
+    "watch": "watch:watch",
+    "cancel": "orders:cancel",
+    "approve": "orders:approve",
+    "books": "audit:books",
+    "load": "load:load",
+}
+
+
+class Commands(click.Group):
+    def list_commands(self, context: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return None
+        module, _, attribute = COMMANDS[name].partition(":")
+        command: click.Command = getattr(import_module(f"{__name__}.{module}"), attribute)
+        return command
+
+
+@click.command(cls=Commands)
+def fulfillment() -> None:
+    """Order fulfillment with a front controller. Start with `fulfillment demo`; it needs nothing."""
+
+
+def main() -> None:
+    """Run the command line; the exit code is 0 when all is well, 1 when it is not, 2 for wrong usage."""
+    try:
+        fulfillment(prog_name="fulfillment")
+    except Misconfigured as error:
+        sys.exit(f"{error}")

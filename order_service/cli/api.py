@@ -1,0 +1,94 @@
+"""Speaks to the HTTP APIs: one connection, kept open, and errors that say what is wrong."""
+
+import http.client
+import json
+import secrets
+from collections.abc import Mapping
+from typing import Any, NamedTuple, Self
+from urllib.parse import urlencode, urlsplit
+
+PATIENCE = 40.0  # seconds for an answer; the API's longest poll is shorter
+
+
+class Unreachable(Exception):
+    """Nobody answers at the address."""
+
+
+class Refused(Exception):
+    """The API said no; the text is its reason."""
+
+    def __init__(self, status: int, problem: Mapping[str, Any]) -> None:
+        super().__init__(f"{problem.get('detail') or problem.get('title') or 'no reason given'} ({status})")
+        self.status, self.problem = status, problem
+
+
+class Answer(NamedTuple):
+    status: int
+    headers: Mapping[str, str]
+    body: Any
+
+
+class Api:
+    """One service's API as one caller sees it. Not for several threads at once."""
+
+    def __init__(self, url: str, token: str) -> None:
+        """Raises ValueError unless `url` is `http://host[:port]` or https, with or without a path."""
+        address = urlsplit(url)
+        if address.scheme not in ("http", "https") or not address.hostname:
+            raise ValueError(f"{url!r} is not an address such as http://127.0.0.1:8000")
+        kind = http.client.HTTPSConnection if address.scheme == "https" else http.client.HTTPConnection
+        self.url = url.rstrip("/")
+        self._connection = kind(address.hostname, address.port, timeout=PATIENCE)
+        self._prefix = address.path.rstrip("/")
+        self._headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+
+    def call(self, method: str, path: str, body: Any = None, **headers: str) -> Answer:
+        """Ask, and return the answer with its JSON read; underscores in the names of headers stand for hyphens.
+
+        Raises Refused for what the API refuses and Unreachable when it does not answer. A connection that was closed
+        while it idled is opened again.
+        """
+        named = {name.replace("_", "-"): text for name, text in headers.items()}
+        content = None if body is None else json.dumps(body)
+        for fresh in (self._connection.sock is None, True):
+            try:
+                self._connection.request(method, self._prefix + path, content, {**self._headers, **named})
+                response = self._connection.getresponse()
+                text = response.read()
+                break
+            except (http.client.HTTPException, OSError) as error:
+                self._connection.close()
+                repeatable = method != "POST" or "Idempotency_Key" in headers
+                if fresh or not repeatable or isinstance(error, TimeoutError):
+                    raise Unreachable(f"{self.url} does not answer: {error}") from error
+        try:
+            document = json.loads(text) if text else None
+        except ValueError as error:
+            raise Unreachable(f"{self.url} answers {response.status} with something that is not JSON") from error
+        if response.status >= 400:
+            raise Refused(response.status, document if isinstance(document, dict) else {})
+        return Answer(response.status, dict(response.getheaders()), document)
+
+    def get(self, path: str, **query: Any) -> Any:
+        """The document at a path; parameters that are None are left out."""
+        given = {name: value for name, value in query.items() if value is not None}
+        return self.call("GET", f"{path}?{urlencode(given)}" if given else path).body
+
+    def put(self, path: str, body: Any) -> Any:
+        return self.call("PUT", path, body).body
+
+    def post(self, path: str, body: Any = None) -> Any:
+        return self.call("POST", path, body).body
+
+    def place(self, order: Mapping[str, Any], key: str | None = None) -> Any:
+        """Place an order, once however often it is sent under one key; returns the order."""
+        return self.call("POST", "/orders", order, Idempotency_Key=key or secrets.token_urlsafe(16)).body
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

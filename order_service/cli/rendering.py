@@ -1,0 +1,99 @@
+"""How orders look on a terminal, and as plain lines."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+Order = Mapping[str, Any]  # as the API answers it
+
+WHOLE = {"JPY", "KRW", "VND", "CLP", "ISK"}  # currencies without a minor unit
+MARKS = {
+    "waiting": ("·", "dim"),
+    "requested": ("…", "yellow"),
+    "done": ("✓", "green"),
+    "skipped": ("–", "dim"),
+    "failed": ("✗", "red"),
+    "compensating": ("↶", "yellow"),
+    "compensated": ("↩", "cyan"),
+    "withdrawn": ("⊘", "cyan"),
+}
+COLORS = {"fulfilled": "green", "cancelled": "cyan", "cancelling": "yellow"}
+
+
+def money(amount: int, currency: str) -> str:
+    """An amount of minor units, as people write it: `19.99 EUR`."""
+    return f"{amount:,} {currency}" if currency in WHOLE else f"{amount / 100:,.2f} {currency}"
+
+
+def is_final(order: Order) -> bool:
+    return order["status"] in ("fulfilled", "cancelled")
+
+
+def status(order: Order) -> Text:
+    """The status, with what one wants to know beside it."""
+    text = Text(order["status"].replace("_", " "), COLORS.get(order["status"], "bold"))
+    if order["reason"]:
+        text.append(f": {order['reason'].replace('_', ' ')}", "dim")
+    if order["needs_attention"]:
+        text.append(" needs attention", "bold red")
+    return text
+
+
+def marks(order: Order) -> list[Text]:
+    """One mark for each step."""
+    return [Text(*MARKS[step["status"]]) for step in order["steps"]]
+
+
+def line(order: Order) -> str:
+    """An order's standing on one plain line: `confirmed  payment ✓ inventory ✓ …`."""
+    steps = " ".join(f"{step['name']} {MARKS[step['status']][0]}" for step in order["steps"])
+    return f"{status(order).plain:36}  {steps}"
+
+
+def table(orders: Sequence[Order]) -> Table:
+    """Orders, one a row."""
+    result = Table(box=None, pad_edge=False, header_style="dim")
+    for heading in ("order", "placed", "customer", "total", "status"):
+        result.add_column(heading, justify="right" if heading == "total" else "left", no_wrap=heading != "status")
+    for each in orders:
+        total = money(each["total"], each["currency"])
+        placed = each["placed_at"][:19].replace("T", " ")
+        result.add_row(each["id"], placed, each["customer_id"], total, status(each))
+    return result
+
+
+def card(order: Order) -> RenderableType:
+    """One order, whole."""
+    facts = Table.grid(padding=(0, 2))
+    for name, text in _facts(order):
+        facts.add_row(Text(name, "dim"), text)
+    steps = Table(box=None, pad_edge=False, header_style="dim")
+    for heading in ("", "step", "kind", "status", "asked", "settled at", "deadline"):
+        steps.add_column(heading)
+    for step, mark in zip(order["steps"], marks(order), strict=True):
+        asked = f"{step['attempts']}x" if step["attempts"] else ""
+        moments = [(step[name] or "")[11:19] for name in ("settled_at", "deadline")]
+        steps.add_row(mark, step["name"], step["kind"], step["status"], asked, *moments)
+    return Group(facts, Text(), steps)
+
+
+def _facts(order: Order) -> list[tuple[str, str | Text]]:
+    currency = order["currency"]
+    lines = [f"{each['quantity']} x {each['sku']} = {money(each['line_total'], currency)}" for each in order["lines"]]
+    paid = ", ".join(f"{name} {money(amount, currency)}" for name, amount in order["payment"].items() if amount)
+    parcel = " ".join(order[name] for name in ("carrier", "tracking_number") if order[name])
+    facts = [
+        ("order", order["id"]),
+        ("status", status(order)),
+        ("because", order["reason_detail"]),
+        ("customer", order["customer_id"]),
+        ("lines", "\n".join(lines)),
+        ("total", money(order["total"], currency)),
+        ("money", paid),
+        ("ship to", f"{order['ship_to']['name']}, {order['ship_to']['city']}, {order['ship_to']['country']}"),
+        ("parcel", parcel),
+    ]
+    return [(name, text) for name, text in facts if text]
