@@ -40,8 +40,8 @@ def properties_of(envelope: Envelope) -> dict[str, Any]:
     }
 
 
-def envelope_of(properties: Mapping[str, Any], body: bytes, *, exchange: str, queue: str) -> Envelope:
-    """The envelope of a delivery. Never raises: what is missing or makes no sense is empty, 0 or 1970.
+def envelope_of(properties: Mapping[str, Any], body: bytes, *, exchange: str, service: str) -> Envelope:
+    """The envelope of a delivery to a service. Never raises: what is missing or makes no sense is empty, 0 or 1970.
 
     The id is always a UUID: a message without one gets the same made-up id however often it comes. The producer is the
     service whose exchange it came through, which nobody else may use, and not what the message says of itself.
@@ -50,12 +50,12 @@ def envelope_of(properties: Mapping[str, Any], body: bytes, *, exchange: str, qu
     headers = headers if isinstance(headers, Mapping) else {}
     said_id, traceparent = _text(properties.get("message_id")), _text(headers.get("traceparent"))
     version = headers.get("version")
-    service = exchange.removesuffix(".events")
+    producer = exchange.removesuffix(".events")
     return Envelope(
-        id=said_id if _UUID.fullmatch(said_id) else made_up_id(queue, said_id, body),
+        id=said_id if _UUID.fullmatch(said_id) else made_up_id(service, said_id, body),
         type=_text(properties.get("type")),
         version=int(version) if isinstance(version, int) and 0 < version < 1 << 31 else 0,
-        producer=service if service != exchange else _text(headers.get("producer")),
+        producer=producer if producer != exchange else _text(headers.get("producer")),
         correlation_id=_text(properties.get("correlation_id")),
         causation_id=_text(headers.get("causation_id")) or None,
         occurred_at=_moment(headers.get("occurred_at")) or _moment(properties.get("timestamp")) or EPOCH,
@@ -82,9 +82,9 @@ def death_of(properties: Mapping[str, Any]) -> tuple[str, str]:
     return _text(last.get("reason")) or "unknown", _text(last.get("exchange"))
 
 
-def made_up_id(queue: str, said: str, body: bytes) -> str:
-    """The id of a message that came without a UUID."""
-    return str(uuid5(STRANGERS, f"{queue}\n{said}\n{body.hex()}"))
+def made_up_id(service: str, said: str, body: bytes) -> str:
+    """The id of a message that came to a service without a UUID."""
+    return str(uuid5(STRANGERS, f"{service}\n{said}\n{body.hex()}"))
 
 
 def _text(value: Any) -> str:

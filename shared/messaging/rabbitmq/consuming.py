@@ -106,7 +106,7 @@ class Consuming:
             death, exchange = death_of(said)
         self.on_delivery(
             Delivery(
-                envelope=envelope_of(said, body, exchange=exchange, queue=queue),
+                envelope=envelope_of(said, body, exchange=exchange, service=self.service),
                 tag=tag,
                 drops=drops_of(said, bool(method.redelivered)),
                 death=death,

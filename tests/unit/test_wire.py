@@ -1,0 +1,79 @@
+"""Envelopes as AMQP properties, and whatever a stranger sends instead."""
+
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.messaging.envelope import Envelope
+from shared.messaging.wire import LONGEST, death_of, drops_of, envelope_of, properties_of
+
+PAID = Envelope(
+    id="0192f0c1-2345-7678-9abc-def012345678",
+    type="payment.captured",
+    version=3,
+    producer="payment",
+    correlation_id="0192f0c1-0000-7000-8000-000000000001",
+    causation_id="0192f0c1-0000-7000-8000-000000000002",
+    occurred_at=datetime(2026, 11, 21, 9, 30, 0, 123456, UTC),
+    traceparent=f"00-{'a' * 32}-{'b' * 16}-01",
+    body=b'{"captured": 4999}',
+)
+ANYTHING: Any = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.binary() | st.text() | st.datetimes() | st.just("\0" * 300),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=5,
+)
+PROPERTIES = st.sampled_from(["message_id", "type", "correlation_id", "content_type", "timestamp", "headers"])
+HEADERS = st.sampled_from(["version", "producer", "occurred_at", "causation_id", "traceparent", "x-death"])
+
+
+def test_nothing_is_lost_on_the_wire() -> None:
+    """An envelope comes back whole, with and without what is optional."""
+    for sent in (PAID, msgspec.structs.replace(PAID, causation_id=None, traceparent=None)):
+        assert envelope_of(properties_of(sent), sent.body, exchange="payment.events", service="order") == sent
+
+
+def test_the_exchange_names_the_producer() -> None:
+    """What a message says of its producer counts only where no service's exchange says it better."""
+    said = properties_of(PAID)
+    assert envelope_of(said, b"", exchange="shipping.events", service="order").producer == "shipping"
+    assert envelope_of(said, b"", exchange="dlx", service="order").producer == "payment"
+
+
+@given(properties=st.dictionaries(PROPERTIES, ANYTHING), headers=st.dictionaries(HEADERS, ANYTHING), body=st.binary())
+def test_any_properties_make_an_envelope(properties: dict[str, Any], headers: dict[str, Any], body: bytes) -> None:
+    """Whatever arrives becomes an envelope whose texts fit a column and whose id is a UUID, each time the same one."""
+    said = {"headers": headers, **properties}
+    seen = envelope_of(said, body, exchange="payment.events", service="order")
+    assert seen == envelope_of(said, body, exchange="payment.events", service="order")
+    assert str(UUID(seen.id)) == seen.id
+    for word in (seen.type, seen.correlation_id, seen.causation_id or "", seen.traceparent or "", seen.content_type):
+        assert len(word) <= LONGEST
+        assert "\0" not in word
+    assert seen.occurred_at.tzinfo is UTC
+    assert 0 <= seen.version < 2**31
+    assert drops_of(said, False) == 0
+    assert drops_of(said, True) >= 1
+    assert death_of(said)
+
+
+def test_the_broker_counts_redeliveries_only() -> None:
+    """On a first delivery a count can only be the sender's invention; on later ones it is the broker's."""
+    counted = {"headers": {"x-delivery-count": 7}}
+    assert drops_of(counted, False) == 0
+    assert drops_of(counted, True) == 7
+    assert drops_of({"headers": None}, True) == 1
+
+
+def test_the_last_death_is_the_brokers() -> None:
+    """The newest entry of x-death tells the reason and the exchange; what the sender wrote behind it does not."""
+    deaths = [{"reason": "delivery_limit", "exchange": "payment.events"}, {"reason": "old age", "exchange": "mine"}]
+    assert death_of({"headers": {"x-death": deaths, "x-first-death-reason": "old age"}}) == (
+        "delivery_limit",
+        "payment.events",
+    )
+    assert death_of({"headers": {}}) == ("unknown", "")
