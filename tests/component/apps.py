@@ -37,7 +37,15 @@ def prepare(service: str, database_url: str) -> None:
 
 
 def application(service: str, database_url: str, **environ: str) -> Flask:
-    """A service's API over a database that is or will be prepared."""
+    """A service's API over a database that is or will be prepared; `close` it in the end."""
     settings = load(service=service, environ={"DATABASE_URL": database_url, "API_KEYS": KEYS, **environ})
     database = Database(settings.database_url)
-    return services()[service].web(settings, database, WakeUp(database))
+    app = services()[service].web(settings, database, WakeUp(database))
+    app.extensions["database"] = database
+    return app
+
+
+def close(app: Flask) -> None:
+    """Close the application's connections."""
+    database: Database = app.extensions["database"]
+    database.dispose()

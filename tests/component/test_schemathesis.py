@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 import schemathesis
+from flask import Flask
 from hypothesis import HealthCheck, settings
 from schemathesis.schemas import BaseSchema
 
 from order_service.catalog import DEMO_CATALOG
-from tests.component.apps import application, bearer, prepare
+from tests.component.apps import application, bearer, close, prepare
 
 thorough = settings(
     max_examples=50, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
@@ -24,23 +25,29 @@ thorough = settings(
 FOLDER = Path(tempfile.gettempdir()) / f"schemathesis-{os.getpid()}"  # pytest collects before it makes folders
 
 
-def documented(service: str) -> BaseSchema:
-    return schemathesis.openapi.from_wsgi("/openapi.json", application(service, url_of(service)))
+SERVICES = ("order", "payment", "inventory", "shipping")
+
+
+def documented(app: Flask) -> BaseSchema:
+    return schemathesis.openapi.from_wsgi("/openapi.json", app)
 
 
 def url_of(service: str) -> str:
     return f"sqlite:///{FOLDER}/{service}.db"
 
 
-order, payment, inventory, shipping = map(documented, ["order", "payment", "inventory", "shipping"])
+apps = [application(service, url_of(service)) for service in SERVICES]
+order, payment, inventory, shipping = map(documented, apps)
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _databases() -> Iterator[None]:
     FOLDER.mkdir()
-    for service in ("order", "payment", "inventory", "shipping"):
+    for service in SERVICES:
         prepare(service, url_of(service))
     yield
+    for app in apps:
+        close(app)
     shutil.rmtree(FOLDER)
 
 

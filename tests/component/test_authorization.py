@@ -1,0 +1,167 @@
+"""Every route of every service, by every kind of caller: the table is complete, and each cell is tried."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask
+
+from tests.component.apps import ORDER, application, bearer, close, prepare
+
+SERVICES = ("order", "payment", "inventory", "shipping")
+UNKNOWN = "00000000-0000-7000-8000-000000000000"
+DEADLINE = {"deadline": "2030-01-01T00:00:00Z"}
+PRODUCT = {"sku": "NEW-STOOL", "name": "New stool", "unit_price": 4500}
+CALLERS = ("nobody", "bob", "alice", "operator")
+
+# What a caller without a token, another customer, the order's customer and an operator get, on alice's new order.
+EVERYWHERE = {
+    "GET /healthz": (200, 200, 200, 200),
+    "GET /readyz": (200, 200, 200, 200),
+    "GET /openapi.json": (200, 200, 200, 200),
+    "GET /docs": (200, 200, 200, 200),
+    "GET /docs/<path:file>": (200, 200, 200, 200),
+}
+SIMULATED = {
+    "GET /simulation": (401, 403, 403, 200),
+    "PUT /simulation": (401, 403, 403, 200),
+}
+TABLE = {
+    "order": {
+        "POST /orders": (401, 202, 202, 202),
+        "GET /orders": (401, 200, 200, 200),
+        "GET /orders/<uuid:order_id>": (401, 404, 200, 200),
+        "GET /orders/<uuid:order_id>/history": (401, 404, 200, 200),
+        "POST /orders/<uuid:order_id>/cancel": (401, 404, 202, 202),
+        "POST /orders/<uuid:order_id>/approval": (401, 403, 403, 409),
+        "POST /orders/<uuid:order_id>/steps/<step>/retry": (401, 403, 403, 200),
+        "POST /orders/<uuid:order_id>/steps/<step>/reverse": (401, 403, 403, 409),
+        "POST /orders/<uuid:order_id>/steps/<step>/settle": (401, 403, 403, 409),
+        "PATCH /orders/<uuid:order_id>/steps/<step>": (401, 403, 403, 200),
+        "GET /products": (401, 200, 200, 200),
+        "POST /products": (401, 403, 403, 201),
+    },
+    "payment": {"GET /payments/<uuid:order_id>": (401, 403, 403, 404), **SIMULATED},
+    "inventory": {
+        "GET /reservations/<uuid:order_id>": (401, 403, 403, 404),
+        "GET /stock": (401, 403, 403, 200),
+        "POST /stock/<sku>/receipts": (401, 403, 403, 201),
+    },
+    "shipping": {"GET /shipments/<uuid:order_id>": (401, 403, 403, 404), **SIMULATED},
+}
+BODIES: dict[str, dict[str, Any]] = {
+    "POST /orders": ORDER,
+    "POST /orders/<uuid:order_id>/approval": {"decision": "approve"},
+    "POST /orders/<uuid:order_id>/steps/<step>/settle": {"note": "handed over at the counter"},
+    "PATCH /orders/<uuid:order_id>/steps/<step>": DEADLINE,
+    "POST /products": PRODUCT,
+    "POST /stock/<sku>/receipts": {"quantity": 5},
+    "PUT /simulation": {"latency_ms": 5},
+}
+CELLS = [
+    (service, route, caller, status)
+    for service in SERVICES
+    for route, row in {**TABLE[service], **EVERYWHERE}.items()
+    for caller, status in zip(CALLERS, row, strict=True)
+]
+
+
+@pytest.fixture(scope="module")
+def apps(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Flask]]:
+    folder: Path = tmp_path_factory.mktemp("authorization")
+    urls = {service: f"sqlite:///{folder}/{service}.db" for service in SERVICES}
+    for service, url in urls.items():
+        prepare(service, url)
+    found = {service: application(service, url) for service, url in urls.items()}
+    yield found
+    for app in found.values():
+        close(app)
+
+
+def call(app: Flask, route: str, caller: str, order_id: str) -> tuple[int, Any]:
+    """Send a well-formed request to a route."""
+    method, rule = route.split(" ")
+    for name, text in {
+        "<uuid:order_id>": order_id,
+        "<step>": "payment",
+        "<sku>": "OAK-CHAIR",
+        "<path:file>": "start.js",
+    }.items():
+        rule = rule.replace(name, text)
+    headers = {"Idempotency-Key": "first", **({} if caller == "nobody" else bearer(caller))}
+    with app.test_client().open(rule, method=method, headers=headers, json=BODIES.get(route)) as response:
+        return response.status_code, response.get_json(silent=True)
+
+
+def placed_by_alice(app: Flask, key: str) -> str:
+    return placed(app, "alice", key)
+
+
+def placed(app: Flask, caller: str, key: str) -> str:
+    headers = {**bearer(caller), "Idempotency-Key": key}
+    order_id: str = app.test_client().post("/orders", json=ORDER, headers=headers).json["id"]
+    return order_id
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_the_table_has_every_route(apps: dict[str, Flask], service: str) -> None:
+    """A new route without a row here fails."""
+    routes = {
+        f"{method} {rule.rule}"
+        for rule in apps[service].url_map.iter_rules()
+        for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
+    }
+    assert routes == {**TABLE[service], **EVERYWHERE}.keys()
+
+
+@pytest.mark.parametrize(("service", "route", "caller", "status"), CELLS)
+def test_the_caller_gets_what_the_table_says(
+    apps: dict[str, Flask], service: str, route: str, caller: str, status: int
+) -> None:
+    """Each cell of the table."""
+    order_id = placed_by_alice(apps["order"], f"{route} by {caller}".replace(" ", "-"))
+    answered, document = call(apps[service], route, caller, order_id)
+    assert answered == status, document
+
+
+@pytest.mark.parametrize(
+    ("route", "row"), [(route, row) for route, row in TABLE["order"].items() if "order_id" in route]
+)
+def test_an_order_that_is_not_there_looks_like_anothers(
+    apps: dict[str, Flask], route: str, row: tuple[int, int, int, int]
+) -> None:
+    """A customer cannot tell whether an order exists, and roles are asked about before existence is."""
+    order_id = placed_by_alice(apps["order"], f"{route}-missing".replace(" ", "-"))
+    _, foreign = call(apps["order"], route, "bob", order_id)
+    status, missing = call(apps["order"], route, "bob", UNKNOWN)
+    assert status == row[1]
+    assert str(foreign).replace(order_id, UNKNOWN) == str(missing)
+    assert call(apps["order"], route, "operator", UNKNOWN)[0] == 404
+
+
+def test_a_list_holds_own_orders_only(apps: dict[str, Flask]) -> None:
+    """An operator sees all of them."""
+    placed_by_alice(apps["order"], "listed")
+    placed(apps["order"], "bob", "listed")
+
+    def customers(caller: str) -> set[str]:
+        _, document = call(apps["order"], "GET /orders", caller, "")
+        return {order["customer_id"] for order in document["items"]}
+
+    assert customers("alice") == {"alice"}
+    assert customers("bob") == {"bob"}
+    assert {"alice", "bob"} <= customers("operator")
+
+
+def test_a_refused_cancellation_changes_nothing(apps: dict[str, Flask]) -> None:
+    """Bob's attempt is not even in the history of alice's order."""
+    order_id = placed_by_alice(apps["order"], "not-bobs")
+    before = call(apps["order"], "GET /orders/<uuid:order_id>", "alice", order_id)
+    assert call(apps["order"], "POST /orders/<uuid:order_id>/cancel", "bob", order_id)[0] == 404
+    assert call(apps["order"], "GET /orders/<uuid:order_id>", "alice", order_id) == before
+
+
+def test_two_callers_may_use_the_same_key(apps: dict[str, Flask]) -> None:
+    """An Idempotency-Key is its caller's own: nobody is answered with another's order."""
+    assert len({placed(apps["order"], who, "shared") for who in ("alice", "bob", "operator")}) == 3
