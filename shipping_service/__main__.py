@@ -1,0 +1,7 @@
+"""`python -m shipping_service web | worker | migrate | dead-letters …`"""
+
+from shared.process import main
+from shipping_service.service import SERVICE
+
+if __name__ == "__main__":
+    main(SERVICE)

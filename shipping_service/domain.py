@@ -1,0 +1,119 @@
+"""What a shipment is, what is known of each carrier, and whom to ask next."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import NamedTuple
+
+from shared.outside import Answer, Approved, Refused, Unreachable
+
+CARRIERS = ("northwind-parcels", "globex-freight")  # in the order in which they are asked
+
+
+class Status(StrEnum):
+    BOOKING = "booking"  # intent: a carrier may or may not have been asked
+    BOOKED = "booked"
+    REFUSED = "refused"
+    CANCELLED = "cancelled"  # booked no more, or undone before it was asked for
+    DISPATCHING = "dispatching"  # intent
+    DISPATCHED = "dispatched"
+
+
+class Kind(StrEnum):
+    """What can be asked of a carrier; with the order id and the carrier it makes the idempotency key."""
+
+    BOOK = "book"
+    CANCEL = "cancel"
+    DISPATCH = "dispatch"
+
+
+class Trial(StrEnum):
+    """How far the booking with one carrier got. A carrier without a trial surely holds nothing, and may be asked."""
+
+    ASKING = "asking"  # intent: one call, of which nothing is known yet
+    DOUBTFUL = "doubtful"  # a call was made and not answered: there may be a booking
+    REFUSED = "refused"
+    BOOKED = "booked"
+
+
+IN_DOUBT = (Trial.ASKING, Trial.DOUBTFUL)
+
+
+class Ask(NamedTuple):
+    """A question to a carrier."""
+
+    kind: Kind
+    carrier: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shipment:
+    """One order's parcel. Only one carrier at a time may hold a booking: the next is asked when the one before surely
+    holds none, because it refused or could not be reached."""
+
+    order_id: str
+    status: Status
+    ship_to: Mapping[str, str] | None = None
+    cancelling: bool = False  # an undo was asked for: from then on nothing new is booked or dispatched
+    carriers: Mapping[str, Trial] = field(default_factory=dict)
+    carrier: str | None = None
+    tracking_number: str | None = None
+    detail: str | None = None
+
+    @property
+    def in_doubt(self) -> str | None:
+        """The carrier that may hold a booking without our knowing."""
+        return next((carrier for carrier, trial in self.carriers.items() if trial in IN_DOUBT), None)
+
+    @property
+    def nothing_held(self) -> bool:
+        """Whether it is sure that no carrier holds anything."""
+        return self.status is Status.REFUSED or (self.status is Status.BOOKING and not self.in_doubt)
+
+    def owed(self, away: Collection[str] = ()) -> Ask | None:
+        """What must be asked next, and of whom. Carriers in `away` could not be reached just now; an undo asks again
+        what is in doubt, and then takes it back."""
+        match self.status:
+            case Status.BOOKING if carrier := self.in_doubt:
+                return Ask(Kind.BOOK, carrier)
+            case Status.BOOKING if not self.cancelling:
+                left = [each for each in CARRIERS if each not in self.carriers and each not in away]
+                return Ask(Kind.BOOK, left[0]) if left else None
+            case Status.BOOKED if self.cancelling and self.carrier:
+                return Ask(Kind.CANCEL, self.carrier)
+            case Status.DISPATCHING if self.carrier:
+                return Ask(Kind.DISPATCH, self.carrier)
+        return None
+
+    def intending(self, ask: Ask) -> "Shipment":
+        """The shipment when this is about to be asked: a carrier that never answered an earlier asking is in doubt."""
+        if ask.kind is not Kind.BOOK:
+            return self
+        return self._tried(ask.carrier, Trial.DOUBTFUL if ask.carrier in self.carriers else Trial.ASKING)
+
+    def heard(self, ask: Ask, answer: Answer) -> "Shipment":
+        """The shipment after the carrier's answer, or its silence."""
+        carrier = ask.carrier
+        match ask.kind, answer:
+            case Kind.BOOK, Approved(number):
+                booked = replace(self, status=Status.BOOKED, carrier=carrier, tracking_number=number, detail=None)
+                return booked._tried(carrier, Trial.BOOKED)
+            case Kind.BOOK, Refused(reason):
+                detail = f"{self.detail}; {carrier}: {reason}" if self.detail else f"{carrier}: {reason}"
+                tried = replace(self, detail=detail[:200])._tried(carrier, Trial.REFUSED)
+                refused = all(tried.carriers.get(each) is Trial.REFUSED for each in CARRIERS)
+                return replace(tried, status=Status.REFUSED) if refused else tried
+            case Kind.BOOK, Unreachable() if self.carriers.get(carrier) is Trial.ASKING:  # the only call did nothing
+                return replace(self, carriers={each: t for each, t in self.carriers.items() if each != carrier})
+            case Kind.BOOK, _:
+                return self._tried(carrier, Trial.DOUBTFUL)
+            case Kind.CANCEL, Approved():
+                return replace(self, status=Status.CANCELLED)
+            case Kind.DISPATCH, Approved():
+                return replace(self, status=Status.DISPATCHED)
+            case _, Refused(reason):  # of what must be done in the end: it stays owed, and an operator sees why
+                return replace(self, detail=f"{carrier}: {reason}"[:200])
+        return self
+
+    def _tried(self, carrier: str, trial: Trial) -> "Shipment":
+        return replace(self, carriers={**self.carriers, carrier: trial})

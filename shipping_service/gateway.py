@@ -1,0 +1,67 @@
+"""The carriers: the port that the service asks, and two simulated ones that deliver to different countries."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from shared.messaging.consumer import Answers, Call
+from shared.outside import Approved, Refused
+from shared.simulated import Inquiry, Simulator
+from shipping_service.domain import CARRIERS, Ask, Kind, Shipment
+
+NORTHWIND, GLOBEX = CARRIERS
+COVERAGE = {
+    NORTHWIND: ("GB", "DE", "FR"),
+    GLOBEX: ("DE", "FR", "US"),
+}
+PREFIX = {NORTHWIND: "NW", GLOBEX: "GX"}
+
+
+class Carriers(Protocol):
+    """Whoever moves parcels. All calls of a batch are handed over at once, to be made concurrently."""
+
+    def ask(self, calls: Sequence[Call]) -> Answers:
+        """Approved, Refused or Unreachable by idempotency key; a call without an answer is left out."""
+
+
+class SimulatedCarriers:
+    """Answers by country, and remembers every booking."""
+
+    def __init__(self, simulator: Simulator) -> None:
+        self.simulator = simulator
+
+    def ask(self, calls: Sequence[Call]) -> Answers:
+        return self.simulator.ask([_inquiry(call) for call in calls])
+
+
+def _inquiry(call: Call) -> Inquiry:
+    (kind, carrier), shipment = call.request
+    assert isinstance(shipment, Shipment)
+    country = (shipment.ship_to or {}).get("country", "")
+    return Inquiry(key=call.key, party=carrier, order_id=call.order_id, kind=kind, subject=country)
+
+
+def key(order_id: str, ask: Ask) -> str:
+    """The carrier's idempotency key: the order, the carrier and the kind, never the attempt."""
+    return f"{order_id}:{ask.carrier}:{ask.kind}"
+
+
+def policy(inquiry: Inquiry, earlier: Mapping[str, bool]) -> Approved | Refused:
+    """A carrier's own rules: it carries only what is booked, where it goes, and takes nothing back from the road."""
+    booked = earlier.get(Kind.BOOK, False)
+    cancelled, dispatched = earlier.get(Kind.CANCEL, False), earlier.get(Kind.DISPATCH, False)
+    match inquiry.kind:
+        case Kind.BOOK if inquiry.subject in COVERAGE[inquiry.party]:
+            return Approved(tracking_number(inquiry.party, inquiry.order_id))
+        case Kind.BOOK:
+            return Refused(f"does not deliver to {inquiry.subject}")
+        case Kind.CANCEL if booked and not dispatched:
+            return Approved(inquiry.key)
+        case Kind.DISPATCH if booked and not cancelled:
+            return Approved(inquiry.key)
+    return Refused(f"nothing to {inquiry.kind}")
+
+
+def tracking_number(carrier: str, order_id: str) -> str:
+    """The same number for the same order, however often it is booked."""
+    return f"{PREFIX[carrier]}{hashlib.sha256(order_id.encode()).hexdigest()[:14].upper()}"

@@ -1,0 +1,109 @@
+"""What each request does to a shipment. Each handler goes as far as the answers at hand allow, and may run again."""
+
+from dataclasses import replace
+
+import msgspec
+
+from shared.contracts import (
+    DispatchRequested,
+    ShipmentBooked,
+    ShipmentCancellationRequested,
+    ShipmentCancelled,
+    ShipmentDispatched,
+    ShipmentRefused,
+    ShipmentRequested,
+)
+from shared.messaging.consumer import Call, Handlers, Unprocessable
+from shared.outside import Unreachable
+from shipping_service.domain import CARRIERS, Ask, Kind, Shipment, Status
+from shipping_service.gateway import key
+from shipping_service.store import Shipments
+
+Request = ShipmentRequested | ShipmentCancellationRequested | DispatchRequested
+Fact = ShipmentBooked | ShipmentRefused | ShipmentCancelled | ShipmentDispatched
+
+
+def book(request: ShipmentRequested, shipments: Shipments) -> Fact | None:
+    shipment = shipments.find(request.order_id) or Shipment(
+        order_id=request.order_id, status=Status.BOOKING, ship_to=msgspec.to_builtins(request.ship_to)
+    )
+    shipment = advance(shipment, shipments)
+    match shipment.status:
+        case Status.CANCELLED:
+            return ShipmentCancelled(order_id=shipment.order_id)
+        case Status.BOOKING:
+            return None
+        case Status.BOOKED if shipment.cancelling:
+            return None
+        case Status.REFUSED:
+            return ShipmentRefused(order_id=shipment.order_id, detail=shipment.detail or "refused")
+    return ShipmentBooked(
+        order_id=shipment.order_id,
+        carrier=shipment.carrier or "",
+        tracking_number=shipment.tracking_number or "",
+    )
+
+
+def cancel(request: ShipmentCancellationRequested, shipments: Shipments) -> Fact | None:
+    shipment = shipments.find(request.order_id) or Shipment(order_id=request.order_id, status=Status.CANCELLED)
+    if shipment.status in (Status.DISPATCHING, Status.DISPATCHED):
+        raise Unprocessable("dispatched: the parcel is handed over, there is nothing to cancel")
+    shipment = advance(replace(shipment, cancelling=True), shipments)
+    return ShipmentCancelled(order_id=shipment.order_id) if shipment.status is Status.CANCELLED else None
+
+
+def dispatch(request: DispatchRequested, shipments: Shipments) -> Fact | None:
+    shipment = shipments.find(request.order_id)
+    if shipment is None or shipment.status in (Status.BOOKING, Status.REFUSED):
+        raise Unprocessable("dispatch_without_booking: no carrier is known to be booked for this order")
+    if not shipment.cancelling:
+        if request.tracking_number != shipment.tracking_number:
+            raise Unprocessable(f"wrong_tracking_number: {shipment.tracking_number} is booked for this order")
+        if shipment.status is Status.BOOKED:
+            shipment = replace(shipment, status=Status.DISPATCHING)
+    shipment = advance(shipment, shipments)
+    match shipment.status:
+        case Status.DISPATCHED:
+            return ShipmentDispatched(order_id=shipment.order_id)
+        case Status.CANCELLED:
+            return ShipmentCancelled(order_id=shipment.order_id)
+    return None
+
+
+def advance(shipment: Shipment, shipments: Shipments) -> Shipment:
+    """Move the shipment by every answer that is at hand, note what is asked next, and keep it."""
+    away = unreachable(shipment.order_id, shipments)
+    while ask := shipment.owed(away):
+        name = key(shipment.order_id, ask)
+        if name not in shipments.answers:
+            if shipments.intend(name):
+                shipment = shipment.intending(ask)
+            break
+        moved = shipment.heard(ask, shipments.answers[name])
+        if moved == shipment:
+            break
+        shipment = moved
+    if shipment.cancelling and shipment.nothing_held:
+        shipment = replace(shipment, status=Status.CANCELLED)
+    return shipments.put(shipment)
+
+
+def unreachable(order_id: str, shipments: Shipments) -> set[str]:
+    """The carriers that could not be reached just now."""
+    answers = ((each, shipments.answers.get(key(order_id, Ask(Kind.BOOK, each)))) for each in CARRIERS)
+    return {carrier for carrier, answer in answers if isinstance(answer, Unreachable)}
+
+
+def call(request: Request, shipments: Shipments) -> Call | None:
+    """What this request still needs to ask of a carrier, as its handler left the shipment."""
+    shipment = shipments.find(request.order_id)
+    ask = shipment.owed(unreachable(request.order_id, shipments)) if shipment else None
+    return Call(key=key(request.order_id, ask), order_id=request.order_id, request=(ask, shipment)) if ask else None
+
+
+HANDLERS: Handlers = {
+    ShipmentRequested: book,
+    ShipmentCancellationRequested: cancel,
+    DispatchRequested: dispatch,
+}
+CALLS: Handlers = dict.fromkeys(HANDLERS, call)

@@ -1,0 +1,37 @@
+"""The shipping service, as data."""
+
+from flask import Flask
+
+from shared.clock import SystemClock
+from shared.config import Settings
+from shared.database import Database
+from shared.messaging.consumer import Handling
+from shared.service import Service
+from shared.simulated import Simulator, conduct_from
+from shared.wakeup import WakeUp
+from shipping_service.gateway import SimulatedCarriers, policy
+from shipping_service.handlers import CALLS, HANDLERS
+from shipping_service.store import METADATA, TABLES, WORLD, Shipments
+
+
+def handling(settings: Settings, database: Database) -> Handling:
+    """All that a worker needs, with the simulated carriers at the other end."""
+    simulator = Simulator(WORLD, database, SystemClock(), policy, conduct_from(settings))
+    return Handling(handlers=HANDLERS, load=Shipments.load, calls=CALLS, ask=SimulatedCarriers(simulator).ask)
+
+
+def web(settings: Settings, database: Database, wakeup: WakeUp) -> Flask:
+    from shipping_service.web import create_app
+
+    return create_app(settings, database, wakeup)
+
+
+SERVICE = Service(
+    name="shipping",
+    package="shipping_service",
+    metadata=METADATA,
+    tables=TABLES,
+    handlers=HANDLERS,
+    handling=handling,
+    web=web,
+)

@@ -1,0 +1,49 @@
+"""Shipping's own part of an order, and how its simulated carriers behave: for operators."""
+
+from uuid import UUID
+
+from flask import Flask, Response
+from sqlalchemy import text
+
+from shared.auth import requires
+from shared.config import Settings
+from shared.database import Database
+from shared.http.app import Routes, problems, reply
+from shared.http.app import create_app as create
+from shared.http.problems import problem
+from shared.http.simulation import simulation_routes
+from shared.simulated import conduct_from
+from shared.wakeup import WakeUp
+from shipping_service.domain import CARRIERS
+from shipping_service.store import WORLD, find_shipment
+
+SHOWN = ("order_id", "status", "carrier", "tracking_number", "detail", "carriers", "created_at", "updated_at")
+
+
+def create_app(settings: Settings, database: Database, wakeup: WakeUp) -> Flask:
+    """The query API of the shipping service."""
+    routes = Routes("shipments", "The parcel of each order, without the address that it goes to. For operators.")
+
+    @routes.route("/shipments/<uuid:order_id>")
+    @problems(404)
+    @requires("operator")
+    @routes.response(200, description="The shipment, and how far its booking got with each carrier that was asked.")
+    def get_shipment(order_id: UUID) -> Response:
+        """One order's shipment."""
+        with database.reading() as connection:
+            row = find_shipment(connection, str(order_id))
+        if row is None:
+            problem(404, f"No shipment is known for order {order_id}.")
+        return reply({name: row[name] for name in SHOWN} | {"country": (row["ship_to"] or {}).get("country")})
+
+    def can_read() -> None:
+        with database.reading() as connection:
+            connection.execute(text("SELECT 1 FROM shipments LIMIT 1"))
+
+    return create(
+        settings,
+        title="Shipping",
+        description="Books parcels with carriers, cancels them or hands them over, once per order.",
+        routes=[routes, simulation_routes(WORLD, database, conduct_from(settings), CARRIERS)],
+        ready={"database": can_read},
+    )
