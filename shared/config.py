@@ -222,6 +222,12 @@ def load(
     return Settings(**values)
 
 
+def environment(**overrides: str) -> dict[str, str]:
+    """The environment of a process started from this one; `overrides`, by variable, also replace NAME_FILE."""
+    inherited = {name: text for name, text in os.environ.items() if name.removesuffix("_FILE") not in overrides}
+    return {**inherited, **overrides}
+
+
 def _given(name: str, source: Mapping[str, str]) -> str | None:
     """The variable's text, or that of the file it names, or None when neither is set."""
     direct, file = source.get(name), source.get(f"{name}_FILE")

@@ -4,9 +4,9 @@ import sys
 import time
 
 import click
-from rich.console import Console
 
 from order_service.cli.books import Books, audit, open_databases, report
+from order_service.cli.rendering import console
 from shared.database import Database
 
 DATABASES = "sqlite:///data/{service}.db"
@@ -19,7 +19,7 @@ def books(template: str, wait: float) -> None:
     """Check that money, stock, parcels and messages add up; exits 1 when they do not."""
     databases = open_databases(template)
     found = settled_books(databases, wait)
-    Console().print(report(found))
+    console().print(report(found))
     sys.exit(1 if found.differences or (wait and found.under_way) else 0)
 
 

@@ -17,7 +17,7 @@ from rich.text import Text
 from order_service.cli.api import Refused, Unreachable
 from order_service.cli.audit import settled_books
 from order_service.cli.books import report
-from order_service.cli.rendering import MARKS, line, marks, status
+from order_service.cli.rendering import MARKS, console, line, marks, status
 from order_service.cli.scenarios import ACTS, LATENCY_MS, TIMINGS, Play, Scenario, Surprise
 from order_service.cli.system import System, running_system
 
@@ -60,25 +60,25 @@ def demo() -> None:
 
     Exits 0 only if every order ended as it should and the books add up.
     """
-    console = Console()
-    console.print("Four services, a broker and four databases in this process. Shorter timings than a shop has:")
-    console.print(*(f"  {name.upper()}={text}" for name, text in TIMINGS.items()), sep="\n", highlight=False)
+    screen = console()
+    screen.print("Four services, a broker and four databases in this process. Shorter timings than a shop has:")
+    screen.print(*(f"  {name.upper()}={text}" for name, text in TIMINGS.items()), sep="\n", highlight=False)
     try:
         with tempfile.TemporaryDirectory(prefix="fulfillment-") as folder:
-            well = perform(Path(folder), console)
+            well = perform(Path(folder), screen)
     except KeyboardInterrupt:
-        console.print("stopped")
+        screen.print("stopped")
         sys.exit(130)
     sys.exit(0 if well else 1)
 
 
-def perform(folder: Path, console: Console) -> bool:
+def perform(folder: Path, screen: Console) -> bool:
     """Play all acts and audit the books, with data in `folder`; says whether all went as it must."""
     began = time.monotonic()
     with running_system(folder, {**TIMINGS, "network_latency_ms": str(LATENCY_MS)}) as system:
         cast = [[Performance(each, system) for each in act] for act in ACTS]
         everybody = [performance for act in cast for performance in act]
-        with _screen(console, everybody) as show:
+        with _screen(screen, everybody) as show:
             for act in cast:
                 for each in act:
                     each.start()
@@ -87,36 +87,36 @@ def perform(folder: Path, console: Console) -> bool:
                     show()
                 show()
         books = settled_books(system.databases, wait=10.0)
-        console.print()
-        console.print(report(books))
+        screen.print()
+        screen.print(report(books))
         failures = [f"{each.scenario.title}: {each.failure}" for each in everybody if each.failure]
         failures += [*system.failures, *(books.under_way)]
     for failure in failures:
-        console.print(failure, style="red", highlight=False)
+        screen.print(failure, style="red", highlight=False)
     well = not failures and not books.differences
     ended = f"{len(everybody)} orders ended as they should" if not failures else "not everything ended as it should"
-    console.print(f"{ended}; {time.monotonic() - began:.1f} s", style="bold green" if well else "bold red")
+    screen.print(f"{ended}; {time.monotonic() - began:.1f} s", style="bold green" if well else "bold red")
     return well
 
 
 @contextmanager
-def _screen(console: Console, everybody: list[Performance]) -> Iterator[Callable[[], None]]:
+def _screen(screen: Console, everybody: list[Performance]) -> Iterator[Callable[[], None]]:
     """A function to be called now and then: on a terminal it redraws the board, elsewhere it prints what moved."""
-    if not console.is_terminal:
+    if not screen.is_terminal:
         began = time.monotonic()
-        console.print()
-        yield lambda: _print_news(console, everybody, time.monotonic() - began)
+        screen.print()
+        yield lambda: _print_news(screen, everybody, time.monotonic() - began)
         return
-    with Live(board(everybody), console=console, auto_refresh=False) as live:
+    with Live(board(everybody), console=screen, auto_refresh=False) as live:
         yield lambda: live.update(board(everybody), refresh=True)
 
 
-def _print_news(console: Console, everybody: list[Performance], elapsed: float) -> None:
+def _print_news(screen: Console, everybody: list[Performance], elapsed: float) -> None:
     for each in everybody:
         order = each.play.order
         if order and order["version"] != each.shown:
             each.shown = order["version"]
-            console.print(f"{elapsed:5.1f} s  {each.scenario.title:42} {line(order)}", soft_wrap=True, highlight=False)
+            screen.print(f"{elapsed:5.1f} s  {each.scenario.title:42} {line(order)}", soft_wrap=True, highlight=False)
 
 
 def board(everybody: list[Performance]) -> Table:

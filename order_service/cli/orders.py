@@ -6,10 +6,9 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import click
-from rich.console import Console
 
 from order_service.cli.api import Api, Refused, Unreachable
-from order_service.cli.rendering import card, money, table
+from order_service.cli.rendering import card, console, money, table
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -40,7 +39,7 @@ def show_order(order: dict[str, Any], as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(order, indent=2))
     else:
-        Console().print(card(order))
+        console().print(card(order))
 
 
 @click.command()
@@ -104,7 +103,7 @@ def list_orders(api: Api, as_json: bool, needs_attention: bool | None, **query: 
     if not page["items"]:
         click.echo("no orders")
         return
-    Console(soft_wrap=True).print(table(page["items"]))
+    console().print(table(page["items"]))
     if page["next"]:
         click.echo(f"more with: --cursor {page['next']}")
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rich.console import Group, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -25,7 +25,17 @@ COLORS = {"fulfilled": "green", "cancelled": "cyan", "cancelling": "yellow"}
 
 def money(amount: int, currency: str) -> str:
     """An amount of minor units, as people write it: `19.99 EUR`."""
-    return f"{amount:,} {currency}" if currency in WHOLE else f"{amount / 100:,.2f} {currency}"
+    return f"{figure(amount, currency)} {currency}"
+
+
+def figure(amount: int, currency: str) -> str:
+    """The same without the currency."""
+    return f"{amount:,}" if currency in WHOLE else f"{amount / 100:,.2f}"
+
+
+def console() -> Console:
+    """Where to print: as wide as the terminal, or wide enough for a table where there is none."""
+    return Console(width=None if Console().is_terminal else 150, highlight=False)
 
 
 def is_final(order: Order) -> bool:
@@ -43,13 +53,18 @@ def status(order: Order) -> Text:
 
 
 def marks(order: Order) -> list[Text]:
-    """One mark for each step."""
-    return [Text(*MARKS[step["status"]]) for step in order["steps"]]
+    """One mark for each step, with the number of times it was asked when that is more than once."""
+    return [Text(_mark(step), MARKS[step["status"]][1]) for step in order["steps"]]
+
+
+def _mark(step: Mapping[str, Any]) -> str:
+    again = step["attempts"] > 1 and step["status"] in ("requested", "compensating")
+    return MARKS[step["status"]][0] + (str(step["attempts"]) if again else "")
 
 
 def line(order: Order) -> str:
     """An order's standing on one plain line: `confirmed  payment ✓ inventory ✓ …`."""
-    steps = " ".join(f"{step['name']} {MARKS[step['status']][0]}" for step in order["steps"])
+    steps = " ".join(f"{step['name']} {_mark(step)}" for step in order["steps"])
     return f"{status(order).plain:36}  {steps}"
 
 

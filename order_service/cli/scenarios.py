@@ -14,8 +14,8 @@ PATIENCE = 20.0  # seconds for anything to happen
 
 # Everybody waits less long than in a shop, so that silence can be watched.
 TIMINGS = {
-    "step_timeouts": "payment=2,inventory=2,shipping=2,capture=1,issue=2,dispatch=2",
-    "step_attempts": "payment=2,capture=1",
+    "step_timeouts": "payment=1,inventory=1,shipping=2,capture=1.5,issue=1,dispatch=2",
+    "step_attempts": "payment=3,capture=2",
     "slowest_pace": "1",
 }
 LATENCY_MS = 150  # of the card network and of the carriers
@@ -133,6 +133,13 @@ def lost_answer(play: Play) -> None:
     play.place(sku="CANDLE-SET", card="tok_timeout", country="FR")
 
 
+def reversed_in_doubt(play: Play) -> None:
+    """The network took the money and its answer got lost; the operator does not wait to be told."""
+    play.place(sku="OAK-CHAIR", card="tok_timeout")
+    play.until("being captured", lambda order: step(order, "capture")["status"] == "requested")
+    play.operator.post(f"/orders/{play.order['id']}/steps/capture/reverse")
+
+
 def carrier_down(play: Play) -> None:
     play.world("shipping", "northwind-parcels", outage=True)
     try:
@@ -166,6 +173,10 @@ def silent_at_payment(play: Play) -> None:
         play.world("payment")
 
 
+def step(order: Order, name: str) -> Mapping[str, Any]:
+    return next(each for each in order["steps"] if each["name"] == name)
+
+
 @dataclass(frozen=True)
 class Scenario:
     title: str
@@ -186,6 +197,7 @@ ACTS: tuple[tuple[Scenario, ...], ...] = (  # one act after the other; the order
         Scenario("the customer cancels too late: 409", cancelled_too_late, "fulfilled"),
         Scenario("the capture is refused after booking", capture_refused, "cancelled", "capture_refused"),
         Scenario("the card network's answers get lost", lost_answer, "fulfilled"),
+        Scenario("a capture in doubt is reversed: refunded", reversed_in_doubt, "cancelled", "operator_request"),
     ),
     (Scenario("the first carrier is down", carrier_down, "fulfilled"),),
     (Scenario("the card network is silent at the capture", silent_at_capture, "fulfilled"),),

@@ -4,12 +4,11 @@ import time
 from typing import Any
 
 import click
-from rich.console import Console
 from rich.live import Live
 
 from order_service.cli.api import Api
 from order_service.cli.orders import speaks
-from order_service.cli.rendering import card, is_final, line
+from order_service.cli.rendering import card, console, is_final, line
 
 WAIT = 20  # seconds that one call waits for news
 AT_ONCE = 0.25
@@ -25,14 +24,14 @@ def watch(api: Api, order_id: str) -> None:
 
 def follow(api: Api, order: dict[str, Any]) -> dict[str, Any]:
     """Show an order as it moves: a card that changes on a terminal, a line for each change elsewhere."""
-    console = Console()
-    if not console.is_terminal:
-        console.print(line(order), soft_wrap=True)
+    screen = console()
+    if not screen.is_terminal:
+        screen.print(line(order), soft_wrap=True)
         while not is_final(order):
             order = news(api, order)
-            console.print(f"{order['updated_at'][11:23]}  {line(order)}", soft_wrap=True)
+            screen.print(f"{order['updated_at'][11:23]}  {line(order)}", soft_wrap=True)
         return order
-    with Live(card(order), console=console, auto_refresh=False) as live:
+    with Live(card(order), console=screen, auto_refresh=False) as live:
         while not is_final(order):
             order = news(api, order)
             live.update(card(order), refresh=True)

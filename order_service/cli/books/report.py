@@ -8,7 +8,7 @@ from rich.text import Text
 
 from order_service.cli.books.audit import Books
 from order_service.cli.books.money import Amounts
-from order_service.cli.rendering import money
+from order_service.cli.rendering import figure
 
 SHOWN = 20  # differences; the rest is counted
 MOVES = ("received", "reserved", "released", "issued")
@@ -30,9 +30,9 @@ def _table(*headings: str) -> Table:
 
 
 def _money(books: Books) -> Table:
-    table = _table("money", *Amounts._fields, "held", "kept")
+    table = _table(f"money, {books.orders.currency}", *Amounts._fields, "held", "kept")
     for name, sums in {"payment's ledger": books.money.ledger, "the card network": books.money.network}.items():
-        table.add_row(name, *(money(each, books.orders.currency) for each in (*sums, sums.held, sums.kept)))
+        table.add_row(name, *(figure(each, books.orders.currency) for each in (*sums, sums.held, sums.kept)))
     return table
 
 
