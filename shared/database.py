@@ -187,7 +187,7 @@ class Database:
 
 
 def _sqlite_engine(url: str, lock_timeout: float) -> Engine:
-    engine = create_engine(url)
+    engine = create_engine(url, hide_parameters=True)
 
     @event.listens_for(engine, "connect")
     def _connect(connection: Any, _record: Any) -> None:
@@ -218,6 +218,7 @@ def _postgresql_engine(url: str, pool_size: int, lock_timeout: float, statement_
     options = " ".join(f"-c {name}={int(seconds * 1000)}" for name, seconds in milliseconds.items())
     return create_engine(
         url,
+        hide_parameters=True,  # logs must not tell tokens and addresses
         pool_size=pool_size,
         max_overflow=pool_size,
         connect_args={
