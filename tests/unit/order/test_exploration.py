@@ -1,0 +1,117 @@
+"""One order explored to the last reachable state: whatever happens, in whatever order, its books balance in the end."""
+
+from functools import cache
+
+import pytest
+
+from order_service.decide import Decision
+from order_service.saga import ASKED, SETTLED, Heard, Kind, OrderStatus, Saga, SettlementRequested, Tick, Workflow
+from order_service.saga import StepStatus as S
+from order_service.workflow import FULFILLMENT, amounts
+from shared.contracts import CaptureRequested, DispatchRequested, StockIssueRequested
+from tests.unit.order.exploration import PARTICIPANTS, Exploration, World, fickle
+
+UNHAPPY = {"", "declined", "nothing held", "voided", "refunded", "unavailable", "released", "refused", "cancelled"}
+
+# How many worlds there are. A change of these figures is a change of behavior: look at it, then write it down here.
+SIZES = {("honest", False): 28_841, ("honest", True): 56_862, ("fickle", False): 39_386, ("fickle", True): 39_682}
+
+
+def check(flow: Workflow, saga: Saga, event: Heard, decision: Decision) -> None:
+    """What must hold of each single decision."""
+    after = decision.saga
+    before, status = saga.status(flow), after.status(flow)
+    assert before is status or (before.rank < status.rank and not before.final), "a status never moves backwards"
+    assert after.backward >= saga.backward, "who turned back stays turned back"
+    assert (after.reason is not None) == after.backward, "an order that turned back says why"
+    assert not saga.backward or after.reason == saga.reason, "the first reason wins"
+    assert len(decision.history) == 1 or (isinstance(event, Tick) and decision == Decision(saga, (), ()))
+    kinds = {type(message) for message in decision.messages}
+    assert len(kinds) == len(decision.messages), "nothing is asked twice at once"
+    for step in flow.steps:
+        was, now = saga.steps[step.name], after.steps[step.name]
+        if step.request in kinds:
+            assert not after.backward, "nothing new is asked after turning back"
+            assert all(after.steps[name].status in SETTLED for name in step.after), "nothing is asked too early"
+        if step.undo in kinds:
+            assert after.backward
+            assert was.status not in (S.WAITING, S.SKIPPED), "no undo goes to a step that was not asked"
+        if now.status is S.DONE is not was.status:
+            by_hand = isinstance(event, SettlementRequested) and step.kind is Kind.RETRIABLE and saga.parked(step)
+            assert by_hand or type(event) is step.success, "only its success, or an operator, says that a step is done"
+        if after.backward and step.kind is Kind.COMPENSATABLE:
+            assert now.status not in (S.REQUESTED, S.DONE), "undo is sent at once to all that may have happened"
+        assert (now.deadline is not None) <= (now.status in ASKED), "only who is asked has a deadline"
+        assert now.deadline or now.status not in ASKED or step.request is None, "no question is ever forgotten"
+        assert now.deadline is None or now.status is S.REQUESTED or after.backward
+
+
+def status(found: Exploration, world: World) -> OrderStatus:
+    return found.sagas[world.saga].status(found.flow)
+
+
+def balanced(found: Exploration, world: World) -> bool:
+    """The order has ended, nothing more is owed, and what the customer is told is what the participants did."""
+    saga = found.sagas[world.saga]
+    money = amounts(saga.facts)
+    total = saga.facts["amount"]
+    match saga.status(found.flow), world.rows:
+        case OrderStatus.FULFILLED, ("captured", "issued" | "reserved", "dispatched" | "booked"):  # the latter by hand
+            truth = {"authorized": total, "captured": total, "voided": 0, "refunded": 0}
+        case OrderStatus.CANCELLED, (payment, *_) if UNHAPPY.issuperset(world.rows):
+            voided, refunded = total * (payment == "voided"), total * (payment == "refunded")
+            truth = {"authorized": voided + refunded, "captured": refunded, "voided": voided, "refunded": refunded}
+        case _:
+            return False
+    return money == truth and saga.deadline is None
+
+
+@cache
+def explore(manner: str, needs_approval: bool) -> Exploration:
+    patience = 2 if manner == "honest" else 1
+    flow = FULFILLMENT.paced({}, {step.name: patience for step in FULFILLMENT.steps}, FULFILLMENT.slowest)
+    participants = PARTICIPANTS if manner == "honest" else tuple(map(fickle, PARTICIPANTS))
+    return Exploration(flow, participants, check, needs_approval=needs_approval)
+
+
+everywhere = pytest.mark.parametrize(("manner", "needs_approval"), SIZES)
+
+
+@everywhere
+def test_every_decision_in_every_state_keeps_the_promises(manner: str, needs_approval: bool) -> None:
+    """In every state that can be reached, and for every event there, the decision is right: see `check`."""
+    found = explore(manner, needs_approval)
+    print(f"\n{manner}, approval {needs_approval}: {len(found.worlds):,} worlds, {found.decisions:,} decisions")
+    assert len(found.worlds) == SIZES[manner, needs_approval]
+
+
+@everywhere
+def test_nothing_ships_unpaid_and_nobody_pays_for_what_cannot_be_shipped(manner: str, needs_approval: bool) -> None:
+    """The money is asked for once stock and parcel are held; goods leave once it is taken, and it stays taken."""
+    found = explore(manner, needs_approval)
+    for world in found.worlds:
+        payment, inventory, shipping = world.rows
+        if found.sent(world, DispatchRequested) or found.sent(world, StockIssueRequested):
+            assert payment == "captured"
+            assert not found.sagas[world.saga].backward
+        if found.sent(world, CaptureRequested) and not found.sagas[world.saga].backward:
+            assert (inventory, shipping) in {(i, s) for i in ("reserved", "issued") for s in ("booked", "dispatched")}
+        assert shipping != "dispatched" or payment == "captured"
+
+
+@everywhere
+def test_at_rest_the_books_balance(manner: str, needs_approval: bool) -> None:
+    """An order that has ended holds no money and no goods that it should not, and its amounts tell the truth."""
+    found = explore(manner, needs_approval)
+    for world in found.worlds:
+        if manner == "honest" and status(found, world).final:
+            assert balanced(found, world), (world, found.sagas[world.saga])
+
+
+@everywhere
+def test_from_every_state_a_good_end_can_be_reached(manner: str, needs_approval: bool) -> None:
+    """Wherever an order got to, deliveries, time and an approval alone bring it to an end with balanced books."""
+    found = explore(manner, needs_approval)
+    good = [world for world in found.worlds if balanced(found, world)]
+    assert {status(found, world) for world in good} == {OrderStatus.FULFILLED, OrderStatus.CANCELLED}
+    assert found.leading_to(good) == set(found.worlds)
