@@ -117,13 +117,15 @@ class Embedded:
 
     def _give(self, name: str) -> _Copy | None:
         queue = self._queues[name]
-        waiting = bisect_right(queue, self.clock(), key=lambda copy: copy.arrives_at)
+        waiting = self._arrived(queue)
         return queue.pop(self.mischief.next(name, waiting)) if waiting else None
 
     def _next_arrival(self, queues: Iterable[str]) -> float | None:
-        now = self.clock()
-        arrivals = (copy.arrives_at for queue in queues for copy in self._queues[queue])
-        return min((at for at in arrivals if at > now), default=None)
+        later = [queue[self._arrived(queue) :] for queue in map(self._queues.__getitem__, queues)]
+        return min((copies[0].arrives_at for copies in later if copies), default=None)
+
+    def _arrived(self, queue: list[_Copy]) -> int:
+        return bisect_right(queue, self.clock(), key=lambda copy: copy.arrives_at)
 
     def _done(self, copy: _Copy) -> None:
         publication = copy.publication

@@ -162,12 +162,12 @@ def test_a_service_speaks_through_its_own_exchange_only(world: World) -> None:
 
 
 def test_the_unroutable_comes_back(world: World) -> None:
-    """A type that nobody is bound to is refused as returned, and its neighbors are not."""
+    """A type that nobody is bound to is refused as returned, also if said twice, and its neighbors are not."""
     shop, store = world.connect("shop"), world.connect("store")
     store.prefetch(10)
     good = [envelope(order=1), envelope(order=3)]
     lost = envelope(LampForgotten, order=2)
-    shop.publish([good[0], lost, good[1]])
+    shop.publish([lost, lost, *good])
     store.acknowledge(take(store, 2))
     confirmed, refused = settle(shop, 3)
     assert sorted(confirmed) == sorted(each.id for each in good)

@@ -211,7 +211,7 @@ def test_a_broker_restart_loses_nothing(
     rabbitmq_proc.rabbitctl_output("stop_app")
     lost(store)
     lost(shop)
-    with pytest.raises(ConnectionLost):
+    with pytest.raises(ConnectionLost, match="store: ConnectionRefusedError"):
         rabbitmq_broker.connect("store")
     rabbitmq_proc.rabbitctl_output("start_app")
     again = connect_again(rabbitmq_broker, "store")

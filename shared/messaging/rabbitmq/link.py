@@ -74,8 +74,8 @@ def parameters_for(url: str, name: str) -> pika.URLParameters:
 
 def reason(error: BaseException) -> str:
     """What happened, in the words of the innermost error."""
-    inner = [*getattr(error, "exceptions", ()), *(each for each in error.args if isinstance(each, BaseException))]
-    if inner:
+    causes = (*getattr(error, "exceptions", ()), getattr(error, "exception", None), *error.args)
+    if inner := [each for each in causes if isinstance(each, BaseException)]:
         return reason(inner[-1])
     if isinstance(error, exceptions.ConnectionClosed | exceptions.ChannelClosed):
         return f"{error.reply_code} {error.reply_text}"

@@ -3,7 +3,7 @@
 import logging
 import random
 import struct
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 
 import pika
@@ -42,7 +42,7 @@ class Publishing:
         self.on_settled, self.on_attempt = on_settled, on_attempt
         self._waiting: deque[Envelope] = deque()
         self._unconfirmed: dict[int, str] = {}  # in the order of publishing
-        self._returned: set[str] = set()
+        self._returned: Counter[str] = Counter()
         self._published = 0
         self._failures = 0
         self._blocked = self._ending = False
@@ -101,7 +101,7 @@ class Publishing:
         self.on_attempt()
 
     def _return(self, properties: pika.BasicProperties) -> None:
-        self._returned.add(str(properties.message_id))  # its confirm follows
+        self._returned[str(properties.message_id)] += 1  # its confirm follows
 
     def _confirmed(self, frame: Method[Basic.Ack | Basic.Nack]) -> None:
         last = int(frame.method.delivery_tag or 0)
@@ -116,11 +116,12 @@ class Publishing:
             message_id = self._unconfirmed.pop(tag)
             if isinstance(frame.method, Basic.Nack):
                 self.on_settled(message_id, "nacked")
-            elif message_id in self._returned:
-                self._returned.discard(message_id)
+            elif self._returned[message_id]:
+                self._returned[message_id] -= 1
                 self.on_settled(message_id, "returned")
             else:
                 self.on_settled(message_id, None)
+        self._returned = +self._returned  # forgets those that have been told
         self._failures = 0
         self._pump()
 

@@ -16,7 +16,7 @@ from shared.messaging.rabbitmq.publishing import Publishing
 
 log = logging.getLogger("fulfillment.broker")
 
-TO_CONNECT = 20.0  # seconds
+TO_CONNECT = 10.0  # seconds
 TO_CLOSE = 2.0  # seconds; a broker that blocks does not answer
 A = TypeVar("A")
 HANGING = 75  # the exit code: a temporary failure, start me again
