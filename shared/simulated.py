@@ -6,9 +6,10 @@ reads the books, so they are the oracle for what really happened.
 
 import random
 import time
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import (
@@ -22,7 +23,6 @@ from sqlalchemy import (
     String,
     Table,
     Text,
-    bindparam,
     select,
 )
 from sqlalchemy.dialects.postgresql import insert
@@ -30,7 +30,7 @@ from sqlalchemy.exc import IntegrityError
 
 from shared.clock import Clock
 from shared.config import Settings
-from shared.database import BigInt, Database, Id, UtcDateTime
+from shared.database import BigInt, Database, Id, UtcDateTime, as_json, batch_rows, moment
 from shared.outside import Answer, Approved, Refused, Unreachable
 
 
@@ -136,9 +136,14 @@ class Simulator:
         self.world, self.database, self.clock, self.policy, self.default = world, database, clock, policy, default
         self.sleep, self.chance = sleep, chance or random.Random()  # noqa: S311 - a simulation
         books = world.books
-        self._earlier = select(books).where(books.c.order_id.in_(bindparam("order_ids", expanding=True)))
-        self._enter = insert(books)
-        self._asked_again = books.update().where(books.c.key == bindparam("asked")).values(askings=books.c.askings + 1)
+        orders, entries, again = (
+            batch_rows("orders", order_id=Id),
+            batch_rows("entries", **{c.name: c.type for c in books.c}),
+            batch_rows("again", key=String),
+        )
+        self._earlier = select(books).join(orders, books.c.order_id == orders.c.order_id)
+        self._enter = insert(books).from_select([c.name for c in books.c], select(*entries.c))
+        self._asked_again = books.update().where(books.c.key == again.c.key).values(askings=books.c.askings + 1)
 
     def ask(self, inquiries: Sequence[Inquiry]) -> dict[str, Answer]:
         """The answers that come back, by key. What is missing may or may not have been done."""
@@ -171,40 +176,42 @@ class Simulator:
         entered: list[dict[str, Any]] = []
         again: list[dict[str, Any]] = []
         with self.database.transaction() as connection:
-            now: datetime = self.clock.now(connection)
-            found = connection.execute(self._earlier, {"order_ids": list({each.order_id for each in inquiries})})
-            known = {row["key"]: dict(row) for row in found.mappings()}
+            now = moment(self.clock.now(connection))
+            known: dict[str, tuple[bool, str]] = {}
+            history = defaultdict[tuple[str, str], dict[str, bool]](dict)
+            orders = as_json([{"order_id": each} for each in {each.order_id for each in inquiries}])
+            for row in connection.execute(self._earlier, {"orders": orders}):
+                known[row.key] = row.approved, row.text
+                history[row.order_id, row.party][row.kind] = row.approved
             for inquiry in inquiries:
-                row = known.get(inquiry.key)
-                if row is None:
-                    history = {
-                        each["kind"]: each["approved"]
-                        for each in known.values()
-                        if each["order_id"] == inquiry.order_id and each["party"] == inquiry.party
-                    }
-                    row = known[inquiry.key] = self._entry(inquiry, self.policy(inquiry, history), now)
-                    entered.append(row)
-                    answered = inquiry.subject != LOST_ONCE
-                else:
-                    again.append({"asked": inquiry.key})
-                    answered = True
+                answered = inquiry.key in known
                 if answered:
-                    answers[inquiry.key] = Approved(row["text"]) if row["approved"] else Refused(row["text"])
+                    again.append({"key": inquiry.key})
+                else:
+                    earlier = history[inquiry.order_id, inquiry.party]
+                    entry = _entry(inquiry, self.policy(inquiry, earlier), now)
+                    entered.append(entry)
+                    earlier[inquiry.kind] = entry["approved"]
+                    known[inquiry.key] = entry["approved"], entry["text"]
+                if answered or inquiry.subject != LOST_ONCE:
+                    approved, text = known[inquiry.key]
+                    answers[inquiry.key] = Approved(text) if approved else Refused(text)
             if entered:
-                connection.execute(self._enter, entered)
+                connection.execute(self._enter, {"entries": as_json(entered)})
             if again:
-                connection.execute(self._asked_again, again)
+                connection.execute(self._asked_again, {"again": as_json(again)})
         return answers
 
-    def _entry(self, inquiry: Inquiry, answer: Approved | Refused, now: datetime) -> dict[str, Any]:
-        return {
-            "key": inquiry.key,
-            "party": inquiry.party,
-            "order_id": inquiry.order_id,
-            "kind": inquiry.kind,
-            "amount": inquiry.amount,
-            "approved": isinstance(answer, Approved),
-            "text": answer.reference if isinstance(answer, Approved) else answer.detail,
-            "askings": 1,
-            "at": now,
-        }
+
+def _entry(inquiry: Inquiry, answer: Approved | Refused, now: str) -> dict[str, Any]:
+    return {
+        "key": inquiry.key,
+        "party": inquiry.party,
+        "order_id": inquiry.order_id,
+        "kind": inquiry.kind,
+        "amount": inquiry.amount,
+        "approved": isinstance(answer, Approved),
+        "text": answer.reference if isinstance(answer, Approved) else answer.detail,
+        "askings": 1,
+        "at": now,
+    }
