@@ -1,0 +1,116 @@
+"""Five defects, each a small change of the real code that must be found, so that silence means something."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection
+
+from inventory_service.handlers import release, reserve
+from inventory_service.store import StockRoom
+from order_service.saga import Workflow
+from order_service.store import Sagas
+from order_service.timers import due
+from order_service.workflow import WORKFLOWS
+from shared.contracts import StockReleased, StockReleaseRequested, StockRequested
+from shared.messaging.broker import Connection as Port
+from shared.messaging.broker import Delivery
+from shared.messaging.consumer import Answers, Consumer, Handling, Request
+from shared.messaging.envelope import Envelope
+from shared.messaging.worker import Worker
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mutant:
+    """What is different in a world: by default nothing is."""
+
+    name: str = "sound"
+    worker: type[Worker] = Worker
+    consumer: type[Consumer] = Consumer
+    handling: Callable[[str, Handling], Handling] = lambda service, handling: handling
+    flow: Callable[[Workflow], Workflow] = lambda flow: flow
+
+
+SOUND = Mutant()
+
+
+# 1. A participant forgets that it was told to undo what it had not done yet.
+
+
+def release_without_tombstone(request: StockReleaseRequested, room: StockRoom) -> Any:
+    if room.find(request.order_id) is None:
+        return StockReleased(order_id=request.order_id)
+    return release(request, room)
+
+
+def without_tombstones(service: str, handling: Handling) -> Handling:
+    if service != "inventory":
+        return handling
+    return replace(handling, handlers={**handling.handlers, StockReleaseRequested: release_without_tombstone})
+
+
+# 2. A message is acknowledged before its work is committed.
+
+
+class HastyWorker(Worker):
+    def _work(self, connection: Port, batch: Sequence[Delivery]) -> None:
+        connection.acknowledge(batch)
+        super()._work(connection, batch)
+
+
+# 3. Both walls against repetition are down: the inbox lets everything in, and the row is not looked at.
+
+
+class ForgetfulConsumer(Consumer):
+    def _fresh(self, connection: Connection, requests: Sequence[Request], now: datetime) -> list[Request]:
+        super()._fresh(connection, requests, now)
+        return list(requests)
+
+
+def reserve_again(request: StockRequested, room: StockRoom) -> Any:
+    room._after.pop(request.order_id, None)
+    return reserve(request, room)
+
+
+def without_memory(service: str, handling: Handling) -> Handling:
+    if service != "inventory":
+        return handling
+    return replace(handling, handlers={**handling.handlers, StockRequested: reserve_again})
+
+
+# 4. A join goes on as soon as one of the steps that it waits for has settled.
+
+
+def joining_on_any(flow: Workflow) -> Workflow:
+    return replace(flow, steps=tuple(replace(step, after=step.after[:1]) for step in flow.steps))
+
+
+def joined_on_any(service: str, handling: Handling) -> Handling:
+    """The order service's handling with that workflow."""
+    if service != "order":
+        return handling
+    flows = {version: joining_on_any(flow) for version, flow in WORKFLOWS.items()}
+
+    def load(connection: Connection, facts: Sequence[Any], now: datetime, answers: Answers) -> Sagas:
+        return Sagas.load(connection, {fact.order_id for fact in facts}, flows, now)
+
+    return replace(handling, load=load, due=lambda connection, now, most: due(connection, flows, now, most))
+
+
+# 5. A message counts as published as soon as it is handed over, whatever the broker says.
+
+
+class TrustingWorker(Worker):
+    def _publish(self, envelopes: Sequence[Envelope]) -> None:
+        super()._publish(envelopes)
+        self.confirmed += [each.id for each in envelopes]
+
+
+MUTANTS = [
+    Mutant(name="no tombstone", handling=without_tombstones),
+    Mutant(name="acknowledged before the commit", worker=HastyWorker),
+    Mutant(name="neither inbox nor row", consumer=ForgetfulConsumer, handling=without_memory),
+    Mutant(name="joined on any", handling=joined_on_any, flow=joining_on_any),
+    Mutant(name="published before the confirm", worker=TrustingWorker),
+]
