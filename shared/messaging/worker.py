@@ -55,6 +55,7 @@ class Worker:
         self.in_flight: set[str] = set()  # published, not yet settled
         self.held: list[Delivery] = []  # taken, not yet worked: the database was away
         self.suspects: list[Delivery] = []
+        self._tried = ""  # the suspect that this process has counted
         self.woken = Event()
         self._busy_since: float | None = None
         self._pause = 0.0  # seconds, while broker or database is away
@@ -162,25 +163,29 @@ class Worker:
             connection.prefetch(1 if self.suspects else 2 * self.pace.batch)
         return [each for each in taken if each.drops < SUSPICIOUS or each.death]
 
-    def _work(self, connection: Connection, batch: Sequence[Delivery]) -> None:
+    def _work(
+        self, connection: Connection, batch: Sequence[Delivery], survived: Callable[[], None] = lambda: None
+    ) -> None:
         marks, self.confirmed = self.confirmed, []
         try:
             said = self.consumer.work(batch, marks)
         except BaseException:
             self.confirmed = marks + self.confirmed
             raise
+        survived()
         connection.acknowledge(batch)
         self._publish(said)
 
     def _work_suspect(self, connection: Connection, delivery: Delivery) -> None:
-        attempt = self.upkeep.suspect(delivery)
+        attempt = 0 if delivery.envelope.id == self._tried else self.upkeep.suspect(delivery)
+        self._tried = delivery.envelope.id  # once a process: whoever tries again, after weather, has survived it
         if attempt > HOPELESS:
             log.critical("message %s is put aside: nobody survived it %d times", delivery.envelope.id, HOPELESS)
             self.upkeep.bury(delivery, f"lethal: its worker died or hung {HOPELESS} times while working it alone")
             connection.acknowledge([delivery])
         else:
-            self._work(connection, [delivery])
-            self.upkeep.acquit(delivery)
+            # Acquitted first: what is acknowledged does not come again, and would be suspected for ever.
+            self._work(connection, [delivery], survived=lambda: self.upkeep.acquit(delivery))
 
     def _publish(self, envelopes: Sequence[Envelope]) -> None:
         sent = [each for each in envelopes if each.id not in self.in_flight]
