@@ -19,7 +19,6 @@ COMMANDS = {  # imported when called, so that none waits for what another one ne
     "cancel": "orders:cancel",
     "approve": "orders:approve",
     "books": "audit:books",
-    "load": "load:load",
 }
 
 

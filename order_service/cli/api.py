@@ -3,10 +3,12 @@
 import http.client
 import json
 import secrets
+import time
 from collections.abc import Mapping
 from typing import Any, NamedTuple, Self
 from urllib.parse import urlencode, urlsplit
 
+LATER = 1.0  # seconds until what was refused for now is tried again
 PATIENCE = 40.0  # seconds for an answer; the API's longest poll is shorter
 
 
@@ -31,14 +33,18 @@ class Answer(NamedTuple):
 class Api:
     """One service's API as one caller sees it. Not for several threads at once."""
 
-    def __init__(self, url: str, token: str) -> None:
-        """Raises ValueError unless `url` is `http://host[:port]` or https, with or without a path."""
+    def __init__(self, url: str, token: str, *, insist: float = 0.0) -> None:
+        """Raises ValueError unless `url` is `http://host[:port]` or https, with or without a path.
+
+        What is told to come back later (503), and is safe to repeat, is repeated for `insist` seconds.
+        """
         address = urlsplit(url)
         if address.scheme not in ("http", "https") or not address.hostname:
             raise ValueError(f"{url!r} is not an address such as http://127.0.0.1:8000")
         kind = http.client.HTTPSConnection if address.scheme == "https" else http.client.HTTPConnection
         self.url = url.rstrip("/")
         self._connection = kind(address.hostname, address.port, timeout=PATIENCE)
+        self._insist = insist
         self._prefix = address.path.rstrip("/")
         self._headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
 
@@ -48,6 +54,17 @@ class Api:
         Raises Refused for what the API refuses and Unreachable when it does not answer. A connection that was closed
         while it idled is opened again.
         """
+        repeatable = method != "POST" or "Idempotency_Key" in headers
+        until = time.monotonic() + self._insist
+        while True:
+            try:
+                return self._call(method, path, body, headers, repeatable)
+            except Refused as refusal:
+                if refusal.status != 503 or not repeatable or time.monotonic() > until:
+                    raise
+                time.sleep(LATER)
+
+    def _call(self, method: str, path: str, body: Any, headers: Mapping[str, str], repeatable: bool) -> Answer:
         named = {name.replace("_", "-"): text for name, text in headers.items()}
         content = None if body is None else json.dumps(body)
         for fresh in (self._connection.sock is None, True):
@@ -58,7 +75,6 @@ class Api:
                 break
             except (http.client.HTTPException, OSError) as error:
                 self._connection.close()
-                repeatable = method != "POST" or "Idempotency_Key" in headers
                 if fresh or not repeatable or isinstance(error, TimeoutError):
                     raise Unreachable(f"{self.url} does not answer: {error}") from error
         try:

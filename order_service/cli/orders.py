@@ -10,6 +10,7 @@ import click
 from order_service.cli.api import Api, Refused, Unreachable
 from order_service.cli.rendering import card, console, money, table
 
+INSIST = 30.0  # seconds for which a busy API is asked again
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print what the API answers.")
@@ -27,7 +28,7 @@ def speaks(command: Command) -> Command:
         if not token:
             raise click.UsageError("no token: set FULFILLMENT_TOKEN, or give --token")
         try:
-            with Api(url, token) as api:
+            with Api(url, token, insist=INSIST) as api:
                 return command(api=api, **others)
         except (Refused, Unreachable, ValueError) as error:
             raise click.ClickException(str(error)) from error

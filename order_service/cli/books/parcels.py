@@ -38,7 +38,7 @@ def read_parcels(connection: Connection) -> Parcels:
     for order_id, carrier, kind in connection.execute(approved):
         parcels.carriers[carrier][kind] += 1
         done[order_id].setdefault(carrier, set()).add(kind)
-    parcels.differences = list(_compare(parcels, done))
+    parcels.differences = [*_compare(parcels, done), *_misnumbered(connection)]
     return parcels
 
 
@@ -56,3 +56,15 @@ def _compare(parcels: Parcels, done: dict[OrderId, dict[str, set[str]]]) -> Iter
                 yield Difference("shipping", order_id, f"{shipment.status}, but {carrier} has dispatched it")
     for order_id in done.keys() - parcels.shipments.keys():
         yield Difference("carriers", order_id, "a parcel that the shipping service does not know")
+
+
+def _misnumbered(connection: Connection) -> Iterator[Difference]:
+    """The tracking number is the one that the carrier gave."""
+    booked = (_books.c.order_id == _shipments.c.order_id) & (_books.c.party == _shipments.c.carrier) & _books.c.approved
+    numbers = (
+        select(_shipments.c.order_id, _shipments.c.tracking_number, _books.c.text)
+        .join(_books, booked & (_books.c.kind == "book"))
+        .where(_books.c.text != _shipments.c.tracking_number)
+    )
+    for order_id, ours, theirs in connection.execute(numbers):
+        yield Difference("shipping", order_id, f"parcel {ours}, but {theirs} by the carrier")
