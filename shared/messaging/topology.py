@@ -77,14 +77,7 @@ class Topology:
                 for name, arguments in self.queues.items()
             ],
             "bindings": [
-                {
-                    "source": exchange,
-                    "vhost": vhost,
-                    "destination": queue,
-                    "destination_type": "queue",
-                    "routing_key": key,
-                    "arguments": {},
-                }
+                {"source": exchange, "destination": queue, "routing_key": key, "vhost": vhost, **_TO_A_QUEUE}
                 for exchange, key, queue in self.bindings
             ],
         }
@@ -128,6 +121,7 @@ def _inbox_arguments(dead_letters: str) -> dict[str, str | int]:
     }
 
 
+_TO_A_QUEUE = {"destination_type": "queue", "arguments": {}}
 _DURABLE = {"durable": True, "auto_delete": False, "arguments": {}}
 
 

@@ -4,7 +4,6 @@ import json
 import struct
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -112,11 +111,14 @@ def test_a_message_without_an_id_keeps_the_one_it_gets(store: Connection, strang
     assert ids[0] == ids[1] != ids[2]
 
 
-@pytest.fixture
-def confined(rabbitmq_proc: RabbitMqExecutor, broker_url: str, tmp_path: Path) -> Callable[[str], str]:
+@pytest.fixture(scope="module")
+def confined(
+    rabbitmq_proc: RabbitMqExecutor, vhosts: Iterator[str], tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], str]:
     """Loads the topology's definitions and returns a function from a user to its broker address."""
-    address, vhost = broker_url.split("@")[1], broker_url.rsplit("/", 1)[1]
-    path = tmp_path / "definitions.json"
+    vhost = next(vhosts)
+    address = f"{rabbitmq_proc.host}:{rabbitmq_proc.port}/{vhost}"
+    path = tmp_path_factory.mktemp("definitions") / "definitions.json"
     path.write_text(json.dumps(TOPOLOGY.definitions(PASSWORDS, vhost)))
     rabbitmq_proc.rabbitctl_output("import_definitions", str(path))
     return lambda user: f"amqp://{user}:{PASSWORDS[user].replace(' ', '%20')}@{address}"
@@ -134,9 +136,13 @@ def test_the_definitions_are_all_a_service_needs(confined: Callable[[str], str])
     assert first[0].envelope == asked
     store.publish([packed])
     assert settle(store, 1) == ([packed.id], {})
-    assert take(shop, 1)[0].envelope == packed
+    heard = take(shop, 1)
+    assert heard[0].envelope == packed
+    shop.acknowledge(heard)
     store.reject(first)
-    assert take(store, 1)[0].death == "rejected"
+    dead = take(store, 1)
+    assert dead[0].death == "rejected"
+    store.acknowledge(dead)
     shop.close()
     store.close()
 
