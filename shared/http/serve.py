@@ -18,7 +18,8 @@ GRACE = 10  # seconds that requests under way have after SIGTERM
 def serve(make_app: Callable[[], Flask], settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT, letting requests under way finish; ends the process.
 
-    `make_app` is called in each web process, after the fork: it may start threads and open connections.
+    `make_app` is called once, before the web processes are forked, so that what it raises ends the start: it must not
+    start threads or open connections, which requests may.
     """
     _Server(make_app, settings).run()
 
@@ -67,6 +68,7 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn is untyped
             "threads": self._settings.web_threads,
             "graceful_timeout": GRACE,
             "keepalive": 75,
+            "preload_app": True,
             "control_socket_disable": True,  # it would write into the home directory
             "logger_class": _Log,
             "post_worker_init": _tell_when_stopping,
