@@ -4,12 +4,12 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, RowMapping, select
+from sqlalchemy import Connection, RowMapping, bindparam, select
 
 from order_service.domain import Order, Record
 from order_service.saga import OrderStatus, Reason
 from order_service.store import saga_from
-from order_service.tables import orders, saga_history, sagas
+from order_service.tables import attention, awake, orders, saga_history, sagas, turned_back
 
 _json = msgspec.json.Decoder()
 
@@ -17,10 +17,11 @@ _json = msgspec.json.Decoder()
 _record = select(
     orders, *(c for c in sagas.c if c.name not in ("order_id", "reason", "reason_detail", "needs_attention"))
 ).join(sagas, sagas.c.order_id == orders.c.id)
+_find = _record.where(orders.c.id == bindparam("id"))  # built once: building costs more than reading
 
 
 def find_order(connection: Connection, order_id: str) -> Record | None:
-    row = connection.execute(_record.where(orders.c.id == order_id)).mappings().first()
+    row = connection.execute(_find, {"id": order_id}).mappings().first()
     return record_from(row) if row else None
 
 
@@ -41,13 +42,13 @@ def list_orders(
     if customer_id is not None:
         wanted = wanted.where(orders.c.customer_id == customer_id)
     if needs_attention is not None:
-        wanted = wanted.where(orders.c.needs_attention if needs_attention else ~orders.c.needs_attention)
+        wanted = wanted.where(attention if needs_attention else ~attention)
     if status is not None:
         wanted = wanted.where(orders.c.status == status)
         if status in (OrderStatus.CANCELLING, OrderStatus.CANCELLED):
-            wanted = wanted.where(orders.c.reason.is_not(None))
+            wanted = wanted.where(turned_back)
         elif not status.final and customer_id is None:
-            wanted = wanted.where(sagas.c.wake_at.is_not(None))
+            wanted = wanted.where(awake)
     if before is not None:
         wanted = wanted.where(orders.c.id < before)
     return [record_from(row) for row in connection.execute(wanted).mappings()]

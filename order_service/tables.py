@@ -4,7 +4,7 @@ What changes with every event lives in `sagas`. No column that changes often is 
 PostgreSQL rewrites rows in place (HOT) and leaves the indexes alone.
 """
 
-from sqlalchemy import Boolean, Column, ForeignKey, Index, Integer, String, Table, Text
+from sqlalchemy import Boolean, Column, ForeignKey, Index, Integer, String, Table, Text, true
 
 from shared.database import BigInt, Id, UtcDateTime, metadata
 from shared.messaging.upkeep import Tables
@@ -83,7 +83,8 @@ idempotency_keys = Table(
 # `wake_at`) those under way. The fulfilled are nearly all, so the primary key finds them. None of these conditions
 # changes more than once or twice in an order's life.
 Index("ix_orders_customer_id_id", orders.c.customer_id, orders.c.id)
-attention, turned_back, awake = orders.c.needs_attention, orders.c.reason.is_not(None), sagas.c.wake_at.is_not(None)
+attention = orders.c.needs_attention == true()
+turned_back, awake = orders.c.reason.is_not(None), sagas.c.wake_at.is_not(None)
 Index("ix_orders_needs_attention", orders.c.id, postgresql_where=attention, sqlite_where=attention)
 Index("ix_orders_turned_back", orders.c.id, postgresql_where=turned_back, sqlite_where=turned_back)
 Index("ix_sagas_wake_at", sagas.c.wake_at, postgresql_where=awake, sqlite_where=awake)

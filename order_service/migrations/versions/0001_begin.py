@@ -82,9 +82,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("principal", "path", "key", name="pk_idempotency_keys"),
     )
     op.create_index("ix_orders_customer_id_id", "orders", ["customer_id", "id"])
-    _partial_index("ix_orders_needs_attention", "orders", "id", "needs_attention")
-    _partial_index("ix_orders_turned_back", "orders", "id", "reason IS NOT NULL")
-    _partial_index("ix_sagas_wake_at", "sagas", "wake_at", "wake_at IS NOT NULL")
+    _partial_index("ix_orders_needs_attention", "orders", "id", sa.column("needs_attention") == sa.true())
+    _partial_index("ix_orders_turned_back", "orders", "id", sa.text("reason IS NOT NULL"))
+    _partial_index("ix_sagas_wake_at", "sagas", "wake_at", sa.text("wake_at IS NOT NULL"))
     for statement in APPEND_ONLY[op.get_bind().dialect.name]:
         op.execute(statement)
 
@@ -97,9 +97,8 @@ def downgrade() -> None:
     drop_messaging_tables()
 
 
-def _partial_index(name: str, table: str, column: str, where: str) -> None:
-    condition = sa.text(where)
-    op.create_index(name, table, [column], postgresql_where=condition, sqlite_where=condition)
+def _partial_index(name: str, table: str, column: str, where: sa.ColumnElement[bool] | sa.TextClause) -> None:
+    op.create_index(name, table, [column], postgresql_where=where, sqlite_where=where)
 
 
 APPEND_ONLY = {
