@@ -35,9 +35,10 @@ MAKE_VHOST = """rabbit_vhost:add(<<"{name}">>, <<"test">>), rabbit_auth_backend_
     <<"guest">>, <<"{name}">>, <<".*">>, <<".*">>, <<".*">>, <<"test">>)"""
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Tests that need a server carry its marker, and say so when the machine has none."""
-    rabbitmq = pytest.mark.skipif(not shutil.which("rabbitmq-server"), reason="no RabbitMQ server on this machine")
+    server = config.getoption("rabbitmq_server") or config.getini("rabbitmq_server")
+    rabbitmq = pytest.mark.skipif(not shutil.which(server), reason="no RabbitMQ server on this machine")
     postgresql = pytest.mark.skipif(POSTGRESQL is None, reason="no PostgreSQL server on this machine")
     for item in items:
         needs = {*getattr(item, "fixturenames", ())}
