@@ -1,4 +1,4 @@
-"""Real servers for the tests: one RabbitMQ and one PostgreSQL a session, a virtual host or database of its own a test."""
+"""Real servers for the tests: one RabbitMQ and one PostgreSQL a session, a virtual host or database of its own each."""
 
 import os
 import secrets
