@@ -1,7 +1,7 @@
 """The demo's orders: what is done to each, and how it must end. Read the table at the foot first."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -185,7 +185,9 @@ class Scenario:
     reason: str | None = None
 
 
-ACTS: tuple[tuple[Scenario, ...], ...] = (  # one act after the other; the orders of an act all at once
+Acts = Sequence[Sequence[Scenario]]
+
+ACTS: Acts = (  # one act after the other; the orders of an act all at once
     (
         Scenario("a plain order", plain, "fulfilled"),
         Scenario("the card is declined", declined, "cancelled", "payment_declined"),

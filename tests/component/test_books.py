@@ -1,0 +1,200 @@
+"""The auditor can fail: every kind of falsified book is found out, and true books pass."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from order_service.cli.audit import settled_books
+from order_service.cli.books import Books, audit, open_databases
+from order_service.cli.rendering import is_final
+from order_service.cli.scenarios import TIMINGS, Play, capture_refused, declined, out_of_stock, plain
+from order_service.cli.system import running_system
+
+DATABASES = ("order", "payment", "inventory", "shipping")
+
+
+@pytest.fixture(scope="module")
+def true_books(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the databases of a system that fulfilled an order and cancelled three."""
+    folder = tmp_path_factory.mktemp("true")
+    with running_system(folder, TIMINGS) as system:
+        for script in (plain, declined, out_of_stock, capture_refused):
+            play = Play(system.urls)
+            script(play)
+            play.until("at its end", is_final)
+            play.close()
+        assert settled_books(system.databases, wait=10).under_way == []
+    return folder
+
+
+@pytest.fixture
+def tampered(true_books: Path, tmp_path: Path) -> Iterator[Callable[[str, str], Books]]:
+    """Audits a copy of the true books in which one statement was run on one database."""
+    opened = []
+
+    def tamper(service: str, statement: str) -> Books:
+        for name in DATABASES:
+            for file in true_books.glob(f"{name}.db*"):
+                shutil.copy(file, tmp_path / file.name)
+        databases = open_databases(f"sqlite:///{tmp_path}/{{service}}.db")
+        opened.extend(databases.values())
+        with databases[service].transaction() as connection:
+            connection.exec_driver_sql("PRAGMA ignore_check_constraints = on")
+            guards = connection.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'trigger'").scalars().all()
+            for guard in guards:  # a thief would take them away, too
+                connection.exec_driver_sql(f"DROP TRIGGER {guard}")
+            changed = connection.exec_driver_sql(statement)
+            assert changed.rowcount > 0
+        return audit(databases)
+
+    yield tamper
+    for database in opened:
+        database.dispose()
+
+
+def test_true_books_pass(tampered: Callable[[str, str], Books]) -> None:
+    """Four orders of different ends, untouched: nothing differs and nothing is under way."""
+    books = tampered("order", "UPDATE products SET name = name")
+    assert books.differences == []
+    assert books.under_way == []
+    assert books.orders.statuses == {"fulfilled": 1, "cancelled": 3}
+    assert books.money.network == books.money.ledger
+    assert books.money.network.kept == 2 * 1999
+
+
+FALSIFIED = {
+    "money that only the ledger knows": (
+        "payment",
+        "UPDATE payment_movements SET amount = amount + 1 WHERE kind = 'captured'",
+        ("by the ledger", "by the card network"),
+    ),
+    "a capture that the ledger forgot": (
+        "payment",
+        "DELETE FROM payment_movements WHERE kind = 'captured'",
+        ("captured 0 by the ledger, 3998 by the card network",),
+    ),
+    "a second capture at the card network": (
+        "payment",
+        "INSERT INTO card_network_books SELECT key || ':2', party, order_id, kind, amount, approved, text, 1, at"
+        " FROM card_network_books WHERE kind = 'capture' AND approved",
+        ("card network", "captured 2 times"),
+    ),
+    "a void that never reached the network": (
+        "payment",
+        "DELETE FROM card_network_books WHERE kind = 'void'",
+        ("voided", "0 by the card network"),
+    ),
+    "money kept of a cancelled order": (
+        "payment",
+        "UPDATE payments SET status = 'captured', captured = authorized, voided = 0 WHERE status = 'voided'",
+        ("cancelled, but its payment is captured",),
+    ),
+    "a fulfilled order that was not paid": (
+        "payment",
+        "UPDATE payments SET status = 'voided', voided = captured, captured = 0 WHERE status = 'captured'",
+        ("fulfilled, but its payment of 3998 is voided",),
+    ),
+    "a payment for an order that nobody placed": (
+        "payment",
+        "UPDATE payments SET order_id = '00000000-0000-7000-8000-000000000000' WHERE status = 'captured'",
+        ("there is no such order",),
+    ),
+    "stock that vanished": (
+        "inventory",
+        "UPDATE stock SET on_hand = on_hand - 1 WHERE sku = 'POPULAR-LAMP'",
+        ("POPULAR-LAMP: on_hand should be 998 by the ledger, is 997",),
+    ),
+    "stock reserved for nobody": (
+        "inventory",
+        "UPDATE stock SET reserved = reserved + 2 WHERE sku = 'DESK-PLANT'",
+        ("DESK-PLANT: reserved should be 0 by the ledger, is 2",),
+    ),
+    "a movement without a reservation": (
+        "inventory",
+        "DELETE FROM stock_movements WHERE kind = 'issued'",
+        ("0 POPULAR-LAMP issued, but 2 by its reservation",),
+    ),
+    "goods issued for a cancelled order": (
+        "inventory",
+        "UPDATE reservations SET status = 'issued' WHERE status = 'released'",
+        ("cancelled, but its goods are issued",),
+    ),
+    "other goods than were ordered": (
+        "inventory",
+        "UPDATE reservations SET lines = '{\"COFFEE-MUG\": 2}' WHERE status = 'issued'",
+        ("instead of {'POPULAR-LAMP': 2}",),
+    ),
+    "a parcel that no carrier has": (
+        "shipping",
+        "DELETE FROM carrier_books WHERE kind = 'dispatch'",
+        ("never did",),
+    ),
+    "a parcel under way for a cancelled order": (
+        "shipping",
+        "DELETE FROM carrier_books WHERE kind = 'cancel'",
+        ("cancelled with", "carry it"),
+    ),
+    "a parcel that was never sent": (
+        "shipping",
+        "UPDATE shipments SET status = 'booked' WHERE status = 'dispatched'",
+        ("fulfilled, but its parcel is booked",),
+    ),
+    "another tracking number than the customer's": (
+        "shipping",
+        "UPDATE shipments SET tracking_number = 'NW0' WHERE status = 'dispatched'",
+        ("the customer was told of parcel", "by the carrier"),
+    ),
+    "a gap in the history": (
+        "order",
+        "DELETE FROM saga_history WHERE seq = 2",
+        ("entries of history up to",),
+    ),
+    "a status that the history does not know": (
+        "order",
+        "UPDATE orders SET status = 'cancelled' WHERE status = 'fulfilled'",
+        ("end with fulfilled", "cancelled, but its payment is captured"),
+    ),
+    "an amount that the customer was not told": (
+        "order",
+        "UPDATE sagas SET facts = replace(facts, '\"captured\":3998', '\"captured\":1') WHERE facts LIKE '%3998%'",
+        ("the customer was told",),
+    ),
+    "an order of another total": (
+        "order",
+        "UPDATE orders SET total = total + 1 WHERE status = 'fulfilled'",
+        ("fulfilled, but its payment of 3999",),
+    ),
+    "a dead letter": (
+        "shipping",
+        "INSERT INTO dead_letters (message_id, reason, state, type, version, producer, correlation_id, occurred_at,"
+        " content_type, body, drops, received_at)"
+        " VALUES ('x', 'malformed', 'parked', 'x', 1, 'x', 'x', '2026-01-01', 'x', x'00', 0, '2026-01-01')",
+        ("shipping: messages: 1 dead letters",),
+    ),
+}
+
+
+@pytest.mark.parametrize("falsified", FALSIFIED)
+def test_falsified_books_are_found_out(falsified: str, tampered: Callable[[str, str], Books]) -> None:
+    """One statement that a thief, a bug or a restored backup could have run is reported, and where."""
+    service, statement, signs = FALSIFIED[falsified]
+    found = "\n".join(map(str, tampered(service, statement).differences))
+    for sign in signs:
+        assert sign in found
+
+
+@pytest.mark.parametrize(
+    ("service", "statement", "sign"),
+    [
+        ("payment", "DELETE FROM inbox WHERE rowid = 1", "not worked by payment"),
+        ("order", "UPDATE outbox SET published_at = NULL WHERE type = 'dispatch.requested'", "order are not published"),
+        ("order", "UPDATE orders SET status = 'paid' WHERE status = 'fulfilled'", "1 orders have not ended"),
+    ],
+)
+def test_what_is_not_at_rest_is_under_way(
+    service: str, statement: str, sign: str, tampered: Callable[[str, str], Books]
+) -> None:
+    """A message that nobody has worked, one that nobody has published, an order without an end: named, each as such."""
+    assert sign in "\n".join(tampered(service, statement).under_way)

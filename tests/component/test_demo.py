@@ -1,0 +1,59 @@
+"""`fulfillment demo`, whole: what it promises is what it does."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from io import StringIO
+from pathlib import Path
+
+from click.testing import CliRunner
+from rich.console import Console
+
+from order_service.cli import fulfillment
+from order_service.cli.demo import perform
+from order_service.cli.scenarios import ACTS, Play, Scenario
+
+
+def test_every_order_ends_as_it_should_and_the_books_add_up() -> None:
+    """It exits with 0 within a minute, having shown every order's way and the books."""
+    began = time.monotonic()
+    result = CliRunner().invoke(fulfillment, ["demo"])
+    assert result.exit_code == 0, result.output
+    assert time.monotonic() - began < 60
+    scenarios = [each for act in ACTS for each in act]
+    for each in scenarios:
+        ended = rf"{re.escape(each.title)} +{each.status}(: {(each.reason or '').replace('_', ' ')})?  "
+        assert re.search(ended, result.output), each.title
+    assert "The books add up" in result.output
+    assert f"{len(scenarios)} orders ended as they should" in result.output
+
+
+def test_an_order_that_ends_otherwise_makes_it_fail(tmp_path: Path) -> None:
+    """An order that should have been fulfilled and was cancelled: all did not go well, and the order is named."""
+
+    def declined(play: Play) -> None:
+        play.place(card="tok_declined")
+
+    screen = Console(file=StringIO(), width=150)
+    assert not perform(tmp_path, screen, [[Scenario("a hopeful order", declined, "fulfilled")]])
+    output = screen.file.getvalue()
+    assert "a hopeful order: it ended as" in output
+    assert "not everything ended as it should" in output
+
+
+def test_an_interrupt_ends_it_cleanly() -> None:
+    """Ctrl-C in the middle: it is gone within ten seconds, with one word and no traceback."""
+    command = [sys.executable, "-u", "-m", "order_service.cli", "demo"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        assert process.stdout
+        shown = ""
+        while "pending" not in shown:
+            shown += process.stdout.readline()
+        os.kill(process.pid, signal.SIGINT)
+        rest = process.communicate(timeout=10)[0]
+    assert process.returncode == 130
+    assert rest.splitlines()[-1] == "stopped"
+    assert "Traceback" not in rest
