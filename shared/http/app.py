@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 from flask import Flask, Response, g, request, send_from_directory
 from flask_smorest import Blueprint
+from marshmallow import Schema
 
 from shared.auth import guard, public
 from shared.config import Settings
@@ -42,6 +43,11 @@ class Routes(Blueprint):  # type: ignore[misc]  # flask-smorest is untyped
     def __init__(self, name: str, description: str) -> None:
         super().__init__(name, __name__, description=description)
         self._prepare_doc_cbks.append(_document_problems)
+
+    def arguments(self, schema: type[Schema], **kwargs: Any) -> Callable[[Any], Any]:
+        """As flask-smorest has it, but one instance serves all requests: building one costs as much as loading."""
+        decorate: Callable[[Any], Any] = super().arguments(schema(), **kwargs)
+        return decorate
 
 
 def problems(*statuses: int) -> Callable[[Any], Any]:

@@ -25,7 +25,7 @@ from shared.contracts import (
     StockReserved,
 )
 from shared.wakeup import WakeUp
-from tests.component.apps import KEYS, ORDER, bearer
+from tests.component.apps import KEYS, ORDER, application, bearer, close
 from tests.component.bench import Bench
 
 TABLES = ("orders", "sagas", "saga_history", "outbox", "idempotency_keys")
@@ -512,3 +512,16 @@ def test_an_absent_database_is_503(sqlite_shop: Shop) -> None:
     assert int(response.headers["Retry-After"]) > 0
     assert "gone" not in response.text
     assert sqlite_shop.client.get("/healthz").status_code == 200
+
+
+def test_a_database_out_of_reach_is_503_too() -> None:
+    """Every call that needs it says so, and the health checks say what they are for."""
+    app = application("order", "postgresql+psycopg://nobody@127.0.0.1:1/none")
+    client = app.test_client()
+    for path in ("/orders", "/products", f"/orders/{'0' * 8}-0000-7000-8000-{'0' * 12}", "/readyz"):
+        response = client.get(path, headers=bearer("operator"))
+        assert (response.status_code, response.mimetype) == (503, "application/problem+json")
+        assert int(response.headers["Retry-After"]) > 0
+    assert client.post("/orders", json=ORDER, headers={**bearer("alice"), "Idempotency-Key": "k"}).status_code == 503
+    assert client.get("/healthz").status_code == 200
+    close(app)
