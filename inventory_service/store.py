@@ -80,7 +80,7 @@ class StockRoom:
         self.cause: Envelope | None = None
         self.answers: Answers = {}  # nobody outside is asked
         self.stock: dict[str, Stock] = {}
-        self._connection, self._now, self._rows = connection, now, rows
+        self._connection, self._now, self._rows = connection, moment(now), rows
         self._after = {order_id: reservation_from(row) for order_id, row in rows.items()}
         self._changed: dict[str, None] = {}
         self._moved: list[tuple[str, str, Kind, int]] = []
@@ -114,9 +114,8 @@ class StockRoom:
         _rows.save(self._connection, [self._row(self._after[each]) for each in self._changed])
         if self._moved:
             self._connection.execute(_apply, {"change": as_json(sums(self._moved))})
-            at = moment(self._now)
             entries = [
-                {"reference": order_id, "sku": sku, "kind": kind, "quantity": quantity, "at": at}
+                {"reference": order_id, "sku": sku, "kind": kind, "quantity": quantity, "at": self._now}
                 for order_id, sku, kind, quantity in self._moved
             ]
             self._connection.execute(_enter, {"moved": as_json(entries)})
@@ -126,8 +125,8 @@ class StockRoom:
         return {
             **vars(reservation),
             "version": before["version"] + 1 if before else 1,
-            "created_at": moment(before["created_at"] if before else self._now),
-            "updated_at": moment(self._now),
+            "created_at": self._now,  # of a new row; an update leaves it alone
+            "updated_at": self._now,
         }
 
 

@@ -1,6 +1,6 @@
 """What a shipment is, what is known of each carrier, and whom to ask next."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import NamedTuple
@@ -70,15 +70,15 @@ class Shipment:
         """Whether it is sure that no carrier holds anything."""
         return self.status is Status.REFUSED or (self.status is Status.BOOKING and not self.in_doubt)
 
-    def owed(self, away: Collection[str] = ()) -> Ask | None:
-        """What must be asked next, and of whom. Carriers in `away` could not be reached just now; an undo asks again
-        what is in doubt, and then takes it back."""
+    def owed(self, away: Callable[[str], bool]) -> Ask | None:
+        """What must be asked next, and of whom, but for a first booking not of a carrier that is `away` just now. An
+        undo asks again what is in doubt, and then takes it back."""
         match self.status:
             case Status.BOOKING if carrier := self.in_doubt:
                 return Ask(Kind.BOOK, carrier)
             case Status.BOOKING if not self.cancelling:
-                left = [each for each in CARRIERS if each not in self.carriers and each not in away]
-                return Ask(Kind.BOOK, left[0]) if left else None
+                left = (each for each in CARRIERS if each not in self.carriers and not away(each))
+                return next((Ask(Kind.BOOK, each) for each in left), None)
             case Status.BOOKED if self.cancelling and self.carrier:
                 return Ask(Kind.CANCEL, self.carrier)
             case Status.DISPATCHING if self.carrier:

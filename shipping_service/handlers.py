@@ -1,5 +1,6 @@
 """What each request does to a shipment. Each handler goes as far as the answers at hand allow, and may run again."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import msgspec
@@ -15,7 +16,7 @@ from shared.contracts import (
 )
 from shared.messaging.consumer import Call, Handlers, Unprocessable
 from shared.outside import Unreachable
-from shipping_service.domain import CARRIERS, Ask, Kind, Shipment, Status
+from shipping_service.domain import Ask, Kind, Shipment, Status
 from shipping_service.gateway import key
 from shipping_service.store import Shipments
 
@@ -72,8 +73,7 @@ def dispatch(request: DispatchRequested, shipments: Shipments) -> Fact | None:
 
 def advance(shipment: Shipment, shipments: Shipments) -> Shipment:
     """Move the shipment by every answer that is at hand, note what is asked next, and keep it."""
-    away = unreachable(shipment.order_id, shipments)
-    while ask := shipment.owed(away):
+    while ask := shipment.owed(away(shipment.order_id, shipments)):
         name = key(shipment.order_id, ask)
         if name not in shipments.answers:
             if shipments.intend(name):
@@ -88,16 +88,15 @@ def advance(shipment: Shipment, shipments: Shipments) -> Shipment:
     return shipments.put(shipment)
 
 
-def unreachable(order_id: str, shipments: Shipments) -> set[str]:
-    """The carriers that could not be reached just now."""
-    answers = ((each, shipments.answers.get(key(order_id, Ask(Kind.BOOK, each)))) for each in CARRIERS)
-    return {carrier for carrier, answer in answers if isinstance(answer, Unreachable)}
+def away(order_id: str, shipments: Shipments) -> Callable[[str], bool]:
+    """Tells of a carrier whether it could not be reached just now."""
+    return lambda carrier: isinstance(shipments.answers.get(key(order_id, Ask(Kind.BOOK, carrier))), Unreachable)
 
 
 def call(request: Request, shipments: Shipments) -> Call | None:
     """What this request still needs to ask of a carrier, as its handler left the shipment."""
     shipment = shipments.find(request.order_id)
-    ask = shipment.owed(unreachable(request.order_id, shipments)) if shipment else None
+    ask = shipment.owed(away(request.order_id, shipments)) if shipment else None
     return Call(key=key(request.order_id, ask), order_id=request.order_id, request=(ask, shipment)) if ask else None
 
 

@@ -44,7 +44,7 @@ class Shipments:
     def __init__(self, rows: Mapping[str, RowMapping], connection: Connection, now: datetime, answers: Answers):
         self.cause: Envelope | None = None
         self.answers = answers
-        self._connection, self._now, self._rows = connection, now, rows
+        self._connection, self._now, self._rows = connection, moment(now), rows
         self._before = {order_id: shipment_from(row) for order_id, row in rows.items()}
         self._after = dict(self._before)
         self._intended: set[str] = set()
@@ -77,8 +77,8 @@ class Shipments:
         return {
             **vars(shipment),
             "version": before["version"] + 1 if before else 1,
-            "created_at": moment(before["created_at"] if before else self._now),
-            "updated_at": moment(self._now),
+            "created_at": self._now,  # of a new row; an update leaves it alone
+            "updated_at": self._now,
         }
 
 
