@@ -156,7 +156,7 @@ def _draft(wanted: NewOrder, products: Mapping[str, Product], terms: Terms, now:
         currency=terms.currency,
         ship_to=wanted.ship_to,
         placed_at=now,
-        status=held.saga.status(terms.flow),
+        status=decision.history[0].to_status,
     )
     record = Record(
         order=order, saga=held.saga, workflow_version=terms.flow.version, version=held.version, updated_at=now

@@ -26,8 +26,9 @@ def flows(settings: Settings) -> Flows:
     """Every version of the workflow, with the configured patience. Raises Misconfigured for a step that none has."""
     timeouts, attempts = settings.step_timeouts, settings.step_attempts
     steps = {name for flow in WORKFLOWS.values() for name in flow.named}
-    if unknown := (timeouts.keys() | attempts.keys()) - steps:
-        raise Misconfigured(f"order: STEP_TIMEOUTS and STEP_ATTEMPTS name no step {', '.join(sorted(unknown))}")
+    for variable, named in (("STEP_TIMEOUTS", timeouts), ("STEP_ATTEMPTS", attempts)):
+        if unknown := named.keys() - steps:
+            raise Misconfigured(f"order: {variable} names no step of any workflow: {', '.join(sorted(unknown))}")
     return {
         version: flow.paced(
             {name: value for name, value in timeouts.items() if name in flow.named},
