@@ -1,8 +1,8 @@
-"""Promises 1 to 3 of the saga, on undo, late answers and silence: each test proves its sentence."""
+"""Promises 1 and 2 of the saga, on undo and late answers: each test proves its sentence."""
 
 import pytest
 
-from order_service.workflow import FULFILLMENT, amounts
+from order_service.workflow import amounts
 from shared.contracts import (
     CaptureRequested,
     DispatchRequested,
@@ -122,6 +122,11 @@ def test_a_refusal_turns_the_order_back(
     assert order.saga.reason_detail == refusal.detail
 
 
+def test_an_order_that_was_turned_back_asks_nothing_new() -> None:
+    """Cancelled before anything was asked, it owes nothing, and placing it comes too late."""
+    given().when(cancelled, placed).then(status="cancelled", payment="waiting", inventory="waiting")
+
+
 def test_a_refused_approval_turns_the_order_back() -> None:
     """A person's no is a refusal like any other, and their note is the detail."""
     order = given(placed, authorized, reserved, needs_approval=True).when(refused)
@@ -198,68 +203,3 @@ def test_what_was_heard_first_stands() -> None:
     """A repeated success with another story does not rewrite what is known."""
     other = type(booked)(order_id=booked.order_id, carrier="Stork", tracking_number="STO-1")
     assert given(*TO_CAPTURE).when(other).then(noted="already done").saga.facts["carrier"] == "Albatross"
-
-
-# Promise 3: silence
-
-
-def test_silence_is_asked_again_with_growing_patience() -> None:
-    """Each further asking doubles the patience."""
-    order = given(placed, reserved).when(wait(seconds=29)).then()
-    assert order.decisions[-1].history == ()
-    order = order.when(wait(seconds=1)).then(PaymentRequested)
-    order = order.when(wait(seconds=59)).then()
-    order = order.when(wait(seconds=1)).then(PaymentRequested, payment="requested")
-    assert order.saga.steps["payment"].attempts == 3
-    assert order.saga.steps["payment"].requested_at == NOON
-
-
-def test_silence_from_a_compensatable_step_is_a_failure() -> None:
-    """Silence from a compensatable step, after its attempts, is a failure: turn back, and undo the silent step too."""
-    order = given(placed, reserved, wait(seconds=30), wait(seconds=60)).when(wait(seconds=119)).then()
-    order = order.when(wait(seconds=1)).then(PaymentReversalRequested, StockReleaseRequested, reason="timed_out")
-    assert order.saga.reason_detail == "no answer from payment in time"
-
-
-def test_an_answer_after_the_deadline_counts_until_the_clock_was_heard() -> None:
-    """A success that arrives before the tick that would have ended the wait is taken."""
-    order = given(placed, reserved, wait(seconds=30), wait(seconds=60))
-    late = order.when()
-    late = type(late)(late.flow, late.saga, late.now + wait(hours=1))
-    late.when(authorized).then(ShipmentRequested, status="confirmed")
-
-
-def test_an_approval_expires() -> None:
-    """Nobody decided in time: the order turns back, says so, and a yes comes too late."""
-    order = given(placed, authorized, reserved, needs_approval=True).when(wait(days=2))
-    order.then(PaymentReversalRequested, StockReleaseRequested, reason="approval_expired", approval="withdrawn")
-    order.when(granted).then(noted="already withdrawn", status="cancelling")
-
-
-@pytest.mark.parametrize(
-    ("story", "step", "request_", "attempts", "answer"),
-    [
-        (TO_CAPTURE, "capture", CaptureRequested, 5, captured),
-        ((*TO_CAPTURE, captured, dispatched), "issue", StockIssueRequested, 10, issued),
-        ((*TO_CAPTURE, captured, issued), "dispatch", DispatchRequested, 10, dispatched),
-        ((placed, declined), "inventory", StockReleaseRequested, 3, released),
-    ],
-)
-def test_some_silence_never_ends_the_saga(
-    story: tuple[Story, ...], step: str, request_: type, attempts: int, answer: Story
-) -> None:
-    """Silence from an undo, a retriable step or the pivot is asked again for ever, at most every 15 minutes; parked,
-    the order needs attention, and any answer settles it."""
-    order = given(*story)
-    status = order.status
-    for attempt in range(2, attempts + 20):
-        assert order.saga.deadline is not None
-        pause = order.saga.deadline - order.now
-        assert pause <= FULFILLMENT.slowest
-        order = order.when(pause).then(request_, status=status)
-        assert order.saga.steps[step].attempts == attempt
-        assert order.saga.needs_attention(order.flow) == (attempt > attempts)
-    assert order.saga.deadline == order.now + FULFILLMENT.slowest
-    order = order.when(answer)
-    assert not order.saga.needs_attention(order.flow)
-    assert order.saga.steps[step].status in ("done", "compensated")
