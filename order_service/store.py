@@ -106,8 +106,10 @@ class Held:
         self.saga = decision.saga
         for entry in decision.history:
             self.version += 1
-            self.updated_at = now
-            self.entries.append(history_row(self.order_id, self.version, now, entry, actor, message_id))
+            self.updated_at = max(
+                now, self.updated_at
+            )  # a transaction that waited for the lock has read an older clock
+            self.entries.append(history_row(self.order_id, self.version, self.updated_at, entry, actor, message_id))
             self.statuses = (self.statuses[0] if self.statuses else entry.from_status), entry.to_status
         waking = wake_at(self.flow, self.saga, self.wake_at, now)
         self.changed = self.changed or bool(decision.history) or waking != self.wake_at

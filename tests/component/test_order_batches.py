@@ -116,6 +116,17 @@ def test_the_history_tells_who_said_what(shop: Shop) -> None:
     )
 
 
+def test_history_never_goes_back_in_time(shop: Shop) -> None:
+    """A worker that read the clock and then waited for another one's transaction writes no earlier moment."""
+    (order,) = shop.placed()
+    shop.clock.move(seconds=2)
+    first, second = authorized_and_reserved(order)
+    shop.deliver(first)
+    shop.clock.move(seconds=-1)
+    shop.deliver(second)
+    assert [(entry["at"] - NOON).seconds for entry in shop.history(order)] == [0, 2, 2]
+
+
 def test_a_late_fact_is_noted_and_nothing_moves(shop: Shop) -> None:
     """A fact that comes twice under two ids is written down, and changes neither the order nor its version's gap."""
     (order,) = shop.placed()
