@@ -168,7 +168,7 @@ def silent_at_payment(play: Play) -> None:
     play.world("payment", outage=True)
     try:
         play.place(sku="WOOL-RUG")
-        play.until("in need of attention", lambda order: bool(order["needs_attention"]))
+        play.until_status("cancelling")
     finally:
         play.world("payment")
 

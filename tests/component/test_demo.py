@@ -16,6 +16,8 @@ from order_service.cli import fulfillment
 from order_service.cli.demo import perform
 from order_service.cli.scenarios import ACTS, Play, Scenario
 
+README = Path(__file__).parents[2] / "README.md"
+
 
 def test_every_order_ends_as_it_should_and_the_books_add_up() -> None:
     """It exits with 0 within a minute, having shown every order's way and the books."""
@@ -29,6 +31,13 @@ def test_every_order_ends_as_it_should_and_the_books_add_up() -> None:
         assert re.search(ended, result.output), each.title
     assert "The books add up" in result.output
     assert f"{len(scenarios)} orders ended as they should" in result.output
+    shown = README.read_text().partition("<!-- demo -->\n```\n")[2].partition("```")[0]
+    assert without_time(shown) <= without_time(result.output)
+
+
+def without_time(output: str) -> set[str]:
+    """The lines, whatever the clock said and however many messages it took."""
+    return {re.sub(r"[\d.]+ s\b|\d+ messages| +", " ", line).strip() for line in output.splitlines()}
 
 
 def test_an_order_that_ends_otherwise_makes_it_fail(tmp_path: Path) -> None:

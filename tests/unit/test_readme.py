@@ -1,0 +1,137 @@
+"""What the documents say is what the program does: commands, tables, paths, settings."""
+
+import http.client
+import re
+import shlex
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import click
+import pytest
+
+from order_service import describe
+from order_service.cli import fulfillment
+from order_service.cli.system import CUSTOMER, OPERATOR, running_system
+from order_service.workflow import FULFILLMENT
+from shared.config import PORTS, variables
+from shared.process import commands
+from shared.service import services
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
+DOCUMENTS = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("*_service/README.md")]
+SHELL = re.findall(r"^\$ (.+)$", README, re.MULTILINE)
+SPOKEN = SHELL + re.findall(r"`((?:fulfillment|make|docker compose|python -m \w+_service) [^`]+)`", README)
+
+
+def said(first: str) -> list[list[str]]:
+    """The arguments of every command of the README that begins so, however it is reached."""
+    found = [re.sub(r"^docker compose run --rm \S+ ", "", command) for command in SPOKEN]
+    return [shlex.split(each)[len(first.split()) :] for each in found if each.startswith(f"{first} ")]
+
+
+def check_call(command: click.Command, arguments: list[str]) -> None:
+    """Raises what click raises for an option or an argument that the command does not have."""
+    while isinstance(command, click.Group):
+        name, arguments = arguments[0], arguments[1:]
+        found = command.get_command(click.Context(command), name)
+        assert found, f"there is no command {name}"
+        command = found
+    command.make_context(command.name, arguments, resilient_parsing=False)
+
+
+def test_the_workflow_table_is_the_workflow() -> None:
+    """The README's table is printed from the declaration."""
+    assert describe.table(FULFILLMENT) in README
+
+
+@pytest.mark.parametrize("arguments", said("fulfillment"), ids=" ".join)
+def test_every_fulfillment_command_exists(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each `fulfillment …` of the README is understood, with its options."""
+    monkeypatch.setenv("FULFILLMENT_TOKEN", OPERATOR)
+    check_call(fulfillment, arguments)
+
+
+def test_every_command_of_a_service_exists() -> None:
+    """Each `python -m …_service …` of the README is understood."""
+    for service in services().values():
+        for arguments in said(f"python -m {service.package}"):
+            check_call(commands(service), arguments)
+
+
+def test_every_make_target_exists() -> None:
+    """Each `make …` of the README is a target."""
+    targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    named = {arguments[0] for arguments in said("make")}
+    assert {"demo", "test"} <= named <= targets
+
+
+def test_every_container_that_is_named_exists() -> None:
+    """Each service that a `docker compose …` of the README names is in compose.yaml."""
+    known = set(re.findall(r"^  ([a-z-]+):", (ROOT / "compose.yaml").read_text(), re.MULTILINE))
+    words = {word.partition("=")[0] for arguments in said("docker compose") for word in arguments}
+    named = {word for word in words if re.fullmatch(r"rabbitmq|postgres|\w+-(worker|web|migrate)", word)}
+    assert named
+    assert named <= known
+
+
+def test_every_curl_is_answered(tmp_path: Path) -> None:
+    """Each HTTP call of the README succeeds, as the caller that it names."""
+    calls = [shlex.split(command)[1:] for command in SHELL if command.startswith("curl ")]
+    assert len(calls) >= 4
+    service_at = {str(port): name for name, port in PORTS.items()}
+    assert {"demo-alice", "demo-operator"} == {CUSTOMER, OPERATOR}
+    with running_system(tmp_path, {}) as system:
+        for words in calls:
+            address = urlsplit(next(word for word in words if word.startswith("http")))
+            options = {flag: words[number + 1] for number, flag in enumerate(words) if flag in ("-X", "-d")}
+            headers = dict(words[n + 1].split(": ", 1) for n, flag in enumerate(words) if flag == "-H")
+            place = urlsplit(system.urls[service_at[str(address.port)]])
+            connection = http.client.HTTPConnection(place.hostname or "", place.port, timeout=30)
+            path = f"{address.path}?{address.query}" if address.query else address.path
+            method = options.get("-X", "POST" if "-d" in options else "GET")
+            connection.request(method, path, options.get("-d"), headers)
+            response = connection.getresponse()
+            assert response.status < 300, f"{words}: {response.read().decode()}"
+            connection.close()
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_every_path_exists(document: Path) -> None:
+    """Each link to a file, and each file named in a room's own page, is there."""
+    text = document.read_text()
+    links = [link for link in re.findall(r"\]\(([^)#]+)\)", text) if "://" not in link]
+    rooms = re.findall(r"`([\w/]+(?:\.py|/))`", text) if document.parent.name.endswith("_service") else []
+    missing = [each for each in links + rooms if not (document.parent / each).exists()]
+    assert missing == []
+
+
+def test_there_is_an_order_of_reading() -> None:
+    """It begins with the workflow, and names at least ten files."""
+    section = README.partition("## Read in this order")[2].partition("\n## ")[0]
+    files = re.findall(r"\]\(([\w/]+\.py)\)", section)
+    assert files[0] == "order_service/workflow.py"
+    assert len(files) >= 10
+
+
+def test_every_service_has_a_page_that_says_where_to_start() -> None:
+    """Four rooms, four pages of a screen each."""
+    for service in services().values():
+        page = (ROOT / service.package / "README.md").read_text()
+        assert "Start here:" in page
+        assert len(page.splitlines()) <= 25
+
+
+def test_every_setting_is_documented() -> None:
+    """The table of settings is the settings."""
+    rows = re.findall(
+        r"^\| `(\w+)` \| (?:`([^`]*)`)? ?\| (.+) \|$", (ROOT / "docs/settings.md").read_text(), re.MULTILINE
+    )
+    assert rows == [tuple(each) for each in variables()]
+
+
+def test_decisions_are_short() -> None:
+    """Each decision has its context, its choice and its price, in at most ten lines."""
+    for decision in (ROOT / "DECISIONS.md").read_text().split("\n## ")[1:]:
+        assert re.search(r"^Context: .*^Choice: .*^Price: ", decision, re.MULTILINE | re.DOTALL), decision
+        assert len(decision.strip().splitlines()) <= 12, decision
