@@ -19,7 +19,12 @@ class Refused:
 
 @dataclass(frozen=True)
 class Unreachable:
-    """This call did not get there (the connection was refused): it did nothing. An earlier call may have."""
+    """This call did not get there (the connection was refused): it did nothing. Another one may have.
+
+    `intent` tells which call it was, for those who number theirs.
+    """
+
+    intent: int = 0
 
 
 Answer = Approved | Refused | Unreachable | None

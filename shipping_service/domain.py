@@ -56,6 +56,7 @@ class Shipment:
     ship_to: Mapping[str, str] | None = None
     cancelling: bool = False  # an undo was asked for: from then on nothing new is booked or dispatched
     carriers: Mapping[str, Trial] = field(default_factory=dict)
+    intents: int = 0  # how many bookings were about to be asked for: the number of the last one
     carrier: str | None = None
     tracking_number: str | None = None
     detail: str | None = None
@@ -89,7 +90,8 @@ class Shipment:
         """The shipment when this is about to be asked: a carrier that never answered an earlier asking is in doubt."""
         if ask.kind is not Kind.BOOK:
             return self
-        return self._tried(ask.carrier, Trial.DOUBTFUL if ask.carrier in self.carriers else Trial.ASKING)
+        trial = Trial.DOUBTFUL if ask.carrier in self.carriers else Trial.ASKING
+        return replace(self, intents=self.intents + 1)._tried(ask.carrier, trial)
 
     def heard(self, ask: Ask, answer: Answer) -> "Shipment":
         """The shipment after the carrier's answer, or its silence."""
@@ -103,7 +105,8 @@ class Shipment:
                 tried = replace(self, detail=detail[:200])._tried(carrier, Trial.REFUSED)
                 refused = all(tried.carriers.get(each) is Trial.REFUSED for each in CARRIERS)
                 return replace(tried, status=Status.REFUSED) if refused else tried
-            case Kind.BOOK, Unreachable() if self.carriers.get(carrier) is Trial.ASKING:  # the only call did nothing
+            case Kind.BOOK, Unreachable(self.intents) if self.carriers.get(carrier) is Trial.ASKING:
+                # That was the only call, and it did nothing. (What a slow worker heard of an older one says nothing.)
                 return replace(self, carriers={each: t for each, t in self.carriers.items() if each != carrier})
             case Kind.BOOK, _:
                 return self._tried(carrier, Trial.DOUBTFUL)

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from shared.messaging.consumer import Answers, Call
-from shared.outside import Approved, Refused
+from shared.outside import Approved, Refused, Unreachable
 from shared.simulated import Inquiry, Simulator
 from shipping_service.domain import CARRIERS, Ask, Kind, Shipment
 
@@ -21,7 +21,9 @@ class Carriers(Protocol):
     """Whoever moves parcels. All calls of a batch are handed over at once, to be made concurrently."""
 
     def ask(self, calls: Sequence[Call]) -> Answers:
-        """Approved, Refused or Unreachable by idempotency key; a call without an answer is left out."""
+        """Approved, Refused or Unreachable by idempotency key; a call without an answer is left out. Unreachable tells
+        which intent of the shipment it answers.
+        """
 
 
 class SimulatedCarriers:
@@ -31,7 +33,9 @@ class SimulatedCarriers:
         self.simulator = simulator
 
     def ask(self, calls: Sequence[Call]) -> Answers:
-        return self.simulator.ask([_inquiry(call) for call in calls])
+        answers = self.simulator.ask([_inquiry(call) for call in calls])
+        away = [call for call in calls if isinstance(answers.get(call.key), Unreachable)]
+        return answers | {call.key: Unreachable(call.request[1].intents) for call in away}
 
 
 def _inquiry(call: Call) -> Inquiry:

@@ -26,6 +26,7 @@ shipments = Table(
     Column("ship_to", Json),
     Column("cancelling", Boolean, nullable=False),
     Column("carriers", Json, nullable=False),  # how far the booking got, by carrier
+    Column("intents", Integer, nullable=False),
     Column("carrier", String(40)),
     Column("tracking_number", String(40)),
     Column("detail", String(200)),

@@ -21,6 +21,7 @@ def upgrade() -> None:
         sa.Column("ship_to", Json()),
         sa.Column("cancelling", sa.Boolean(), nullable=False),
         sa.Column("carriers", Json(), nullable=False),
+        sa.Column("intents", sa.Integer(), nullable=False),
         sa.Column("carrier", sa.String(40)),
         sa.Column("tracking_number", sa.String(40)),
         sa.Column("detail", sa.String(200)),
