@@ -11,6 +11,7 @@ from gunicorn.glogging import Logger
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 from shared.config import Settings
+from shared.http.patience import PatientWorker
 
 GRACE = 10  # seconds that requests under way have after SIGTERM
 
@@ -63,11 +64,11 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn is untyped
     def load_config(self) -> None:
         options = {
             "bind": f"{self._settings.host}:{self._settings.port}",
-            "worker_class": "gthread",
+            "worker_class": PatientWorker,
             "workers": self._settings.web_processes,
             "threads": self._settings.web_threads,
             "graceful_timeout": GRACE,
-            "keepalive": 75,
+            "keepalive": 20,
             "preload_app": True,
             "control_socket_disable": True,  # it would write into the home directory
             "logger_class": _Log,

@@ -10,7 +10,8 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -101,6 +102,30 @@ def test_news_from_another_process_ends_a_wait(postgres_url: str) -> None:
             assert server.ask(f"/orders/{order['id']}/cancel", {})[0] == 202
             assert waiting.result()[1]["status"] == "cancelling"
             assert time.monotonic() - began < 15
+
+
+HALF_A_REQUEST = {
+    "a line": "GET /orders HT",
+    "its headers": "POST /orders HTTP/1.1\r\nHost: shop\r\nContent-Le",
+    "its body": (
+        "POST /orders HTTP/1.1\r\nHost: shop\r\nContent-Type: application/json\r\nContent-Length: 999\r\n"
+        f"Authorization: Bearer {TOKENS['alice']}\r\nIdempotency-Key: slow\r\n\r\n{{"
+    ),
+}
+
+
+@pytest.mark.parametrize("half", HALF_A_REQUEST)
+def test_whoever_dawdles_is_cut_off(tmp_path: Path, half: str) -> None:
+    """As many half-sent requests as there are threads hold up the others for seconds only."""
+    with serving(f"sqlite:///{tmp_path}/order.db", WEB_THREADS="4") as server, ExitStack() as sockets:
+        address = ("127.0.0.1", int(server.url.rpartition(":")[2]))
+        dawdlers = [sockets.enter_context(socket.create_connection(address, timeout=30)) for _ in range(4)]
+        for each in dawdlers:
+            each.sendall(HALF_A_REQUEST[half].encode())
+        assert server.ask("/orders")[0] == 200
+        for each in dawdlers:
+            with suppress(ConnectionResetError):
+                assert b"202" not in each.recv(100)
 
 
 @pytest.mark.parametrize(
