@@ -222,8 +222,9 @@ class Saga:
 
     def learn(self, event: Heard) -> "Saga":
         """Keep what the event tells that was not known; what was heard first stands."""
-        told = {name: getattr(event, name) for name in getattr(event, "__struct_fields__", ())}
-        return replace(self, facts={**told, **self.facts})
+        fields = getattr(event, "__struct_fields__", ())
+        news = {name: getattr(event, name) for name in fields if name not in self.facts}
+        return replace(self, facts={**self.facts, **news}) if news else self
 
     def turn_back(self, reason: Reason, detail: str | None) -> "Saga":
         return self if self.backward else replace(self, backward=True, reason=reason, reason_detail=detail)

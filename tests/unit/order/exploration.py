@@ -188,7 +188,7 @@ class Exploration:
                 late = {name: saga.steps[name]._replace(deadline=told.NOON) for name in passed}
                 before = replace(saga, steps={**saga.steps, **late})
                 outcomes = [(event, self._decide(before, event)) for event in events]
-                moves |= {self._move(event, decision) for event, decision in outcomes}
+                moves |= {self._move(event, decision) for event, decision in outcomes if decision.saga is not saga}
                 if not passed:  # what tells this saga nothing is no more than a tick when deadlines have passed
                     events = [told.tick, *(event for event, decision in outcomes if decision.saga != saga)]
             self._moves[number] = sorted(move for move in moves if move.saga != number or move.sends)
