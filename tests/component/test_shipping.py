@@ -1,80 +1,24 @@
 """Shipping: one booking per order at most, whatever carriers do; their own books are the witness."""
 
-import random
-import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 
-import msgspec
 import pytest
 from alembic import command
 
 from shared.config import load
 from shared.contracts import (
-    Address,
     DispatchRequested,
-    Line,
-    ShipmentBooked,
     ShipmentCancellationRequested,
     ShipmentCancelled,
     ShipmentDispatched,
     ShipmentRefused,
-    ShipmentRequested,
 )
-from shared.messaging.envelope import Envelope
 from shared.migrate import config
-from shared.simulated import Conduct, Simulator
 from shipping_service.domain import CARRIERS
-from shipping_service.gateway import SimulatedCarriers, policy, tracking_number
 from shipping_service.service import SERVICE
-from shipping_service.store import WORLD
-from tests.component.bench import Bench, order_id
-
-NORTHWIND, GLOBEX = CARRIERS
-ORDER = order_id(1)
-UNDO = ShipmentCancellationRequested(order_id=ORDER)
-DISPATCH = DispatchRequested(order_id=ORDER, tracking_number=tracking_number(NORTHWIND, ORDER))
-DOWN = Conduct(outage=True)
-LOST = Conduct(latency_ms=2, timeout_ms=1)  # what is asked is done, and the answer comes too late
-
-
-def wanted(number: int = 1, country: str = "DE") -> ShipmentRequested:
-    """A lamp for somebody in that country."""
-    ship_to = Address(name="Ada", line1="1 Main Street", city="Anywhere", postal_code="12345", country=country)
-    lines = (Line(sku="POPULAR-LAMP", quantity=1),)
-    return ShipmentRequested(order_id=order_id(number), lines=lines, ship_to=ship_to)
-
-
-def booked(carrier: str, number: int = 1) -> ShipmentBooked:
-    order = order_id(number)
-    return ShipmentBooked(order_id=order, carrier=carrier, tracking_number=tracking_number(carrier, order))
-
-
-class Shipping(Bench):
-    def conduct(self, **parties: Conduct) -> None:
-        """From now on the carriers behave so."""
-        with self.database.transaction() as connection:
-            for carrier, name in ((NORTHWIND, "northwind"), (GLOBEX, "globex")):
-                WORLD.set_conduct(connection, carrier, parties.get(name, Conduct()))
-
-    def books(self) -> dict[str, set[str]]:
-        """What each carrier did for order 1, by its own books."""
-        done: dict[str, set[str]] = {carrier: set() for carrier in CARRIERS}
-        with self.database.reading() as connection:
-            for entry in WORLD.entries(connection, ORDER):
-                if entry["approved"]:
-                    done[entry["party"]].add(entry["kind"])
-        return done
-
-    def holding(self) -> list[str]:
-        """The carriers that hold a booking for order 1."""
-        return [carrier for carrier, done in self.books().items() if "book" in done and "cancel" not in done]
-
-    def status(self) -> str:
-        (row,) = self.rows(f"SELECT status FROM shipments WHERE order_id = '{ORDER}'")
-        return str(row[0])
+from tests.component.bench import order_id
+from tests.component.parcels import DISPATCH, DOWN, GLOBEX, LOST, NORTHWIND, ORDER, UNDO, Shipping, booked, wanted
 
 
 @pytest.fixture
@@ -207,70 +151,6 @@ def test_senders_bugs_are_put_aside(shipping: Shipping) -> None:
     reasons = [reason.partition(":")[0] for reason in shipping.buried()]
     assert reasons == ["dispatch_without_booking", "dispatch_without_booking", "wrong_tracking_number", "dispatched"]
     assert shipping.books() == {NORTHWIND: {"book", "dispatch"}, GLOBEX: set()}
-
-
-def die(shipping: Shipping, moment: str, envelope: Envelope) -> None:
-    """A worker process takes the message and is killed before or after its call."""
-    words = [sys.executable, "-m", "tests.component.dying", "shipping", shipping.database.url, moment]
-    done = subprocess.run([*words, msgspec.json.encode(envelope).decode()], check=False)
-    assert done.returncode == -signal.SIGKILL
-
-
-@pytest.mark.parametrize("moment", ["before", "after"])
-def test_a_worker_killed_around_the_booking(shipping: Shipping, moment: str) -> None:
-    """The redelivery ends with one booking; while the carrier is down it does not go to the other one."""
-    envelope = shipping.enclose(wanted())
-    die(shipping, moment, envelope)
-    assert shipping.status() == "booking"
-    shipping.conduct(northwind=DOWN)
-    assert shipping.deliver(wanted()) == []
-    shipping.conduct()
-    assert shipping.deliver(envelope) == [booked(NORTHWIND)]
-    assert shipping.books() == {NORTHWIND: {"book"}, GLOBEX: set()}
-
-
-@pytest.mark.parametrize("moment", ["before", "after"])
-def test_an_undo_overtakes_a_killed_booking(shipping: Shipping, moment: str) -> None:
-    """The undo is worked before the redelivered request: in the end no carrier holds anything."""
-    envelope = shipping.enclose(wanted())
-    die(shipping, moment, envelope)
-    for message in (UNDO, envelope):
-        assert shipping.deliver(message) == [ShipmentCancelled(order_id=ORDER)]
-    assert shipping.books() == {NORTHWIND: {"book", "cancel"}, GLOBEX: set()}
-
-
-@pytest.mark.parametrize("moment", ["before", "after"])
-def test_a_worker_killed_around_the_dispatch(shipping: Shipping, moment: str) -> None:
-    """The parcel is handed over once."""
-    shipping.deliver(wanted())
-    envelope = shipping.enclose(DISPATCH)
-    die(shipping, moment, envelope)
-    assert shipping.status() == "dispatching"
-    assert shipping.deliver(envelope) == [ShipmentDispatched(order_id=ORDER)]
-    assert shipping.books() == {NORTHWIND: {"book", "dispatch"}, GLOBEX: set()}
-
-
-@pytest.mark.parametrize("seed", range(20))
-def test_never_two_bookings_whatever_carriers_do(tmp_path_factory: pytest.TempPathFactory, seed: int) -> None:
-    """While both carriers come and go, lose requests and lose answers, at most one of them holds a booking at any time;
-    and when they have calmed down, an undo leaves none, and a request leaves one."""
-    chance = random.Random(seed)
-    shipping = Shipping(SERVICE, f"sqlite:///{tmp_path_factory.mktemp('shipping')}/shipping.db")
-    simulator = Simulator(WORLD, shipping.database, shipping.clock, policy, Conduct(), chance=chance)
-    asking = replace(shipping.consumer.handling, ask=SimulatedCarriers(simulator).ask)
-    shipping.consumer = shipping.another(asking)
-    manners = [Conduct(), DOWN, LOST, Conduct(error_rate=1.0), Conduct(error_rate=0.5)]
-    country = chance.choice(["DE", "US", "GB"])
-    for _ in range(8):
-        shipping.conduct(northwind=chance.choice(manners), globex=chance.choice(manners))
-        shipping.deliver(*chance.choices([wanted(country=country), UNDO], weights=[5, 1], k=chance.randint(1, 2)))
-        assert len(shipping.holding()) <= 1
-    shipping.conduct()
-    (fact,) = shipping.deliver(wanted(country=country))
-    assert len(shipping.holding()) == isinstance(fact, ShipmentBooked)
-    assert shipping.deliver(UNDO) == [ShipmentCancelled(order_id=ORDER)]
-    assert shipping.holding() == []
-    shipping.close()
 
 
 @pytest.mark.parametrize("size", [1, 200])
