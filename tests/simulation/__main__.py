@@ -14,6 +14,7 @@ def main() -> int:
     arguments.add_argument("--seed", type=int, default=1, help="the (first) seed")
     arguments.add_argument("--seeds", type=int, default=1, help="how many seeds, from the first one on")
     arguments.add_argument("--mutant", help="with one of the defects of mutants.py, by name")
+    arguments.add_argument("--digests", action="store_true", help="print a line per seed that sums up its schedule")
     asked = arguments.parse_args()
     logging.disable(logging.CRITICAL)
     began, tally = time.process_time(), Counter[str]()
@@ -24,6 +25,8 @@ def main() -> int:
         if failure:
             print(f"\nseed {seed}: {failure}\nagain: make simulate SEED={seed}")
             return 1
+        if asked.digests:
+            print(f"digest {seed} {world.schedule.digest()}")
         tally.update(world.ends())
     print(f"{asked.seeds} seeds in {time.process_time() - began:.1f} s of processor time: {dict(tally)}")
     return 0

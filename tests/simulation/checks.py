@@ -61,7 +61,9 @@ class Checks:
     # After every step
 
     def _orders_move_forward(self) -> None:
-        query = "SELECT id, o.status, o.reason, s.reason, version, steps FROM orders o JOIN sagas s ON s.order_id = o.id"
+        query = (
+            "SELECT id, o.status, o.reason, s.reason, version, steps FROM orders o JOIN sagas s ON s.order_id = o.id"
+        )
         for order_id, status, reason, same, version, steps in self.rows("order", query):
             was, last = self._seen.get(order_id, (OrderStatus.PENDING, 0))
             if version == last:
@@ -75,7 +77,9 @@ class Checks:
             self.world.people.see(order_id, now, STEPS.decode(steps))
             if self.world.weather.prompt:
                 (attention,) = self.rows("order", "SELECT needs_attention FROM orders WHERE id = ?", order_id)[0]
-                must(not attention and reason != Reason.TIMED_OUT, f"{name} is parked, although everyone answers in time")
+                must(
+                    not attention and reason != Reason.TIMED_OUT, f"{name} is parked, although everyone answers in time"
+                )
 
     def _history(self, order_id: str, name: str, status: OrderStatus, version: int) -> None:
         query = "SELECT seq, event, from_status, to_status FROM saga_history WHERE order_id = ? ORDER BY seq"
@@ -118,17 +122,20 @@ class Checks:
     # At rest
 
     def _ended(self, order_id: str, status: OrderStatus) -> None:
-        wanted = self.world.people.by_id(order_id)
-        assert wanted
+        wanted = self.world.people.find(order_id)
         name, done = wanted.name, status is OrderStatus.FULFILLED
         must(status.final, f"{name} rests, and is {status}")
         ((total, reason, facts, asleep),) = self.rows(
-            "order", "SELECT total, o.reason, facts, wake_at FROM orders o JOIN sagas ON order_id = id WHERE id = ?", order_id
+            "order",
+            "SELECT total, o.reason, facts, wake_at FROM orders o JOIN sagas ON order_id = id WHERE id = ?",
+            order_id,
         )
         must(asleep is None, f"{name} has ended, and waits for {asleep}")
         must(not wanted.cancelled or not done, f"{name} was cancelled, and is fulfilled")
         must((reason is None) == done, f"{name} is {status} because of {reason}")
-        must(done or Reason(reason) in self._possible(wanted), f"{name} is cancelled, and {reason} cannot be the reason")
+        must(
+            done or Reason(reason) in self._possible(wanted), f"{name} is cancelled, and {reason} cannot be the reason"
+        )
         self._money(order_id, name, total, done, amounts(msgspec.json.decode(facts)))
         self._goods(order_id, wanted, done)
         self._parcel(order_id, wanted, done)
@@ -141,17 +148,16 @@ class Checks:
             Reason.PAYMENT_DECLINED: wanted.token == "tok_declined",
             Reason.OUT_OF_STOCK: scarce,
             Reason.UNDELIVERABLE: wanted.country == "BR",
-            Reason.APPROVAL_REFUSED: dear,
             Reason.APPROVAL_EXPIRED: dear,
             Reason.CAPTURE_REFUSED: wanted.token == "tok_capture_refused",
             Reason.TIMED_OUT: not self.world.weather.prompt,
-            Reason.CUSTOMER_REQUEST: True,
-            Reason.OPERATOR_REQUEST: True,
         }
-        return {reason for reason, possible in able.items() if possible}
+        return {reason for reason, possible in able.items() if possible} | wanted.objections
 
     def _money(self, order_id: str, name: str, total: int, done: bool, shown: dict[str, int]) -> None:
-        query = "SELECT kind, SUM(amount), COUNT(*) FROM card_network_books WHERE order_id = ? AND approved GROUP BY kind"
+        query = (
+            "SELECT kind, SUM(amount), COUNT(*) FROM card_network_books WHERE order_id = ? AND approved GROUP BY kind"
+        )
         books = {kind: (amount, count) for kind, amount, count in self.rows("payment", query, order_id)}
         must(all(count == 1 for _, count in books.values()), f"the network did something twice for {name}: {books}")
         did = {kind: books.get(kind, (0, 0))[0] for kind in ("authorize", "capture", "void", "refund")}
@@ -161,10 +167,15 @@ class Checks:
             must(did["authorize"] in (0, did["void"] + did["refund"]), f"{name} is cancelled, money is held: {did}")
             must(did["capture"] == did["refund"], f"{name} is cancelled, money is kept: {did}")
         payments = self.rows(
-            "payment", "SELECT authorized, captured, voided, refunded, status FROM payments WHERE order_id = ?", order_id
+            "payment",
+            "SELECT authorized, captured, voided, refunded, status FROM payments WHERE order_id = ?",
+            order_id,
         ) or [(0, 0, 0, 0, "voided")]
         must(list(did.values()) == list(payments[0][:4]), f"of {name} payment says {payments}, the network {did}")
-        must(done or payments[0][4] in ("voided", "refunded", "declined"), f"{name} is cancelled, {payments} is not undone")
+        must(
+            done or payments[0][4] in ("voided", "refunded", "declined"),
+            f"{name} is cancelled, {payments} is not undone",
+        )
         ledger = dict(self.rows("payment", "SELECT kind, amount FROM payment_movements WHERE order_id = ?", order_id))
         kept = {kind: amount for kind, amount in zip(shown, payments[0], strict=False) if amount}
         must(ledger == kept, f"the ledger of {name} says {ledger}, its payment {kept}")
@@ -174,7 +185,9 @@ class Checks:
         found = self.rows("inventory", "SELECT status, lines FROM reservations WHERE order_id = ?", order_id)
         status, lines = found[0] if found else ("none", "{}")
         ends = {"issued", "reserved"} if "issue" in wanted.settled else {"issued"}
-        must(status in (ends if done else {"released", "unavailable", "none"}), f"{wanted.name}: its goods are {status}")
+        must(
+            status in (ends if done else {"released", "unavailable", "none"}), f"{wanted.name}: its goods are {status}"
+        )
         asked = {line.sku: line.quantity for line in wanted.order.lines}
         must(not done or msgspec.json.decode(lines) == asked, f"{wanted.name}: {lines} were handed over, not {asked}")
 
@@ -192,13 +205,19 @@ class Checks:
 
     def _strangers(self) -> None:
         known = {order_id for (order_id,) in self.rows("order", "SELECT id FROM orders")}
-        tables = {"payment": ("payments", "card_network_books"), "inventory": ("reservations",), "shipping": ("shipments",)}
+        tables = {
+            "payment": ("payments", "card_network_books"),
+            "inventory": ("reservations",),
+            "shipping": ("shipments",),
+        }
         for service, names in tables.items():
             for table in names:
                 strange = {each for (each,) in self.rows(service, f"SELECT order_id FROM {table}")} - known
                 must(not strange, f"{table} knows orders that there are not: {strange}")
         received = sum(DEMO_STOCK.values())
-        (issued,) = self.rows("inventory", "SELECT COALESCE(SUM(quantity), 0) FROM stock_movements WHERE kind = 'issued'")[0]
+        (issued,) = self.rows(
+            "inventory", "SELECT COALESCE(SUM(quantity), 0) FROM stock_movements WHERE kind = 'issued'"
+        )[0]
         (left,) = self.rows("inventory", "SELECT SUM(on_hand) FROM stock")[0]
         must(received == issued + left, f"{received} received, {issued} issued, {left} left")
 

@@ -72,7 +72,7 @@ class Outside:
 
     def _behave(self, service: str, party: str, *, outage: bool) -> None:
         simulator = self.simulators[service]
-        with self.world.databases[service].transaction() as connection:
+        with self.world.databases[service].unstruck.transaction() as connection:
             simulator.world.set_conduct(connection, party, Conduct(outage=outage))
 
     def _wait(self, seconds: float) -> None:

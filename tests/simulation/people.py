@@ -11,7 +11,7 @@ from sqlalchemy.exc import OperationalError
 from order_service.desk import Conflict, Desk
 from order_service.domain import NewOrder, Record, Wish
 from order_service.placing import Placed, Terms, place
-from order_service.saga import Kind, OrderStatus, Progress, StepStatus
+from order_service.saga import Kind, OrderStatus, Progress, Reason, StepStatus
 from shared.keys import Principal, Role
 from shared.wakeup import WakeUp
 from tests.simulation.checks import Violation
@@ -37,7 +37,8 @@ class Wanted:
     country: str
     order_id: str | None = None
     responses: set[bytes] = field(default_factory=set)
-    cancelled: bool = False  # the desk took the cancellation
+    cancelled: bool = False  # the desk took a cancellation or a reversal
+    objections: set[Reason] = field(default_factory=set)  # that people made, and nobody turned down
     settled: set[str] = field(default_factory=set)  # steps that an operator settled by hand
 
     @property
@@ -62,9 +63,7 @@ class People:
         self.wakeup = WakeUp(self.database)
         self.wakeup.listen(self._wake, other_processes=False)
         flows = {terms.flow.version: terms.flow}
-        self.desk = Desk(
-            database=self.database, flows=flows, clock=self.clock, wakeup=self.wakeup, new_id=world.new_id
-        )
+        self.desk = Desk(database=self.database, flows=flows, clock=self.clock, wakeup=self.wakeup, new_id=world.new_id)
         self.wanted = [self._draw(number + 1) for number in range(world.chance.choice((1, 2, 3, 3)))]
         self._by_id: dict[str, Wanted] = {}
         for each in self.wanted:
@@ -80,9 +79,9 @@ class People:
             self._by_id[order_id] = self.wanted[int(found[0]) - 1]
         return self._by_id[order_id].name
 
-    def by_id(self, order_id: str) -> Wanted | None:
+    def find(self, order_id: str) -> Wanted:
         self.name(order_id)
-        return self._by_id.get(order_id)
+        return self._by_id[order_id]
 
     def see(self, order_id: str, status: OrderStatus, steps: Mapping[str, Progress]) -> None:
         """Somebody looks at an order that has just moved, and may do something about it, now or later."""
@@ -93,24 +92,28 @@ class People:
         if status is OrderStatus.AWAITING_APPROVAL and steps["approval"].attempts == 1:
             self._ponder(order_id, soon)
         if steps["capture"].status == StepStatus.REQUESTED and chance.random() < 0.1:
-            world.at(soon, lambda: self._tell(order_id, "reverses capture", self.desk.reverse, "capture"))
+            world.at(soon, lambda: self._reverse(order_id))
         for step in self.terms.flow.steps:
             progress = steps[step.name]
             parked = progress.deadline and progress.attempts > step.attempts
             if parked and step.kind is Kind.RETRIABLE and chance.random() < 0.1:
                 world.at(soon, lambda step=step: self._settle(order_id, step.name))
             elif progress.deadline and step.request and chance.random() < (0.2 if parked else 0.01):
-                world.at(soon, lambda step=step: self._tell(order_id, f"retries {step.name}", self.desk.retry, step.name))
+                world.at(
+                    soon, lambda step=step: self._tell(order_id, f"retries {step.name}", self.desk.retry, step.name)
+                )
 
     def _ponder(self, order_id: str, soon: float) -> None:
-        match self.world.chance.choices(("grants", "refuses", "both", "revokes the deadline of", "ignores"), (6, 2, 1, 1, 2))[0]:
+        match self.world.chance.choices(
+            ("grants", "refuses", "both", "revokes the deadline of", "ignores"), (6, 2, 1, 1, 2)
+        )[0]:
             case "grants":
                 self.world.at(soon, lambda: self._tell(order_id, "approves", self.desk.approve))
             case "refuses":
-                self.world.at(soon, lambda: self._tell(order_id, "refuses", self.desk.refuse))
+                self.world.at(soon, lambda: self._refuse(order_id))
             case "both":
                 self.world.at(soon, lambda: self._tell(order_id, "approves", self.desk.approve))
-                self.world.at(soon, lambda: self._tell(order_id, "refuses", self.desk.refuse))
+                self.world.at(soon, lambda: self._refuse(order_id))
             case "revokes the deadline of":
                 self.world.at(soon, lambda: self._revoke(order_id))
                 later = soon + timedelta(days=3).total_seconds()
@@ -118,7 +121,9 @@ class People:
 
     def _draw(self, number: int) -> Wanted:
         chance = self.world.chance
-        lines = [Wish(sku=sku, quantity=chance.randint(1, most)) for sku, most in chance.sample(SOLD, chance.randint(1, 2))]
+        lines = [
+            Wish(sku=sku, quantity=chance.randint(1, most)) for sku, most in chance.sample(SOLD, chance.randint(1, 2))
+        ]
         (token,) = chance.choices(list(TOKENS), list(TOKENS.values()))
         (country,) = chance.choices(list(COUNTRIES), list(COUNTRIES.values()))
         address = {"name": "Ada Lovelace", "line1": "12 St James's Square", "city": "London", "postal_code": "SW1Y 4JH"}
@@ -150,15 +155,24 @@ class People:
 
     def _cancel(self, order_id: str, principal: Principal) -> None:
         record = self._tell(order_id, "cancels", self.desk.cancel, principal=principal)
-        if record is not None:
-            self._by_id[order_id].cancelled = True
+        self._object(order_id, record, Reason(f"{principal.role}_request"))
+        self.find(order_id).cancelled |= record is not None
+
+    def _reverse(self, order_id: str) -> None:
+        record = self._tell(order_id, "reverses capture", self.desk.reverse, "capture")
+        self._object(order_id, record, Reason.OPERATOR_REQUEST)
+        self.find(order_id).cancelled |= record is not None
+
+    def _refuse(self, order_id: str) -> None:
+        self._object(order_id, self._tell(order_id, "refuses", self.desk.refuse), Reason.APPROVAL_REFUSED)
+
+    def _object(self, order_id: str, record: Record | None, reason: Reason) -> None:
+        if record is not None or self._lost_answer:
+            self.find(order_id).objections.add(reason)
 
     def _settle(self, order_id: str, step: str) -> None:
-        wanted = self.by_id(order_id)
-        assert wanted
-        wanted.settled.add(step)  # even if the answer is lost on the way
-        if self._tell(order_id, f"settles {step}", self.desk.settle, step) is None and not self._lost_answer:
-            wanted.settled.discard(step)
+        if self._tell(order_id, f"settles {step}", self.desk.settle, step) is not None or self._lost_answer:
+            self.find(order_id).settled.add(step)
 
     def _revoke(self, order_id: str) -> None:
         self._tell(order_id, "revokes the deadline of approval", self.desk.move_deadline, "approval", None)

@@ -52,7 +52,8 @@ class StruckDatabase(Database):
 
     def __init__(self, service: str) -> None:
         super().__init__("sqlite://")
-        migrate(services()[service], _Unstruck(self))
+        self.unstruck = _Unstruck(self)
+        migrate(services()[service], self.unstruck)
         self.raw: sqlite3.Connection = self._raw()
         self._template = sqlite3.connect(":memory:")
         self.raw.backup(self._template)
@@ -78,7 +79,7 @@ class StruckDatabase(Database):
 
 
 class _Unstruck(Database):
-    """The same engine, before there is a world."""
+    """The same database, where nothing goes wrong."""
 
     def __init__(self, database: Database) -> None:
         self.engine, self._reader = database.engine, database._reader

@@ -40,14 +40,15 @@ PACE = Pace(
 
 
 @cache
-def settings(service: str) -> Settings:
-    """What a service is told when nothing is configured."""
-    return load(service=service, environ={})
+def settings(service: str, impatient: bool) -> Settings:
+    """What a service is told: nothing but, perhaps, to ask less often before it despairs."""
+    attempts = "capture=2,issue=1,dispatch=1" if impatient else ""
+    return load(service=service, environ={"STEP_ATTEMPTS": attempts})
 
 
 @cache
-def real_handling(service: str) -> Handling:
-    return services()[service].handling(settings(service), database(service))
+def real_handling(service: str, impatient: bool) -> Handling:
+    return services()[service].handling(settings(service, impatient), database(service))
 
 
 class World:
@@ -60,7 +61,7 @@ class World:
         self.seconds = 0.0
         self.schedule = Schedule()
         self.mischief = Mischief(self, self.weather, Random(self.chance.getrandbits(64)))
-        self.pace = PACE
+        self.pace = replace(PACE, batch=self.chance.choice((1, 3, 200)))
         self.acting: list[Any] = []  # the process that goes on, and beneath it those that are stopped
         self.steps = 0
         self.calendar: list[tuple[float, int, Callable[[], None]]] = []
@@ -68,11 +69,14 @@ class World:
         self._known_chores: dict[str, tuple[int, dict[int, float | None]]] = {}
 
         self.services = services()
-        self.settings = {name: settings(name) for name in self.services}
+        impatient = not self.weather.prompt and self.chance.random() < 0.5
+        self.settings = {name: settings(name, impatient) for name in self.services}
         self.databases = {name: database(name) for name in self.services}
         skewed = self.weather.name != "calm" and self.chance.random() < 0.3
         self.clocks = {
-            name: VirtualClock(self, self.chance.choice((-3_600.0, 0.0, 3_600.0)) if skewed and name != "order" else 0.0)
+            name: VirtualClock(
+                self, self.chance.choice((-3_600.0, 0.0, 3_600.0)) if skewed and name != "order" else 0.0
+            )
             for name in self.services
         }
         for each in self.databases.values():
@@ -224,7 +228,7 @@ class World:
 
     def handling(self, service: str) -> Handling:
         """How a service works here: its own way, with the outside and the mutant of this world."""
-        handling = real_handling(service)
+        handling = real_handling(service, bool(self.settings[service].step_attempts))
         if service in self.outside.parties:
             handling = replace(handling, ask=self.outside.asked_by(service))
         return self.mutant.handling(service, handling)

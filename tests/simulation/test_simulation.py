@@ -1,0 +1,56 @@
+"""A thousand seeds, each a world of its own: every one comes to rest with its books in order, and defects do not pass."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.simulation.mutants import MUTANTS
+
+ROOT = Path(__file__).parents[2]
+SEEDS, AT_ONCE = 1_000, 2
+
+
+def begin(*arguments: str, hash_seed: str = "random") -> subprocess.Popen[str]:
+    words = [sys.executable, "-m", "tests.simulation", *arguments]
+    environment = {**os.environ, "PYTHONHASHSEED": hash_seed}
+    return subprocess.Popen(words, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)
+
+
+def told(run: subprocess.Popen[str]) -> tuple[int, str]:
+    """The exit code, and what was printed."""
+    text, _ = run.communicate()
+    return run.returncode, text
+
+
+@pytest.mark.timeout(600)
+def test_a_thousand_seeds_come_to_a_good_rest() -> None:
+    """Whatever is lost, repeated, late, struck or silent: every order ends, and money, goods and messages add up."""
+    each = SEEDS // AT_ONCE
+    runs = [begin("--seed", str(1 + each * number), "--seeds", str(each)) for number in range(AT_ONCE)]
+    for code, text in map(told, runs):
+        assert code == 0, text
+        assert "fulfilled" in text
+        assert "cancelled" in text
+
+
+def test_a_seed_is_always_the_same_world() -> None:
+    """The same happens in the same order, to the same ids, in another process that hashes differently."""
+    runs = [begin("--seed", "40", "--seeds", "10", "--digests", hash_seed=each) for each in ("1", "2")]
+    (code, once), (_, again) = map(told, runs)
+    assert code == 0, once
+    digests = [line for line in once.splitlines() if line.startswith("digest")]
+    assert len(digests) == 10
+    assert digests == [line for line in again.splitlines() if line.startswith("digest")]
+
+
+@pytest.mark.parametrize("mutant", [each.name for each in MUTANTS])
+def test_a_defect_is_found(mutant: str) -> None:
+    """Some seed among the first 200 finds it; those that only lose messages are found although everybody asks again."""
+    code, text = told(begin("--seed", "1", "--seeds", "200", "--mutant", mutant))
+    assert code == 1
+    reason = text.splitlines()[-2]
+    if mutant in ("acknowledged before the commit", "published before the confirm"):
+        assert "never reached" in reason
