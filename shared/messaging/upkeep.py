@@ -35,7 +35,7 @@ class Upkeep:
             if not self.tables.outbox.any_due(connection, until):
                 return []
         with self.database.transaction() as connection:
-            return self.tables.outbox.claim(connection, until, most, again_at=now + LEFT_BEHIND)
+            return self.tables.outbox.claim(connection, until, most, again_at=until + LEFT_BEHIND)
 
     def mark_published(self, ids: Collection[str]) -> None:
         """The broker has confirmed these, and no batch is at hand to mark them along."""
