@@ -3,7 +3,7 @@
 import threading
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -52,6 +52,7 @@ class Shop:
     urls: Mapping[str, str]
     operator: str
     customer: str
+    mix: Sequence[Fate] = MIX
     fates: dict[str, Fate] = field(default_factory=dict)  # by order id
     failures: list[str] = field(default_factory=list)
 
@@ -102,7 +103,7 @@ class Shop:
     def _place(self, numbers: range) -> None:
         with Api(self.urls["order"], self.customer, insist=120) as api:
             for number in numbers:
-                fate = MIX[number % len(MIX)]
+                fate = self.mix[number % len(self.mix)]
                 try:
                     order = api.place(_wish(fate), f"load-{id(self)}-{number}")
                     self.fates[order["id"]] = fate

@@ -1,0 +1,107 @@
+"""This project and its peers at the same work, in turn, round by round: throughput, CPU an order, latency.
+
+python -m tests.benchmarks.peers --rounds 3 --only celery,ours
+"""
+
+import json
+import statistics
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import asdict
+
+import click
+
+from tests.benchmarks.measure import machine, percentile
+from tests.benchmarks.peers.contestants import ALL, Contestant
+from tests.benchmarks.peers.running import PEERS, Measured, Running
+from tests.benchmarks.servers import Servers
+
+SATURATED = "saturated"
+HEADROOM = 1.1  # how much more than a rate a contestant must manage to be measured at it
+Results = dict[str, dict[str, list[Measured | None]]]  # by contestant and load, one a round
+
+
+@click.command()
+@click.option("--rounds", default=3, show_default=True)
+@click.option("--seconds", default=5.0, show_default=True, help="Of each contestant at its most, in each round.")
+@click.option("--rates", default="50,150", show_default=True, help="Orders per second to measure latency at.")
+@click.option("--rate-seconds", default=4.0, show_default=True, help="At each of these rates.")
+@click.option("--only", default=",".join(each.name for each in ALL), help="Contestants, by commas.  [default: all]")
+@click.option("--against", default="ours", show_default=True, help="Whom the others are compared with.")
+def main(rounds: int, seconds: float, rates: str, rate_seconds: float, only: str, against: str) -> None:
+    """Start servers, measure, print each measurement as a line of JSON and then tables."""
+    chosen = [each for each in ALL if each.name in only.split(",")]
+    if not PEERS.exists() and any(each.module != "ours" for each in chosen):
+        raise click.ClickException("the peers are not installed: make bench-peers installs and runs them")
+    asked = [float(rate) for rate in rates.split(",") if rate]
+    results: Results = defaultdict(lambda: defaultdict(list))
+    with Servers() as servers:
+        about = machine() | servers.versions()
+        click.echo(json.dumps({"machine": about}))
+        for number in range(rounds):
+            for contestant in turn(chosen, number):
+                measured = measure(contestant, servers, seconds, asked, rate_seconds)
+                for load, each in measured.items():
+                    results[contestant.name][load].append(each)
+                    click.echo(line(number, contestant.name, load, each))
+    show(results, [SATURATED, *(f"{rate:g}/s" for rate in asked)], against)
+    click.echo("\n" + ", ".join(f"{name} {value}" for name, value in about.items()))
+
+
+def turn(chosen: Sequence[Contestant], number: int) -> list[Contestant]:
+    """Each round begins with another contestant, so that none always follows the same one."""
+    first = number * 3 % len(chosen)
+    return [*chosen[first:], *chosen[:first]]
+
+
+def measure(
+    contestant: Contestant, servers: Servers, seconds: float, rates: Sequence[float], rate_seconds: float
+) -> dict[str, Measured | None]:
+    """One contestant's round, in processes and databases of its own; None: it cannot keep up with that rate."""
+    with Running(contestant, servers) as running:
+        running.drive(seconds=0.5)  # to warm up
+        most = running.drive(seconds=seconds)
+        measured: dict[str, Measured | None] = {SATURATED: most}
+        for rate in rates:
+            fits = most.per_second > HEADROOM * rate
+            measured[f"{rate:g}/s"] = running.drive(seconds=rate_seconds, rate=rate) if fits else None
+        return measured
+
+
+def line(number: int, name: str, load: str, measured: Measured | None) -> str:
+    figures = asdict(measured) if measured else {}
+    figures.pop("latencies", None)
+    rounded = {key: round(each, 3) if isinstance(each, float) else each for key, each in figures.items()}
+    if measured:
+        rounded["cpu"] = {part: round(each, 3) for part, each in measured.cpu.items()}
+    return json.dumps({"round": number + 1, "contestant": name, "load": load, **rounded})
+
+
+def show(results: Results, loads: Sequence[str], against: str) -> None:
+    """Medians of the rounds, paired ratios, and percentiles over the latencies of all rounds."""
+    click.echo(f"\n{'contestant':12} {'orders/s':>9} {'(each round)':>24} {against + ' is':>9}   CPU ms/order")
+    ours = [each.per_second for each in results[against][SATURATED] if each] if against in results else []
+    for name, by_load in results.items():
+        rounds = [each for each in by_load[SATURATED] if each]
+        each_round = "/".join(f"{each.per_second:.0f}" for each in rounds)
+        ratios = [mine / each.per_second for mine, each in zip(ours, rounds, strict=False)]
+        ratio = f"{statistics.median(ratios):.1f}x" if ratios else ""
+        parts = {part: statistics.median(each.cpu[part] for each in rounds) for part in rounds[0].cpu}
+        split = " + ".join(f"{part} {each:.2f}" for part, each in parts.items())
+        total = statistics.median(each.cpu_total for each in rounds)
+        most = statistics.median(each.per_second for each in rounds)
+        click.echo(f"{name:12} {most:9.0f} {each_round:>24} {ratio:>9}   {total:.2f} = {split}")
+    for load in loads[1:]:
+        click.echo(f"\nlatency at {load}, ms: {'p50':>8} {'p99':>8}   p50 and p99 of each round")
+        for name, by_load in results.items():
+            rounds = [each for each in by_load[load] if each]
+            if len(rounds) < len(by_load[load]):
+                click.echo(f"  {name:20} cannot keep up")
+                continue
+            together = [each for measured in rounds for each in measured.latencies]
+            each_round = "  ".join(f"{each.p50:.1f} {each.p99:.1f}" for each in rounds)
+            click.echo(f"  {name:20} {percentile(together, 50):8.1f} {percentile(together, 99):8.1f}   {each_round}")
+
+
+if __name__ == "__main__":
+    main()
