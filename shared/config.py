@@ -135,6 +135,9 @@ class Settings:
     web_threads: int = _variable(_integer(2, 500), "24", "How many requests a web process works on at a time.")
     web_processes: int = _variable(_integer(1, 32), "1", "How many web processes share the port.")
     batch_limit: int = _variable(_integer(1, 1000), "200", "The most messages handled in one transaction.")
+    publish_window: int = _variable(
+        _integer(1, 4000), "1000", "The most messages of a worker that RabbitMQ has not yet confirmed, at a time."
+    )
     body_limit: int = _variable(_integer(1024, 2**24), "262144", "The largest message body that is read, in bytes.")
     backlog_limit: int = _variable(
         _integer(1, 10**9), "50000", "Unpublished messages beyond which new orders are turned away with 503."

@@ -96,7 +96,8 @@ def commands(service: Service) -> click.Group:
         from shared.messaging.rabbitmq import RabbitMQ
 
         database = open_database(settings)
-        sys.exit(run_worker(service, settings, database, RabbitMQ(settings.broker_url), heartbeat))
+        broker = RabbitMQ(settings.broker_url, window=settings.publish_window)
+        sys.exit(run_worker(service, settings, database, broker, heartbeat))
 
     @group.command(help="Bring the tables up to date; leave a small demo catalog and stock behind unless SEED=none.")
     def migrate() -> None:

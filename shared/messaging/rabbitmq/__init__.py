@@ -22,14 +22,14 @@ NOT_FOUND = 404
 class RabbitMQ:
     """The broker at an `amqp://` or `amqps://` address; RabbitMQ 3.10 or later."""
 
-    def __init__(self, url: str) -> None:
-        """Raises ValueError when the address makes no sense."""
-        self.url = url
+    def __init__(self, url: str, *, window: int = 1_000) -> None:
+        """At most `window` messages of a worker are unconfirmed at a time. Raises ValueError for a malformed address."""
+        self.url, self.window = url, window
         parameters_for(url, "")
 
     def connect(self, service: str, alive: Callable[[], bool] = lambda: True) -> Session:
         """A connection for a worker of this service; raises ConnectionLost, or AccessRefused which is one."""
-        return Session(self.url, service, alive)
+        return Session(self.url, service, alive, self.window)
 
     def provision(self, topology: Topology, settle: float = 2.0) -> None:
         """Declare what is missing and wait until every queue delivers; may be repeated. Raises ConnectionLost.

@@ -20,14 +20,14 @@ from shared.messaging.wire import properties_of
 
 log = logging.getLogger("fulfillment.broker")
 
-WINDOW = 1_000  # unconfirmed messages at a time
 LONGEST_PAUSE = 10.0  # seconds
 
 
 class Publishing:
     """Publishes to a service's exchange, persistent and mandatory.
 
-    `on_settled` is told once of each message what became of it: None, or why it was refused.
+    `on_settled` is told once of each message what became of it: None, or why it was refused. At most `window` messages
+    at a time are sent and unconfirmed; the others wait here.
     """
 
     def __init__(
@@ -37,8 +37,9 @@ class Publishing:
         parameters: Parameters,
         on_settled: Callable[[str, str | None], None],
         on_attempt: Callable[[], None],
+        window: int,
     ) -> None:
-        self.loop, self.service, self.parameters = loop, service, parameters
+        self.loop, self.service, self.parameters, self.window = loop, service, parameters, window
         self.on_settled, self.on_attempt = on_settled, on_attempt
         self._waiting: deque[Envelope] = deque()
         self._unconfirmed: dict[int, str] = {}  # in the order of publishing
@@ -76,7 +77,7 @@ class Publishing:
                 self.on_settled(envelope.id, "unsent: the publishing connection is down")
 
     def _pump(self) -> None:
-        while self._waiting and self._channel and not self._blocked and len(self._unconfirmed) < WINDOW:
+        while self._waiting and self._channel and not self._blocked and len(self._unconfirmed) < self.window:
             envelope = self._waiting.popleft()
             properties = pika.BasicProperties(**properties_of(envelope))
             try:

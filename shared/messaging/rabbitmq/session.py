@@ -28,7 +28,7 @@ class Session:
     Heartbeats are served whatever the batch thread does. What happens on the I/O thread is handed over once a turn.
     """
 
-    def __init__(self, url: str, service: str, alive: Callable[[], bool]) -> None:
+    def __init__(self, url: str, service: str, alive: Callable[[], bool], window: int) -> None:
         consumes, publishes = parameters_for(url, f"{service} consumes"), parameters_for(url, f"{service} publishes")
         self.service, self._alive = service, alive
         self._prefetch = 1
@@ -45,7 +45,7 @@ class Session:
         self._closing = self._finished = False
         self._loop = IOLoop()
         self._consuming = Consuming(self._loop, service, consumes, self._arrived.append, self._on_ready, self._on_loss)
-        self._publishing = Publishing(self._loop, service, publishes, self._on_settled, self._on_attempt)
+        self._publishing = Publishing(self._loop, service, publishes, self._on_settled, self._on_attempt, window)
         self._thread = Thread(target=self._run, name=f"{service} broker I/O", daemon=True)
         self._thread.start()
         with self._changed:
