@@ -16,13 +16,14 @@ if TYPE_CHECKING:
     from tests.simulation.world import World
 
 
+PARTIES = {"payment": (cards.PARTY,), "shipping": carriers.CARRIERS}
+
+
 class Outside:
     """Who is asked outside, by the service that asks."""
 
-    parties = {"payment": (cards.PARTY,), "shipping": carriers.CARRIERS}
-
     def __init__(self, world: "World") -> None:
-        self.world, self.silent_until = world, dict.fromkeys(["card_network", *carriers.CARRIERS], 0.0)
+        self.world = world
         latency = world.chance.choice((100, 900, 1_900)) if world.weather.latency else 0
         conduct = Conduct(latency_ms=latency, error_rate=world.weather.unanswered)
         policies = {"payment": (CARDS, cards.policy), "shipping": (CARRIERS, carriers.policy)}
@@ -60,7 +61,7 @@ class Outside:
 
     def fall_silent(self, service: str, seconds: float) -> None:
         """One of those whom a service asks cannot be reached for a while."""
-        party = self.world.chance.choice(self.parties[service])
+        party = self.world.chance.choice(PARTIES[service])
         self.world.note(party, f"cannot be reached for {seconds:.0f} s")
         self._behave(service, party, outage=True)
         self.world.at(self.world.seconds + seconds, lambda: self._behave(service, party, outage=False))

@@ -2,7 +2,6 @@
 
 from typing import TYPE_CHECKING
 
-from shared.messaging.consumer import Consumer
 from shared.messaging.upkeep import Upkeep
 from shared.messaging.worker import Worker
 from tests.simulation.ports import Crash
@@ -18,6 +17,7 @@ class Process:
         self.world, self.service, self.name = world, service, f"{service} worker {number + 1}"
         self.sleeps_until = 0.0
         self.worker: Worker | None = None
+        self.deaths = 0
 
     def is_ready(self) -> bool:
         """Whether a turn would find something to do."""
@@ -40,6 +40,10 @@ class Process:
         try:
             if self.worker is None:
                 self.worker = self._start()
+            if world.mischief.restarts():
+                world.note(self.name, "is told to stop, and starts again")
+                self.worker.finish(patience=0.0)
+                self.worker = self._start()
             if pause := self.worker.round(patience=0.0):
                 world.note(self.name, f"waits {pause} s, its broker or database is away")
                 self.sleep(pause)
@@ -52,8 +56,8 @@ class Process:
         self.sleeps_until = max(self.sleeps_until, self.world.seconds + seconds)
 
     def _die(self) -> None:
-        assert self.worker
-        if self.worker.connection:
+        self.deaths += 1
+        if self.worker and self.worker.connection:
             self.worker.connection.close()
         self.worker = None
         self.sleep(self.world.chance.choice((0.0, 1.0, 10.0)))

@@ -1,4 +1,4 @@
-"""A thousand seeds, each a world of its own: every one comes to rest with its books in order, and defects do not pass."""
+"""Thousands of seeds, each a world of its own: every one rests with its books in order, and no defect passes."""
 
 import os
 import subprocess
@@ -10,7 +10,7 @@ import pytest
 from tests.simulation.mutants import MUTANTS
 
 ROOT = Path(__file__).parents[2]
-SEEDS, AT_ONCE = 1_000, 2
+SEEDS, AT_ONCE = 2_000, 2
 
 
 def begin(*arguments: str, hash_seed: str = "random") -> subprocess.Popen[str]:
@@ -26,7 +26,7 @@ def told(run: subprocess.Popen[str]) -> tuple[int, str]:
 
 
 @pytest.mark.timeout(600)
-def test_a_thousand_seeds_come_to_a_good_rest() -> None:
+def test_thousands_of_seeds_come_to_a_good_rest() -> None:
     """Whatever is lost, repeated, late, struck or silent: every order ends, and money, goods and messages add up."""
     each = SEEDS // AT_ONCE
     runs = [begin("--seed", str(1 + each * number), "--seeds", str(each)) for number in range(AT_ONCE)]

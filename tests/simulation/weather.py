@@ -4,6 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from random import Random
+from typing import TYPE_CHECKING
+
+from shared.messaging.envelope import Envelope
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
 
 
 class Point(StrEnum):
@@ -52,6 +58,8 @@ class Weather:
     latency: bool = False
     silences: int = 0  # how often a whole service, or the outside, does nothing for a while
     longest_silence: float = 0.0
+    restart: float = 0.0  # turns before which a worker is told to stop
+    poison: int = 0  # messages that nobody can work
 
     @property
     def lossy(self) -> bool:
@@ -68,7 +76,10 @@ def draw(chance: Random) -> Weather:
     kind = chance.choices(("calm", "rough", "foul", "storm"), (1, 6, 4, 5))[0]
     if kind == "calm":
         return Weather(name="calm")
-    some = lambda most: chance.choice((0.0, most / 4, most))  # noqa: E731
+
+    def some(most: float) -> float:
+        return chance.choice((0.0, most / 4, most))
+
     rough = Weather(
         name="rough",
         until=chance.choice((20.0, 120.0)),
@@ -84,6 +95,8 @@ def draw(chance: Random) -> Weather:
         latency=chance.random() < 0.5,
         silences=chance.randrange(2),
         longest_silence=15.0,
+        restart=some(0.03),
+        poison=chance.choice((0, 0, 2)),
     )
     if kind == "rough":
         return rough
@@ -104,7 +117,7 @@ def draw(chance: Random) -> Weather:
 class Mischief:
     """The weather as the embedded broker asks for it; remembers what it lost."""
 
-    def __init__(self, world: "HasTime", weather: Weather, chance: Random) -> None:
+    def __init__(self, world: "World", weather: Weather, chance: Random) -> None:
         self.world, self.weather, self.chance = world, weather, chance
         self.lost: set[str] = set()
 
@@ -112,7 +125,7 @@ class Mischief:
     def over(self) -> bool:
         return self.world.seconds >= self.weather.until
 
-    def arrivals(self, envelope: "HasId", queue: str) -> Sequence[float] | None:
+    def arrivals(self, envelope: Envelope, queue: str) -> Sequence[float] | None:
         weather, chance = self.weather, self.chance
         if self.over:
             return (0.0,)
@@ -137,6 +150,9 @@ class Mischief:
 
     def cuts(self, service: str) -> bool:
         return not self.over and bool(self.weather.cut) and self.chance.random() < self.weather.cut
+
+    def restarts(self) -> bool:
+        return not self.over and bool(self.weather.restart) and self.chance.random() < self.weather.restart
 
     def strike(self, point: Point) -> Strike | None:
         """What befalls a process here."""

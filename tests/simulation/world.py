@@ -19,11 +19,12 @@ from shared.messaging.worker import Pace
 from shared.service import services
 from tests.simulation.checks import Checks, Violation
 from tests.simulation.mutants import SOUND, Mutant
-from tests.simulation.outside import Outside
+from tests.simulation.outside import PARTIES, Outside
 from tests.simulation.people import People
 from tests.simulation.ports import Crash, StruckBroker, VirtualClock, database
 from tests.simulation.process import Process
 from tests.simulation.schedule import Schedule
+from tests.simulation.strangers import Strangers
 from tests.simulation.weather import Mischief, Point, Strike, Weather, draw
 
 WORKERS = 2  # of each service
@@ -32,7 +33,7 @@ DEEPEST = 2  # how many processes are stopped at once, besides the one that goes
 PACE = Pace(
     timers=1.0,
     relay=5.0,
-    replay=3_600.0,
+    replay=60.0,
     purge=86_400.0,
     outbox_kept=timedelta(days=365),
     inbox_kept=timedelta(days=365),
@@ -88,6 +89,7 @@ class World:
         self.processes = [Process(self, name, number) for name in self.services for number in range(WORKERS)]
         shop = terms(self.settings["order"])
         self.people = People(self, replace(shop, flow=mutant.flow(shop.flow)))
+        self.strangers = Strangers(self)
         self.checks = Checks(self)
         self._draw_silences()
 
@@ -135,7 +137,7 @@ class World:
 
     def _what_is_next(self) -> list[float | None]:
         moments = [self.broker.next_event_at(), self.calendar[0][0] if self.calendar else None]
-        for name, opened in self.databases.items():
+        for name in self.services:
             mine = [each for each in self.processes if each.service == name and each not in self.acting]
             moments += [each.sleeps_until for each in mine if each.sleeps_until > self.seconds]
             awake = [each.worker for each in mine if each.worker and each.sleeps_until <= self.seconds]
@@ -145,20 +147,22 @@ class World:
         return moments
 
     def _chores(self, service: str) -> dict[int, float | None]:
-        """When the relay (0) and the timers (1) of a service will have something to do."""
+        """When the relay (0), the timers (1) and the replay (2) of a service will have something to do."""
         opened, clock = self.databases[service], self.clocks[service]
         changes = opened.raw.total_changes
         if self._known_chores.get(service, (-1, {}))[0] != changes:
             queries = {0: "SELECT MIN(due_at) FROM outbox WHERE published_at IS NULL"}
             if service == "order":
                 queries[1] = "SELECT MIN(wake_at) FROM sagas WHERE wake_at < '9999'"
+            if self.weather.poison:
+                queries[2] = "SELECT MIN(received_at) FROM dead_letters WHERE state = 'replaying'"
             found = {chore: opened.raw.execute(query).fetchone()[0] for chore, query in queries.items()}
             known = {chore: clock.seconds(at) if at else None for chore, at in found.items()}
             self._known_chores[service] = changes, known
         return self._known_chores[service][1]
 
     def has_chores(self, service: str) -> bool:
-        """Whether the relay or the timers of a service would find something now."""
+        """Whether a service has a chore to do now."""
         return any(at is not None and at <= self.seconds for at in self._chores(service).values())
 
     # What befalls processes
@@ -193,7 +197,7 @@ class World:
             begin = self.chance.uniform(0.0, min(40.0, weather.until))
             length = self.chance.uniform(1.0, max(1.0, weather.longest_silence))
             service = self.chance.choice(list(self.services))
-            if service in self.outside.parties and weather.name != "rough" and self.chance.random() < 0.5:
+            if service in PARTIES and weather.name != "rough" and self.chance.random() < 0.5:
                 self.at(begin, lambda service=service, length=length: self.outside.fall_silent(service, length))
             else:
                 self.at(begin, lambda service=service, length=length: self._stop_service(service, length))
@@ -229,7 +233,7 @@ class World:
     def handling(self, service: str) -> Handling:
         """How a service works here: its own way, with the outside and the mutant of this world."""
         handling = real_handling(service, bool(self.settings[service].step_attempts))
-        if service in self.outside.parties:
+        if service in PARTIES:
             handling = replace(handling, ask=self.outside.asked_by(service))
         return self.mutant.handling(service, handling)
 
