@@ -45,7 +45,7 @@ def main() -> int:
         "LOG_LEVEL": "WARNING",
         "STEP_TIMEOUTS": options.timeouts,
     }
-    up = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment(**settings))
+    up = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment(**keys))
     try:
         ready = threading.Event()
         threading.Thread(target=_pass_on, args=(up, ready), daemon=True).start()
