@@ -23,7 +23,7 @@ class RabbitMQ:
     """The broker at an `amqp://` or `amqps://` address; RabbitMQ 3.10 or later."""
 
     def __init__(self, url: str, *, window: int = 1_000) -> None:
-        """At most `window` messages of a worker are unconfirmed at a time. Raises ValueError for a malformed address."""
+        """At most `window` messages of a worker are unconfirmed at a time. Raises ValueError for a bad address."""
         self.url, self.window = url, window
         parameters_for(url, "")
 
