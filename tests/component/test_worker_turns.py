@@ -1,0 +1,127 @@
+"""A worker's turns: what a death before it, or bad weather, leaves behind is worked off once, and kept for nobody."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pytest
+from sqlalchemy.exc import OperationalError
+
+from inventory_service.service import SERVICE
+from shared.contracts import Line, StockRequested
+from shared.messaging.broker import Delivery
+from shared.messaging.consumer import Consumer
+from shared.messaging.embedded import Embedded
+from shared.messaging.envelope import Envelope
+from shared.messaging.upkeep import Upkeep
+from shared.messaging.worker import HOPELESS, SUSPICIOUS, Pace, Worker
+from shared.process import system_topology
+from tests.component.bench import Bench, order_id
+
+AWAY = OperationalError("SELECT 1", None, Exception("the database is away"))
+
+
+@pytest.fixture
+def bench(database_url: str) -> Iterator[Bench]:
+    bench = Bench(SERVICE, database_url, seed=True)
+    yield bench
+    bench.close()
+
+
+@pytest.fixture
+def broker() -> Embedded:
+    return Embedded(system_topology())
+
+
+def wanted(number: int) -> StockRequested:
+    return StockRequested(order_id=order_id(number), lines=(Line(sku="POPULAR-LAMP", quantity=1),))
+
+
+def suspicious(bench: Bench, broker: Embedded) -> None:
+    """Leave a message in the inbox that was dropped so often that it is worked alone."""
+    order = broker.connect("order")
+    order.publish([bench.enclose(wanted(1))])
+    for _ in range(SUSPICIOUS):
+        dying = broker.connect("inventory")
+        assert dying.take(1, 0.0)
+        dying.close()
+
+
+def states(bench: Bench) -> list[tuple[Any, ...]]:
+    return bench.rows("SELECT state, reason FROM dead_letters")
+
+
+class Stormy(Consumer):
+    """A consumer whose database goes away for the first so many batches."""
+
+    storms = 0
+
+    def work(self, deliveries: Sequence[Delivery], published: Any = ()) -> list[Envelope]:
+        if self.storms:
+            self.storms -= 1
+            raise AWAY
+        return super().work(deliveries, published)
+
+
+class Counting(Upkeep):
+    """Counts its looks into the outbox; fails to acquit as often as it is told to."""
+
+    claims = failures = 0
+
+    def claim(self, most: int, *, everything: bool = False) -> list[Envelope]:
+        self.claims += 1
+        return super().claim(most, everything=everything)
+
+    def acquit(self, delivery: Delivery) -> None:
+        if self.failures:
+            self.failures -= 1
+            raise AWAY
+        super().acquit(delivery)
+
+
+def worker(bench: Bench, broker: Embedded, pace: Pace | None = None) -> tuple[Worker, Stormy, Counting]:
+    """A worker for which no time passes."""
+    sound = bench.consumer
+    consumer = Stormy(
+        sound.handling, sound.tables, sound.database, clock=sound.clock, new_id=sound.new_id, body_limit=262_144
+    )
+    upkeep = Counting(SERVICE.tables, bench.database, bench.clock)
+    return Worker("inventory", consumer, upkeep, broker, pace or Pace(), monotonic=lambda: 0.0), consumer, upkeep
+
+
+def test_what_was_left_behind_is_published_once(bench: Bench, broker: Embedded) -> None:
+    """While the broker confirms nothing, the relay does not claim the same messages over and over."""
+    assert len(bench.consumer.work(bench.deliveries([wanted(1), wanted(2), wanted(3)]))) == 3
+    relay, _, upkeep = worker(bench, broker, Pace(batch=1))
+    for _ in range(20):
+        relay.turn(patience=0.0)
+    assert upkeep.claims == 4, "one for each of the three messages, and one that finds nothing"
+    assert len(relay.in_flight) == 3
+    relay.disconnect()
+
+
+def test_bad_weather_does_not_make_a_message_lethal(bench: Bench, broker: Embedded) -> None:
+    """Only attempts that no process survived are counted against a message that is worked alone."""
+    suspicious(bench, broker)
+    patient, consumer, _ = worker(bench, broker)
+    consumer.storms = 2 * HOPELESS
+    for _ in range(2 * HOPELESS):
+        assert patient.round(patience=0.0) > 0.0
+    assert patient.round(patience=0.0) == 0.0
+    assert states(bench) == []
+    assert bench.rows("SELECT status FROM reservations") == [("reserved",)]
+    patient.disconnect()
+
+
+def test_nobody_is_suspected_for_ever(bench: Bench, broker: Embedded) -> None:
+    """A suspect is acquitted before it is acknowledged: when that fails it comes again, and then it is acquitted."""
+    suspicious(bench, broker)
+    unlucky, _, upkeep = worker(bench, broker)
+    upkeep.failures = 1
+    assert unlucky.round(patience=0.0) > 0.0
+    unlucky.disconnect()
+    assert [state for state, _ in states(bench)] == ["suspect"]
+    lucky, _, _ = worker(bench, broker)
+    assert lucky.round(patience=0.0) == 0.0
+    assert states(bench) == []
+    lucky.disconnect()
+    assert not broker.connect("inventory").take(1, 0.0)
