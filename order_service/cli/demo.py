@@ -20,6 +20,7 @@ from order_service.cli.books import report
 from order_service.cli.rendering import MARKS, console, line, marks, status
 from order_service.cli.scenarios import ACTS, LATENCY_MS, TIMINGS, Acts, Play, Scenario, Surprise
 from order_service.cli.system import System, running_system
+from order_service.workflow import FULFILLMENT
 
 FRAME = 0.1  # seconds between looks at what moved
 
@@ -121,7 +122,8 @@ def _print_news(screen: Console, everybody: list[Performance], elapsed: float) -
 
 def board(everybody: list[Performance]) -> Table:
     """All orders so far, one a row."""
-    legend = "  ".join(f"{mark} {name}" for name, (mark, _) in MARKS.items())
+    names = " ".join(step.name for step in FULFILLMENT.steps)
+    legend = f"steps: {names}\n" + "  ".join(f"{mark} {name}" for name, (mark, _) in MARKS.items())
     table = Table(box=None, pad_edge=False, header_style="dim", caption=legend, caption_justify="left")
     for heading in ("order", "steps", "status"):
         table.add_column(heading)

@@ -1,0 +1,108 @@
+"""`fulfillment place | list | show | watch | cancel | approve` against a running system."""
+
+import json
+from collections.abc import Iterator
+
+import pytest
+from click.testing import CliRunner, Result
+
+from order_service.cli import fulfillment
+from order_service.cli.system import CUSTOMER, OPERATOR, System, running_system
+
+
+@pytest.fixture(scope="module")
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    with running_system(tmp_path_factory.mktemp("system"), {}) as running:
+        yield running
+
+
+def call(system: System, *words: str, token: str | None = CUSTOMER) -> Result:
+    known = ("--token", token) if token else ()
+    return CliRunner().invoke(fulfillment, [words[0], "--url", system.urls["order"], *known, *words[1:]])
+
+
+def placed(system: System, *words: str) -> str:
+    result = call(system, "place", "--json", *words)
+    assert result.exit_code == 0, result.output
+    order_id: str = json.loads(result.output)["id"]
+    return order_id
+
+
+def test_place_alone_orders_a_lamp_and_watch_follows_it_to_its_end(system: System) -> None:
+    """Without any option an order is placed; watched, it prints a line for each change, the last one its end."""
+    result = call(system, "place", "--watch")
+    assert result.exit_code == 0, result.output
+    first, *moves = result.output.splitlines()
+    assert "19.99 EUR, pending" in first
+    assert "fulfilled" in moves[-1]
+
+
+def test_the_same_key_is_the_same_order(system: System) -> None:
+    """Placed twice under one key, it is one order; with other lines under that key, it is refused and says why."""
+    words = ("--key", "twice", "--sku", "TEA-TOWEL", "--quantity", "2", "--sku", "COFFEE-MUG")
+    assert placed(system, *words) == placed(system, *words)
+    refused = call(system, "place", "--key", "twice")
+    assert refused.exit_code == 1
+    assert "Idempotency-Key" in refused.output
+
+
+def test_a_dear_order_waits_until_an_operator_approves(system: System) -> None:
+    """It is listed as waiting, approved, and fulfilled; its history tells who said so."""
+    order_id = placed(system, "--sku", "LINEN-SOFA")
+    waiting = ""
+    while order_id not in waiting:
+        waiting = call(system, "list", "--status", "awaiting_approval", token=OPERATOR).output
+    assert call(system, "approve", order_id).exit_code == 1  # a customer may not
+    assert call(system, "approve", order_id, "--note", "a regular", token=OPERATOR).exit_code == 0
+    assert "fulfilled" in call(system, "watch", order_id).output.splitlines()[-1]
+    history = call(system, "show", order_id, "--history").output
+    assert "operator:operator" in history
+    assert "approval_granted" in history
+    assert "799.00 EUR" in history
+
+
+def test_an_order_is_refused_by_an_operator(system: System) -> None:
+    """`approve --refuse` turns it back."""
+    order_id = placed(system, "--sku", "LINEN-SOFA")
+    while call(system, "approve", order_id, "--refuse", token=OPERATOR).exit_code:
+        assert "pending" in call(system, "show", order_id).output
+    assert "cancelled: approval refused" in call(system, "watch", order_id).output
+
+
+def test_cancel_wins_while_it_is_early_and_says_when_it_is_late(system: System) -> None:
+    """A waiting order is cancelled; one that is fulfilled is not, and the answer says so."""
+    early, late = placed(system, "--sku", "LINEN-SOFA"), placed(system)
+    assert call(system, "cancel", early).exit_code == 0
+    assert "cancelled: customer request" in call(system, "watch", early).output
+    call(system, "watch", late)
+    refused = call(system, "cancel", late)
+    assert refused.exit_code == 1
+    assert refused.output == "Error: The order is fulfilled: too late, capture is done. (409)\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "reason"),
+    [
+        (("show", "01a00000-0000-7000-8000-000000000000"), 1, "There is no order"),
+        (("place", "--sku", "NO-SUCH-THING"), 1, "/lines/0/sku: not in the catalog"),
+        (("place", "--quantity", "0"), 1, "/lines/0/quantity"),
+        (("place", "--country", "Germany"), 1, "/ship_to/country: Is no ISO 3166 alpha-2 code."),
+        (("place", "--quantity", "1", "--quantity", "2"), 2, "there are more quantities than skus"),
+        (("list", "--status", "lost"), 1, "status"),
+        (("list", "--limit", "1000"), 2, "--limit"),
+    ],
+)
+def test_what_is_wrong_is_named(words: tuple[str, ...], code: int, reason: str, system: System) -> None:
+    """A refusal ends the command with 1 and wrong usage with 2; both name what is wrong, in a line."""
+    result = call(system, *words)
+    assert result.exit_code == code
+    assert reason in result.output
+
+
+def test_who_has_no_token_is_told_so(system: System) -> None:
+    """No token, a wrong token, nobody at the address: three clear lines."""
+    assert "set FULFILLMENT_TOKEN" in call(system, "list", token=None).output
+    assert "This bearer token is not known. (401)" in call(system, "list", token="wrong").output
+    nobody = CliRunner().invoke(fulfillment, ["list", "--token", "x", "--url", "http://127.0.0.1:1"])
+    assert "http://127.0.0.1:1 does not answer" in nobody.output
+    assert nobody.exit_code == 1
