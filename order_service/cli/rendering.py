@@ -33,9 +33,14 @@ def figure(amount: int, currency: str) -> str:
     return f"{amount:,}" if currency in WHOLE else f"{amount / 100:,.2f}"
 
 
+def harmless(text: str) -> str:
+    """A stranger's text without what a terminal would obey."""
+    return "".join(each if each.isprintable() else repr(each)[1:-1] for each in text)
+
+
 def console() -> Console:
     """Where to print: as wide as the terminal, or wide enough for a table where there is none."""
-    return Console(width=None if Console().is_terminal else 150, highlight=False)
+    return Console(width=None if Console().is_terminal else 150, highlight=False, markup=False)
 
 
 def is_final(order: Order) -> bool:
@@ -97,18 +102,19 @@ def card(order: Order) -> RenderableType:
 
 def _facts(order: Order) -> list[tuple[str, str | Text]]:
     currency = order["currency"]
+    to = order["ship_to"]
     lines = [f"{each['quantity']} x {each['sku']} = {money(each['line_total'], currency)}" for each in order["lines"]]
     paid = ", ".join(f"{name} {money(amount, currency)}" for name, amount in order["payment"].items() if amount)
     parcel = " ".join(order[name] for name in ("carrier", "tracking_number") if order[name])
     facts = [
         ("order", order["id"]),
         ("status", status(order)),
-        ("because", order["reason_detail"]),
+        ("because", harmless(order["reason_detail"] or "")),
         ("customer", order["customer_id"]),
         ("lines", "\n".join(lines)),
         ("total", money(order["total"], currency)),
         ("money", paid),
-        ("ship to", f"{order['ship_to']['name']}, {order['ship_to']['city']}, {order['ship_to']['country']}"),
+        ("ship to", harmless(f"{to['name']}, {to['city']}, {to['country']}")),
         ("parcel", parcel),
     ]
     return [(name, text) for name, text in facts if text]

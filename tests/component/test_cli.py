@@ -99,6 +99,13 @@ def test_what_is_wrong_is_named(words: tuple[str, ...], code: int, reason: str, 
     assert reason in result.output
 
 
+def test_a_strangers_name_is_not_obeyed_by_the_terminal(system: System) -> None:
+    """Escape sequences and markup in what a customer wrote are shown, not followed."""
+    shown = call(system, "show", placed(system, "--name", "\x1b[31mAda [/bold] \r\x07")).output
+    assert "\\x1b[31mAda [/bold] \\r\\x07" in shown
+    assert not {"\x1b", "\r", "\x07"} & set(shown)
+
+
 def test_who_has_no_token_is_told_so(system: System) -> None:
     """No token, a wrong token, nobody at the address: three clear lines."""
     assert "set FULFILLMENT_TOKEN" in call(system, "list", token=None).output

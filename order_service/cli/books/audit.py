@@ -83,12 +83,12 @@ def audit(databases: Mapping[str, Database]) -> Books:
 
 
 def _fulfilled(order: Order, paid: Payment, held: Reservation, sent: Shipment) -> Iterator[str]:
-    """Paid in full, handed over exactly, and on its way."""
+    """Paid in full, handed over exactly, and on its way; save for what a person has seen to instead."""
     if paid.status != "captured" or paid.amounts != Amounts(authorized=order.total, captured=order.total):
         yield f"its payment of {order.total} is {paid.status}: {paid.amounts}"
-    if held.status != "issued" or dict(held.lines) != order.lines:
+    if "issue" not in order.settled and (held.status != "issued" or dict(held.lines) != order.lines):
         yield f"its goods are {held.status}: {dict(held.lines)} instead of {order.lines}"
-    if sent.status != "dispatched":
+    if "dispatch" not in order.settled and sent.status != "dispatched":
         yield f"its parcel is {sent.status}"
 
 

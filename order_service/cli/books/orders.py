@@ -3,19 +3,20 @@
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 from sqlalchemy import Connection, func, select
 
 from order_service.cli.books.money import Amounts
 from order_service.cli.books.reading import Difference, OrderId
-from order_service.saga import OrderStatus
+from order_service.decide import ACTED
+from order_service.saga import OrderStatus, SettlementRequested
 from order_service.tables import orders, saga_history, sagas
 from order_service.workflow import amounts
 
 _lines = msgspec.json.Decoder(list[dict[str, str | int]])
-_facts = msgspec.json.Decoder(dict[str, object])
+_facts = msgspec.json.Decoder(dict[str, Any])
 
 
 class Order(NamedTuple):
@@ -25,6 +26,7 @@ class Order(NamedTuple):
     amounts: Amounts  # as the customer is told
     carrier: str | None
     tracking_number: str | None
+    settled: frozenset[str] = frozenset()  # steps that an operator has seen to by hand
 
 
 @dataclass
@@ -37,20 +39,36 @@ class Orders:
 
 def read_orders(connection: Connection) -> Orders:
     """Every order as its customer sees it, and where an order and its history disagree."""
-    found = Orders()
+    found, settled = Orders(), _settled_by_hand(connection)
     wanted = select(orders.c.id, orders.c.status, orders.c.total, orders.c.currency, orders.c.lines, sagas.c.facts)
     for order_id, status, total, currency, lines, text in connection.execute(
         wanted.join(sagas, sagas.c.order_id == orders.c.id)
     ):
         facts = _facts.decode(text)
-        wished = {str(each["sku"]): int(each["quantity"]) for each in _lines.decode(lines)}
-        parcel = [facts.get(name) for name in ("carrier", "tracking_number")]
-        told = Amounts(**amounts(facts))
-        found.orders[order_id] = Order(OrderStatus(status), total, wished, told, *parcel)  # type: ignore[arg-type]
+        found.orders[order_id] = Order(
+            status=OrderStatus(status),
+            total=total,
+            lines={str(each["sku"]): int(each["quantity"]) for each in _lines.decode(lines)},
+            amounts=Amounts(**amounts(facts)),
+            carrier=facts.get("carrier"),
+            tracking_number=facts.get("tracking_number"),
+            settled=settled.get(order_id, frozenset()),
+        )
         found.statuses[status] += 1
         found.currency = currency
     found.differences = list(_gaps(connection))
     return found
+
+
+def _settled_by_hand(connection: Connection) -> dict[OrderId, frozenset[str]]:
+    history = saga_history.c
+    wanted = select(history.order_id, history.step).where(
+        history.event == SettlementRequested.type, history.outcome == ACTED
+    )
+    settled: dict[OrderId, frozenset[str]] = {}
+    for order_id, step in connection.execute(wanted):
+        settled[order_id] = settled.get(order_id, frozenset()) | {step}
+    return settled
 
 
 def _gaps(connection: Connection) -> Iterator[Difference]:
