@@ -39,6 +39,10 @@ PATIENCE = 60.0  # seconds to start
 class Servers:
     """Both servers on free loopback ports with their files in a temporary folder, from `with` to its end."""
 
+    def __init__(self, **settings: str) -> None:
+        """`settings` are of PostgreSQL, besides those that keep what is written."""
+        self._settings = DURABLE | settings
+
     def __enter__(self) -> Self:
         with ExitStack() as stack:
             self.folder = Path(tempfile.mkdtemp(prefix="bench"))
@@ -87,14 +91,19 @@ class Servers:
             shutil.chown(folder, "postgres", "postgres")
         initdb = f"{POSTGRESQL}/initdb -D {folder}/data -U postgres -A trust -E UTF8 --locale=C".split()
         subprocess.run(initdb, check=True, stdout=subprocess.DEVNULL, cwd="/", **owner)
-        settings = [f"-c{name}={value}" for name, value in DURABLE.items()]
+        settings = [f"-c{name}={value}" for name, value in self._settings.items()]
         command = [f"{POSTGRESQL}/postgres", "-D", f"{folder}/data", f"-p{port}", "-h127.0.0.1", f"-k{folder}"]
         log = stack.enter_context((self.folder / "postgresql.log").open("w"))
         server = subprocess.Popen([*command, *settings], cwd="/", stdout=log, stderr=log, **owner)
         stack.callback(end, server, signal.SIGINT)  # a fast shutdown: does not wait for clients
         self._processes = {"postgresql": server}
         self._postgresql = f"postgresql://postgres@127.0.0.1:{port}"
-        wait_until(lambda: psycopg.connect(f"{self._postgresql}/postgres").close(), psycopg.OperationalError, server)
+        wait_until(
+            lambda: psycopg.connect(f"{self._postgresql}/postgres").close(),
+            psycopg.OperationalError,
+            server,
+            Path(log.name),
+        )
 
     def _start_rabbitmq(self, stack: ExitStack) -> None:
         self._amqp_port = free_port()
@@ -121,7 +130,12 @@ class Servers:
         stack.callback(end, server, signal.SIGTERM)
         self._processes["rabbitmq"] = server
         parameters = pika.URLParameters(f"amqp://guest:guest@127.0.0.1:{self._amqp_port}/%2F")
-        wait_until(lambda: pika.BlockingConnection(parameters).close(), pika.exceptions.AMQPConnectionError, server)
+        wait_until(
+            lambda: pika.BlockingConnection(parameters).close(),
+            pika.exceptions.AMQPConnectionError,
+            server,
+            Path(log.name),
+        )
 
     def _rabbitmqctl(self, *words: str) -> str:
         command = [f"{RABBITMQ}/rabbitmqctl", "--quiet", *words]
@@ -135,7 +149,9 @@ def free_port() -> int:
         return port
 
 
-def wait_until(reachable: Callable[[], object], absent: type[Exception], server: "subprocess.Popen[bytes]") -> None:
+def wait_until(
+    reachable: Callable[[], object], absent: type[Exception], server: "subprocess.Popen[bytes]", log: Path
+) -> None:
     """Return when the call raises `absent` no more; raises RuntimeError when the server ends or takes too long."""
     until = time.monotonic() + PATIENCE
     while True:
@@ -143,7 +159,7 @@ def wait_until(reachable: Callable[[], object], absent: type[Exception], server:
             reachable()
         except absent as error:
             if server.poll() is not None or time.monotonic() > until:
-                raise RuntimeError(f"{server.args} did not start") from error
+                raise RuntimeError(f"{server.args} did not start:\n{log.read_text()[-2000:]}") from error
             time.sleep(0.1)
         else:
             return

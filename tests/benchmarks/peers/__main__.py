@@ -4,7 +4,9 @@ python -m tests.benchmarks.peers --rounds 3 --only celery,ours
 """
 
 import json
+import signal
 import statistics
+import sys
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -34,6 +36,7 @@ def main(rounds: int, seconds: float, rates: str, rate_seconds: float, only: str
     if not PEERS.exists() and any(each.module != "ours" for each in chosen):
         raise click.ClickException("the peers are not installed: make bench-peers installs and runs them")
     asked = [float(rate) for rate in rates.split(",") if rate]
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # so that what was started is ended
     results: Results = defaultdict(lambda: defaultdict(list))
     with Servers() as servers:
         about = machine() | servers.versions()

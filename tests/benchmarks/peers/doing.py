@@ -12,16 +12,16 @@ def do(step: Step, order: Order) -> None:
     """In a thread: one statement on this thread's own connection to the service's database."""
     import psycopg
 
-    connection = getattr(_connections, step.service, None)
+    known: dict[str, Any] = _connections.__dict__.setdefault("by_url", {})
+    connection = known.get(url := place_of(step.service))
     if connection is None:
-        connection = psycopg.connect(place_of(step.service), autocommit=True, prepare_threshold=0)
+        connection = known[url] = psycopg.connect(url, autocommit=True, prepare_threshold=0)
         connection.cursor_factory = psycopg.RawCursor
-        setattr(_connections, step.service, connection)
     connection.execute(step.sql, step.takes(order))
 
 
 class Pools:
-    """On a loop: one pool of connections to each of these services' databases."""
+    """On a loop: one pool of connections to each database of these services."""
 
     def __init__(self, *services: str, size: int) -> None:
         self._services, self._size = services, size
@@ -30,14 +30,12 @@ class Pools:
     async def open(self) -> None:
         import asyncpg
 
-        for name in self._services:
+        for url in {place_of(name) for name in self._services}:
             # Nothing is left behind on a connection that would have to be reset, which costs a round trip.
-            self._pools[name] = await asyncpg.create_pool(
-                place_of(name), min_size=self._size, max_size=self._size, reset=_nothing
-            )
+            self._pools[url] = await asyncpg.create_pool(url, min_size=self._size, max_size=self._size, reset=_nothing)
 
     async def do(self, step: Step, order: Order) -> None:
-        await self._pools[step.service].execute(step.sql, *step.takes(order))
+        await self._pools[place_of(step.service)].execute(step.sql, *step.takes(order))
 
 
 async def _nothing(connection: Any) -> None:

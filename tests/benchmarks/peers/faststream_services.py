@@ -7,15 +7,17 @@ import asyncio
 import logging
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from itertools import pairwise
+from typing import Any
 
 import uvloop
 from faststream import AckPolicy
-from faststream.rabbit import Channel, RabbitBroker, RabbitMessage, RabbitQueue
+from faststream.rabbit import Channel, RabbitBroker, RabbitQueue
 
 from tests.benchmarks.peers.doing import Pools
 from tests.benchmarks.peers.driver import Driver
-from tests.benchmarks.peers.work import NAMED, PLACE, ROUTE, Order, place_of
+from tests.benchmarks.peers.work import NAMED, PLACE, ROUTE, Order, Step, place_of
 
 PREFETCH = 32
 POOL = 8
@@ -23,20 +25,26 @@ NEXT = {step.name: following for step, following in pairwise(ROUTE)}
 
 
 def new_broker() -> RabbitBroker:
-    return RabbitBroker(place_of("broker"), default_channel=Channel(prefetch_count=PREFETCH), logger=None)
+    channel = Channel(prefetch_count=PREFETCH)
+    return RabbitBroker(place_of("broker"), default_channel=channel, apply_types=False, logger=None)
+
+
+async def ask(broker: RabbitBroker, step: Step, order: Order) -> None:
+    """Ask a service for a step; returns when the broker has it."""
+    await broker.publish({"step": step.name, "order": asdict(order)}, step.service, persist=True)
 
 
 async def serve(service: str) -> None:
+    """Do this service's steps, as many at once as are prefetched, and pass each order on."""
     pools = Pools(service, size=POOL)
     broker = new_broker()
 
-    @broker.subscriber(RabbitQueue(service, durable=True), ack_policy=AckPolicy.MANUAL)
-    async def work(body: bytes, message: RabbitMessage) -> None:
-        step = NAMED[message.raw_message.type or ""]
-        await pools.do(step, Order.from_json(body))
+    @broker.subscriber(RabbitQueue(service, durable=True), ack_policy=AckPolicy.NACK_ON_ERROR)
+    async def work(asked: dict[str, Any]) -> None:
+        step, order = NAMED[asked["step"]], Order(**asked["order"])
+        await pools.do(step, order)
         if following := NEXT.get(step.name):
-            await broker.publish(body, following.service, message_type=following.name, persist=True)
-        await message.ack()
+            await ask(broker, following, order)
 
     await pools.open()
     await broker.start()
@@ -55,8 +63,7 @@ async def drive() -> None:
         orders = [Order.new(number) for number in numbers]
         for order in orders:
             await pools.do(PLACE, order)
-            first = ROUTE[0]
-            await broker.publish(order.to_json().encode(), first.service, message_type=first.name, persist=True)
+            await ask(broker, ROUTE[0], order)
         return [order.id for order in orders]
 
     await Driver(place, place_of("order"), at_once=POOL).serve()

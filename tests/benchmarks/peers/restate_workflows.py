@@ -26,7 +26,7 @@ POOL = 8
 AT_ONCE = 16
 PROGRAM = Path(sys.prefix) / "node_modules" / ".bin" / "restate-server"
 
-pools = Pools("order", size=POOL)
+pools = Pools("order", size=POOL)  # one database holds everything
 
 
 async def fulfill(context: restate.Context, asked: dict[str, object]) -> None:

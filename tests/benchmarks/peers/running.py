@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -16,13 +17,14 @@ import psycopg
 from tests.benchmarks.measure import cpu_seconds, percentile
 from tests.benchmarks.peers.contestants import SERVICES, Contestant
 from tests.benchmarks.peers.work import TABLES
-from tests.benchmarks.servers import Servers, end, free_port
+from tests.benchmarks.servers import Servers, free_port
 
 ROOT = Path(__file__).parents[3]
 PEERS = ROOT / ".venv-peers" / "bin" / "python"
 FILLING = 0.2  # the share of a saturated time that is not counted, until all queues are full
 ENDS = """
-    SELECT extract(epoch FROM pg_xact_commit_timestamp(xmin))::float8, id::text FROM orders WHERE id = ANY(%s::uuid[])"""
+    SELECT id::text, extract(epoch FROM pg_xact_commit_timestamp(xmin))::float8
+    FROM orders WHERE id = ANY(%s::uuid[])"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +44,7 @@ class Measured:
 
 
 class Running:
-    """All processes of a contestant, from `with` to its end. Raises RuntimeError with their last words when one dies."""
+    """All processes of a contestant, from `with` to its end. RuntimeError tells the last words of one that dies."""
 
     def __init__(self, contestant: Contestant, servers: Servers) -> None:
         self.contestant, self._servers = contestant, servers
@@ -89,7 +91,7 @@ class Running:
         used = {name: after - before[name] for name, after in self._cpu_seconds().items()}
         used["python"] += sum(answer["cpu"] for answer in answers)
         due = {order: moment for answer in answers for order, moment in answer["placed"].items()}
-        ends = dict(map(reversed, self._orders().execute(ENDS, [list(due)]).fetchall()))
+        ends = dict(self._orders().execute(ENDS, [list(due)]).fetchall())
         stopped = min(answer["stopped"] for answer in answers)
         filled = max(answer["began"] for answer in answers) + FILLING * seconds
         latencies = [1000 * (ends[order] - moment) for order, moment in due.items()]
@@ -134,8 +136,10 @@ class Running:
     def _start(self, stack: ExitStack, verb: str, pipe: int | None = None) -> "subprocess.Popen[str]":
         stdin: IO[str] | int = subprocess.DEVNULL if pipe is None else pipe
         stdout = self._output if pipe is None else pipe
-        process = subprocess.Popen(self._command(verb), stdin=stdin, stdout=stdout, text=True, **self._running)
-        stack.callback(end, process)
+        process = subprocess.Popen(
+            self._command(verb), stdin=stdin, stdout=stdout, text=True, start_new_session=True, **self._running
+        )
+        stack.callback(kill, process)
         return process
 
     def _hear(self, driver: "subprocess.Popen[str]") -> str:
@@ -148,3 +152,9 @@ class Running:
     def _cpu_seconds(self) -> dict[str, float]:
         used = self._servers.cpu_seconds() | {"python": cpu_seconds(*(each.pid for each in self._workers))}
         return used | ({"server": cpu_seconds(self._server[0].pid)} if self._server else {})
+
+
+def kill(process: "subprocess.Popen[str]") -> None:
+    """End a process with all that it started, at once: nobody will ask for what it holds."""
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()

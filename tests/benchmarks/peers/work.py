@@ -8,6 +8,7 @@ import os
 import uuid
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import cache
 from typing import Any, Self
 
 SKUS = 100
@@ -127,6 +128,7 @@ NAMED = {step.name: step for step in (PLACE, *STEPS, COMPLETE)}
 ROUTE = (*STEPS, COMPLETE)  # one after another: fewer messages than a controller's questions and answers
 
 
+@cache
 def place_of(name: str) -> str:
     """Where the runner says that something is: the URL of a service's database or of the broker, or a port."""
     url: str = json.loads(os.environ["PLACES"])[name]
