@@ -5,13 +5,16 @@ BIN := .venv/bin
 export PATH := $(PATH):/usr/sbin:/sbin
 DESCRIBED := pyproject.toml deploy/prepare
 
-.PHONY: help demo test check lint format types walls simulate lock clean
+.PHONY: help demo test check lint format types walls simulate bench bench-scaling bench-report lock clean
 
 help:
 	@echo "make demo                orders through all four services, in one process, with nothing to set up"
 	@echo "make test                every test, against RabbitMQ and PostgreSQL servers of its own"
 	@echo "make check               lint, formatting, types and the walls between the packages"
 	@echo "make simulate SEED=17    one seeded run of the whole system on a broker that misbehaves"
+	@echo "make bench               orders a second, latency and processor time per order; keeps the figures"
+	@echo "make bench-scaling       how that grows with workers, batches, orders under way and orders in the database"
+	@echo "make bench-report        docs/performance.md and its plots from the figures that were kept"
 	@echo "make lock                resolve deploy/requirements*.txt anew from pyproject.toml"
 
 demo: .venv/.ready
@@ -37,6 +40,18 @@ walls: .venv/.ready-for-tests
 
 simulate: .venv/.ready
 	$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+bench: .venv/.ready-for-tests
+	deploy/prepare servers
+	$(BIN)/python -m tests.benchmarks bench --keep $(ARGS)
+
+bench-scaling: .venv/.ready-for-tests
+	deploy/prepare servers
+	$(BIN)/python -m tests.benchmarks scaling --keep $(ARGS)
+
+bench-report: .venv/.ready-for-tests
+	$(BIN)/python -c "import matplotlib" 2>/dev/null || $(BIN)/python -m pip install --quiet --editable ".[bench]"
+	$(BIN)/python -m tests.benchmarks report
 
 lock: .venv/.ready-for-tests
 	$(BIN)/python -m pip install --quiet uv

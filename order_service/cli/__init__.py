@@ -19,6 +19,7 @@ COMMANDS = {  # imported when called, so that none waits for what another one ne
     "cancel": "orders:cancel",
     "approve": "orders:approve",
     "books": "audit:books",
+    "bench": "bench:bench",
 }
 
 
