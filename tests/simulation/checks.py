@@ -133,6 +133,10 @@ class Checks:
         )
         must(asleep is None, f"{name} has ended, and waits for {asleep}")
         must(not wanted.cancelled or not done, f"{name} was cancelled, and is fulfilled")
+        events = "SELECT event FROM saga_history WHERE order_id = ? AND outcome = 'acted'"
+        granted = ("approval_granted",) in self.rows("order", events, order_id)
+        must(not done or wanted.is_sound, f"{name} is fulfilled, with {wanted.token} to {wanted.country}")
+        must(not done or granted == wanted.is_dear, f"{name} is fulfilled, {'' if granted else 'not '}approved")
         must((reason is None) == done, f"{name} is {status} because of {reason}")
         must(
             done or Reason(reason) in self._possible(wanted), f"{name} is cancelled, and {reason} cannot be the reason"
@@ -143,13 +147,11 @@ class Checks:
 
     def _possible(self, wanted: "Wanted") -> set[Reason]:
         """Why this order may have turned back in this weather."""
-        scarce = {line.sku for line in wanted.order.lines if line.sku == "RARE-VASE"}
-        dear = {line.sku for line in wanted.order.lines if line.sku == "LINEN-SOFA"}
         able = {
             Reason.PAYMENT_DECLINED: wanted.token == "tok_declined",
-            Reason.OUT_OF_STOCK: scarce,
+            Reason.OUT_OF_STOCK: wanted.is_scarce,
             Reason.UNDELIVERABLE: wanted.country == "BR",
-            Reason.APPROVAL_EXPIRED: dear,
+            Reason.APPROVAL_EXPIRED: wanted.is_dear,
             Reason.CAPTURE_REFUSED: wanted.token == "tok_capture_refused",
             Reason.TIMED_OUT: not self.world.weather.prompt,
         }
@@ -236,7 +238,8 @@ class Checks:
             sent = {message for to, message in said if to == service}
             missing = sent - inbox - letters.keys() - world.mischief.lost
             must(not missing, f"{len(missing)} messages never reached {service}, and nobody lost them")
-            must(inbox <= sent, f"{service} took in messages that nobody said")
+            strange = {message for to, message in world.strangers.known if to == service}
+            must(inbox <= sent | strange, f"{service} took in messages that nobody said")
 
     def _dead_letters(self, service: str, letters: dict[str, str]) -> None:
         """Poison is buried for its own reason; nothing else is, but what was worked alone when its workers died."""

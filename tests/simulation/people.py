@@ -45,6 +45,21 @@ class Wanted:
     def name(self) -> str:
         return f"order {self.number}"
 
+    @property
+    def is_sound(self) -> bool:
+        """Nobody outside refuses it."""
+        return self.token not in ("tok_declined", "tok_capture_refused") and self.country != "BR"
+
+    @property
+    def is_scarce(self) -> bool:
+        """There may be too little of what it asks for."""
+        return any(line.sku == "RARE-VASE" for line in self.order.lines)
+
+    @property
+    def is_dear(self) -> bool:
+        """It has to be approved."""
+        return any(line.sku == "LINEN-SOFA" for line in self.order.lines)
+
 
 class Front:
     """The process that serves the Order API."""

@@ -11,7 +11,7 @@ import sqlalchemy
 from sqlalchemy.exc import OperationalError
 
 from shared.database import Database
-from shared.messaging.broker import Delivery, Settled
+from shared.messaging.broker import ConnectionLost, Delivery, Settled
 from shared.messaging.embedded import Embedded, EmbeddedConnection
 from shared.messaging.envelope import Envelope
 from shared.migrate import migrate
@@ -103,6 +103,8 @@ class StruckBroker:
         self.world, self.broker = world, broker
 
     def connect(self, service: str, alive: Callable[[], bool] = lambda: True) -> "StruckConnection":
+        if self.world.seconds < self.world.broker_away_until:
+            raise ConnectionLost("the broker is away")
         return StruckConnection(self.world, self.broker.connect(service, alive))
 
 

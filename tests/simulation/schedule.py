@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Iterator
-from datetime import timedelta
 
 Happening = tuple[float, str, str]  # seconds since the beginning, who, what
 
@@ -24,4 +23,6 @@ class Schedule:
         """One line each: when, who, what."""
         width = max((len(who) for _, who, _ in self.happenings), default=0)
         for at, who, what in self.happenings:
-            yield f"{timedelta(milliseconds=round(at * 1000))!s:>23.23}  {who:{width}}  {what}"
+            days, seconds = divmod(at, 86_400)
+            clock = f"{seconds // 3600:02.0f}:{seconds // 60 % 60:02.0f}:{seconds % 60:06.3f}"
+            yield f"{f'day {days:.0f} ' if days else ''}{clock}  {who:{width}}  {what}"

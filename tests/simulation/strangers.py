@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from shared.contracts import StockIssueRequested, StockReserved
 from shared.messaging.broker import ConnectionLost
 from shared.messaging.envelope import Envelope
 from tests.simulation.ports import BEGINNING
@@ -9,11 +10,14 @@ from tests.simulation.ports import BEGINNING
 if TYPE_CHECKING:
     from tests.simulation.world import World
 
-POISON = {
+POISON = {  # what is wrong with it, by the reason for which it must be buried
     "malformed": {"body": b'{"order_id": 7}'},
     "unsupported_version": {"version": 99},
     "content_type": {"content_type": "text/plain"},
+    "unknown_order": {},
+    "not_reserved": {},
 }
+SOUND = {"unknown_order": ("order", StockReserved), "not_reserved": ("inventory", StockIssueRequested)}
 
 
 class Strangers:
@@ -23,28 +27,31 @@ class Strangers:
         self.world = world
         self.sent: dict[tuple[str, str], str] = {}  # the reason for which it must be buried, by service and message id
         self.arrived: set[tuple[str, str]] = set()  # what the broker surely took
+        self.known: set[tuple[str, str]] = set()  # all that came not by way of an outbox
         for _ in range(world.weather.poison):
             world.at(world.chance.uniform(0.0, 20.0), self._send)
             world.at(world.chance.choice((5.0, 600.0)), self._replay)
 
     def _send(self) -> None:
         world, chance = self.world, self.world.chance
+        reason, order_id = chance.choice(list(POISON)), world.new_id(BEGINNING)
         service = chance.choice(list(world.services))
         message = chance.choice(sorted(world.services[service].handlers, key=lambda each: each.type))
-        reason = chance.choice(list(POISON))
+        service, message = SOUND.get(reason, (service, message))
         envelope = {
             "id": world.new_id(BEGINNING),
             "type": message.type,
             "version": message.version,
             "producer": message.producer,
-            "correlation_id": world.new_id(BEGINNING),
+            "correlation_id": order_id,
             "causation_id": None,
             "occurred_at": BEGINNING,
-            "body": b"{}",
+            "body": b'{"order_id": "%s"}' % order_id.encode(),
         }
-        poison = Envelope(**{**envelope, **POISON[reason]})  # type: ignore[arg-type]
+        poison = Envelope(**{**envelope, **POISON[reason]})
         world.note("stranger", f"sends {service} {message.type}: {reason}")
         self.sent[service, poison.id] = reason
+        self.known.add((service, poison.id))
         try:
             connection = world.broker.connect(message.producer)
             connection.publish([poison])
@@ -65,5 +72,6 @@ class Strangers:
                     world.note("olga", f"replays a dead letter of {name}")
                     again = letters.get(connection, message_id)
                     assert again
+                    self.known.add((name, again["replayed_as"]))
                     if reason := self.sent.get((name, message_id)):
                         self.sent[name, again["replayed_as"]] = reason

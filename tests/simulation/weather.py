@@ -1,7 +1,7 @@
 """What goes wrong in one run: drawn from its seed, and over after a while, so that the world can come to rest."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from enum import StrEnum
 from random import Random
 from typing import TYPE_CHECKING
@@ -60,6 +60,11 @@ class Weather:
     longest_silence: float = 0.0
     restart: float = 0.0  # turns before which a worker is told to stop
     poison: int = 0  # messages that nobody can work
+
+    def words(self) -> str:
+        """What can go wrong, and how often."""
+        told = {item.name: getattr(self, item.name) for item in fields(self)}
+        return ", ".join([self.name, *(f"{name} {value}" for name, value in told.items() if value and name != "name")])
 
     @property
     def lossy(self) -> bool:

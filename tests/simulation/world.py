@@ -65,6 +65,7 @@ class World:
         self.pace = replace(PACE, batch=self.chance.choice((1, 3, 200)))
         self.acting: list[Any] = []  # the process that goes on, and beneath it those that are stopped
         self.steps = 0
+        self.broker_away_until = 0.0
         self.calendar: list[tuple[float, int, Callable[[], None]]] = []
         self._numbers = count()
         self._known_chores: dict[str, tuple[int, dict[int, float | None]]] = {}
@@ -95,7 +96,7 @@ class World:
 
     def run(self) -> "World":
         """Until rest; every step is checked, and the rest is."""
-        self.schedule.note(0.0, "world", f"seed {self.seed}, {self.weather}")
+        self.schedule.note(0.0, "world", f"seed {self.seed}, {self.weather.words()}")
         while self.step():
             if self.steps > MOST_STEPS:
                 raise Violation(f"no rest after {MOST_STEPS} steps")
@@ -197,7 +198,9 @@ class World:
             begin = self.chance.uniform(0.0, min(40.0, weather.until))
             length = self.chance.uniform(1.0, max(1.0, weather.longest_silence))
             service = self.chance.choice(list(self.services))
-            if service in PARTIES and weather.name != "rough" and self.chance.random() < 0.5:
+            if self.chance.random() < 0.2:
+                self.at(begin, lambda length=length: self._stop_broker(length))
+            elif service in PARTIES and weather.name != "rough" and self.chance.random() < 0.5:
                 self.at(begin, lambda service=service, length=length: self.outside.fall_silent(service, length))
             else:
                 self.at(begin, lambda service=service, length=length: self._stop_service(service, length))
@@ -208,6 +211,12 @@ class World:
         for process in self.processes:
             if process.service == service and process not in self.acting:
                 process.sleep(seconds)
+
+    def _stop_broker(self, seconds: float) -> None:
+        self.note("broker", f"is away for {seconds:.0f} s")
+        self.broker_away_until = self.seconds + seconds
+        for service in self.services:
+            self.broker.cut(service)
 
     # Words
 
