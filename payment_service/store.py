@@ -94,7 +94,7 @@ class Payments:
         return {
             **vars(payment),
             "version": before["version"] + 1 if before else 1,
-            "created_at": moment(before["created_at"] if before else self._now),
+            "created_at": moment(self._now),
             "updated_at": moment(self._now),
         }
 

@@ -1,5 +1,7 @@
 """One database per service: engines for SQLite and PostgreSQL, the column types both share, a batch as a table."""
 
+import math
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -25,7 +27,9 @@ from sqlalchemy import (
     select,
 )
 from sqlalchemy.dialects import postgresql
+from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.pool import ConnectionPoolEntry
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeDecorator, TypeEngine
@@ -37,6 +41,9 @@ NAMES = {
     "fk": "fk_%(table_name)s_%(column_0_N_name)s",
     "pk": "pk_%(table_name)s",
 }
+
+
+IDLE = 1.0  # seconds after which a pooled connection is tried before use
 
 
 def metadata() -> MetaData:
@@ -210,6 +217,22 @@ def _sqlite_engine(url: str, lock_timeout: float) -> Engine:
     return engine
 
 
+def _keep_fresh(engine: Engine) -> None:
+    """A connection that lay idle is tried before it is used: the server may have been restarted meanwhile."""
+
+    @event.listens_for(engine, "checkin")
+    def _checkin(_connection: Any, record: ConnectionPoolEntry) -> None:
+        record.info["idle_since"] = time.monotonic()
+
+    @event.listens_for(engine, "checkout")
+    def _checkout(connection: Any, record: ConnectionPoolEntry, _proxy: Any) -> None:
+        if time.monotonic() - record.info.get("idle_since", math.inf) > IDLE:
+            try:
+                engine.dialect.do_ping(connection)
+            except Exception as error:
+                raise DisconnectionError from error
+
+
 def _postgresql_engine(url: str, pool_size: int, lock_timeout: float, statement_timeout: float) -> Engine:
     milliseconds = {
         "lock_timeout": lock_timeout,
@@ -217,7 +240,7 @@ def _postgresql_engine(url: str, pool_size: int, lock_timeout: float, statement_
         "idle_in_transaction_session_timeout": 15.0,  # a stopped process must not keep its row locks
     }
     options = " ".join(f"-c {name}={int(seconds * 1000)}" for name, seconds in milliseconds.items())
-    return create_engine(
+    engine = create_engine(
         url,
         hide_parameters=True,  # logs must not tell tokens and addresses
         pool_size=pool_size,
@@ -230,3 +253,5 @@ def _postgresql_engine(url: str, pool_size: int, lock_timeout: float, statement_
             "tcp_user_timeout": 30_000,
         },
     )
+    _keep_fresh(engine)
+    return engine

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from sqlalchemy import Connection
-from sqlalchemy.exc import IntegrityError, InterfaceError, OperationalError
+from sqlalchemy.exc import InterfaceError, OperationalError
 
 from shared.clock import Clock
 from shared.database import Database, RowsChanged
@@ -19,10 +19,7 @@ from shared.messaging.upkeep import Tables
 
 log = logging.getLogger("fulfillment.consumer")
 
-WEATHER = (
-    OperationalError,
-    InterfaceError,
-)  # the database is away, full or contended: wait, nothing is anybody's fault
+WEATHER = (OperationalError, InterfaceError, RowsChanged)  # the database is away, full or contended: nobody's fault
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 CALL_ROUNDS = 4  # an undo of work in doubt takes two: the work's own call again, then the call that undoes it
 
@@ -99,17 +96,8 @@ class Consumer:
             return self._commit(requests, letters, answers, published)
         except (Stop, *WEATHER):
             raise
-        except (IntegrityError, RowsChanged) as error:
-            log.info("somebody else wrote the same rows, the batch is worked again: %s", error)
-        except Exception:
-            log.exception("a message of a batch of %d fails, each is tried alone", len(deliveries))
-            return self._commit(requests, letters, answers, published, alone=True)
-        try:
-            return self._commit(requests, letters, answers, published)
-        except (Stop, *WEATHER):
-            raise
-        except Exception:
-            log.exception("a message of a batch of %d fails, each is tried alone", len(deliveries))
+        except Exception as error:
+            log.warning("a message of a batch of %d fails, each is worked alone: %r", len(deliveries), error)
             return self._commit(requests, letters, answers, published, alone=True)
 
     def advance(self, most: int) -> list[Envelope]:

@@ -89,7 +89,7 @@ class Worker:
         self.finish()
 
     def round(self, patience: float = 1.0) -> float:
-        """One turn, whatever the weather; returns for how many seconds to wait before the next, 0.0 when all is well."""
+        """One turn, whatever the weather; returns how many seconds to wait before the next, 0.0 when all is well."""
         try:
             self.turn(patience)
         except (ConnectionLost, *WEATHER) as error:
@@ -151,8 +151,9 @@ class Worker:
         settled = connection.settled()
         self.confirmed += settled.confirmed
         self.in_flight.difference_update(settled.confirmed, settled.refused)
-        for message_id, reason in settled.refused.items():
-            log.error("message %s stays in the outbox: %s", message_id, reason)
+        if settled.refused:
+            message_id, reason = next(iter(settled.refused.items()))
+            log.error("%d messages stay in the outbox, such as %s: %s", len(settled.refused), message_id, reason)
 
     def _take(self, connection: Connection, patience: float) -> list[Delivery]:
         until_due = max(0.0, min(self._due) - self.monotonic())

@@ -14,6 +14,7 @@ from payment_service.handlers import HANDLERS
 from payment_service.service import SERVICE
 from payment_service.store import Payments
 from shared.contracts import PaymentAuthorized, PaymentRequested
+from shared.database import RowsChanged
 from shared.messaging.consumer import Handling, Stop
 from shared.messaging.envelope import Envelope, uuid7
 from tests.component.bench import Bench, order_id
@@ -149,9 +150,15 @@ def test_a_zombie_finds_its_message_taken(new_postgresql_database: Any) -> None:
 
     handling = replace(bench.consumer.handling, handlers=dict.fromkeys(HANDLERS, sleepy), calls={})
     other = bench.another(bench.consumer.handling)
-    thread = threading.Thread(
-        target=lambda: zombies.extend(bench.another(handling).work(bench.deliveries([envelope]))), name="zombie"
-    )
+
+    def sleepwalk() -> None:
+        consumer, deliveries = bench.another(handling), bench.deliveries([envelope])
+        try:
+            zombies.extend(consumer.work(deliveries))
+        except RowsChanged:  # weather: its worker tries again
+            zombies.extend(consumer.work(deliveries))
+
+    thread = threading.Thread(target=sleepwalk, name="zombie")
     thread.start()
     assert asleep.wait(30)
     threading.Timer(0.2, awake.set).start()  # the other one waits at the inbox for the zombie's transaction

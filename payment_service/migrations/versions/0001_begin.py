@@ -33,7 +33,7 @@ def upgrade() -> None:
         sa.Column("updated_at", UtcDateTime(), nullable=False),
         sa.PrimaryKeyConstraint("order_id", name="pk_payments"),
         sa.CheckConstraint(
-            "captured <= authorized AND refunded <= captured AND voided <= authorized", name="ck_payments_amounts"
+            "captured <= authorized AND refunded <= captured AND voided <= authorized", name=op.f("ck_payments_amounts")
         ),
         postgresql_with={"fillfactor": 70},
     )
