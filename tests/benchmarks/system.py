@@ -28,8 +28,11 @@ TOKEN = "bench-alice"  # of the customer alice
 KEYS = f"bench-operator:operator,{TOKEN}:customer:alice"
 SKUS = 100  # cheap enough that a hundred lines need no approval
 GOODS = {
-    "order": "INSERT INTO products SELECT 'SKU-' || n, 'Goods ' || n, 100, now() FROM generate_series(0, :last) n",
-    "inventory": "INSERT INTO stock SELECT 'SKU-' || n, 1000000000, 0 FROM generate_series(0, :last) n",
+    "order": ["INSERT INTO products SELECT 'SKU-' || n, 'Goods ' || n, 100, now() FROM generate_series(0, :last) n"],
+    "inventory": [
+        "INSERT INTO stock SELECT 'SKU-' || n, 1000000000, 0 FROM generate_series(0, :last) n",
+        "INSERT INTO stock_movements SELECT 'bench', sku, 'received', on_hand, now() FROM stock",
+    ],
 }
 WATCHER = "bench_watcher"  # a role of its own, so that looking is not counted as working
 COUNTING = {"shared_preload_libraries": "pg_stat_statements"}  # what the servers need for it
@@ -121,8 +124,8 @@ def prepare(system: System) -> None:
         database = Database(system.databases[name])
         migrate(service, database, seed=False)
         with database.transaction() as connection:
-            if name in GOODS:
-                connection.execute(text(GOODS[name]), {"last": SKUS - 1})
+            for statement in GOODS.get(name, []):
+                connection.execute(text(statement), {"last": SKUS - 1} if ":last" in statement else {})
             if name == "order":
                 connection.execute(text("CREATE EXTENSION IF NOT EXISTS pg_stat_statements"))
                 known = text("SELECT 1 FROM pg_roles WHERE rolname = :role")
