@@ -5,7 +5,7 @@ BIN := .venv/bin
 export PATH := $(PATH):/usr/sbin:/sbin
 DESCRIBED := pyproject.toml deploy/prepare
 
-.PHONY: help demo test check lint format types walls simulate bench bench-scaling bench-report lock clean
+.PHONY: help demo test check lint format types walls simulate bench-peers bench bench-scaling bench-report lock clean
 
 help:
 	@echo "make demo                orders through all four services, in one process, with nothing to set up"
@@ -15,6 +15,7 @@ help:
 	@echo "make bench               orders a second, latency and processor time per order; keeps the figures"
 	@echo "make bench-scaling       how that grows with workers, batches, orders under way and orders in the database"
 	@echo "make bench-report        docs/performance.md and its plots from the figures that were kept"
+	@echo "make bench-peers         the same work by this project, DBOS, Celery, aio-pika, FastStream and Restate, in turn"
 	@echo "make lock                resolve deploy/requirements*.txt anew from pyproject.toml"
 
 demo: .venv/.ready
@@ -53,6 +54,11 @@ bench-report: .venv/.ready-for-tests
 	$(BIN)/python -c "import matplotlib" 2>/dev/null || $(BIN)/python -m pip install --quiet --editable ".[bench]"
 	$(BIN)/python -m tests.benchmarks report
 
+bench-peers: .venv/.ready-for-tests .venv-peers/.ready
+	deploy/prepare servers
+	$(BIN)/python -m tests.benchmarks.peers $(ARGS)
+	$(BIN)/python -m tests.benchmarks.floor
+
 lock: .venv/.ready-for-tests
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip compile $(RESOLVE) --output-file deploy/requirements.txt
@@ -62,7 +68,7 @@ RESOLVE := --quiet --upgrade --universal --python-version 3.11 --generate-hashes
 	--custom-compile-command "make lock" pyproject.toml
 
 clean:
-	rm -rf .venv build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache data
+	rm -rf .venv .venv-peers build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache data
 
 .venv/.ready: $(DESCRIBED) deploy/requirements.txt
 	deploy/prepare python
@@ -73,3 +79,12 @@ clean:
 	deploy/prepare python
 	deploy/prepare packages deploy/requirements-dev.txt
 	@touch .venv/.ready $@
+
+# Restate's server is in npm; without npm all others are measured. Nothing of these packages is run to install them.
+.venv-peers/.ready: tests/benchmarks/peers/requirements.txt
+	$(or $(PYTHON),python3) -m venv .venv-peers
+	.venv-peers/bin/python -m pip install --quiet --requirement $<
+	if command -v npm >/dev/null; then npm install --silent --prefix .venv-peers --ignore-scripts $(RESTATE); fi
+	@touch $@
+
+RESTATE := @restatedev/restate-server@1.7.12

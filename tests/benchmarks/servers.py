@@ -6,6 +6,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -44,6 +45,7 @@ class Servers:
         self._settings = DURABLE | settings
 
     def __enter__(self) -> Self:
+        signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # ends what was started
         with ExitStack() as stack:
             self.folder = Path(tempfile.mkdtemp(prefix="bench"))
             stack.callback(shutil.rmtree, self.folder, ignore_errors=True)

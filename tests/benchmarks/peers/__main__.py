@@ -4,8 +4,8 @@ python -m tests.benchmarks.peers --rounds 3 --only celery,ours
 """
 
 import json
-import signal
 import statistics
+import subprocess
 import sys
 from collections import defaultdict
 from collections.abc import Sequence
@@ -15,12 +15,12 @@ import click
 
 from tests.benchmarks.measure import machine, percentile
 from tests.benchmarks.peers.contestants import ALL, Contestant
-from tests.benchmarks.peers.running import PEERS, Measured, Running
+from tests.benchmarks.peers.running import PEERS, ROOT, Measured, Running
 from tests.benchmarks.servers import Servers
 
 SATURATED = "saturated"
 HEADROOM = 1.1  # how much more than a rate a contestant must manage to be measured at it
-Results = dict[str, dict[str, list[Measured | None]]]  # by contestant and load, one a round
+Results = dict[str, dict[str, dict[int, Measured | None]]]  # by contestant, load and round
 
 
 @click.command()
@@ -29,26 +29,35 @@ Results = dict[str, dict[str, list[Measured | None]]]  # by contestant and load,
 @click.option("--rates", default="50,150", show_default=True, help="Orders per second to measure latency at.")
 @click.option("--rate-seconds", default=4.0, show_default=True, help="At each of these rates.")
 @click.option("--only", default=",".join(each.name for each in ALL), help="Contestants, by commas.  [default: all]")
-@click.option("--against", default="ours", show_default=True, help="Whom the others are compared with.")
+@click.option("--against", default="ours,ours-http", show_default=True, help="Whom the others are compared with.")
 def main(rounds: int, seconds: float, rates: str, rate_seconds: float, only: str, against: str) -> None:
     """Start servers, measure, print each measurement as a line of JSON and then tables."""
     chosen = [each for each in ALL if each.name in only.split(",")]
+    for absent in [each for each in chosen if each.program and not (ROOT / each.program).exists()]:
+        click.echo(f"{absent.name} is left out: there is no {absent.program}, which npm installs", err=True)
+        chosen.remove(absent)
     if not PEERS.exists() and any(each.module != "ours" for each in chosen):
         raise click.ClickException("the peers are not installed: make bench-peers installs and runs them")
     asked = [float(rate) for rate in rates.split(",") if rate]
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # so that what was started is ended
-    results: Results = defaultdict(lambda: defaultdict(list))
+    results: Results = defaultdict(lambda: defaultdict(dict))
+    failed = False
     with Servers() as servers:
         about = machine() | servers.versions()
         click.echo(json.dumps({"machine": about}))
         for number in range(rounds):
             for contestant in turn(chosen, number):
-                measured = measure(contestant, servers, seconds, asked, rate_seconds)
+                try:
+                    measured = measure(contestant, servers, seconds, asked, rate_seconds)
+                except (RuntimeError, subprocess.CalledProcessError) as error:
+                    failed = True
+                    click.echo(f"{contestant.name} is left out of round {number + 1}: {error}", err=True)
+                    continue
                 for load, each in measured.items():
-                    results[contestant.name][load].append(each)
+                    results[contestant.name][load][number] = each
                     click.echo(line(number, contestant.name, load, each))
     show(results, [SATURATED, *(f"{rate:g}/s" for rate in asked)], against)
     click.echo("\n" + ", ".join(f"{name} {value}" for name, value in about.items()))
+    sys.exit(1 if failed else 0)
 
 
 def turn(chosen: Sequence[Contestant], number: int) -> list[Contestant]:
@@ -80,30 +89,38 @@ def line(number: int, name: str, load: str, measured: Measured | None) -> str:
     return json.dumps({"round": number + 1, "contestant": name, "load": load, **rounded})
 
 
-def show(results: Results, loads: Sequence[str], against: str) -> None:
+def show(results: Results, loads: Sequence[str], against: Sequence[str]) -> None:
     """Medians of the rounds, paired ratios, and percentiles over the latencies of all rounds."""
-    click.echo(f"\n{'contestant':12} {'orders/s':>9} {'(each round)':>24} {against + ' is':>9}   CPU ms/order")
-    ours = [each.per_second for each in results[against][SATURATED] if each] if against in results else []
+    headings = "".join(f"{name + ' is':>13}" for name in against)
+    click.echo(f"\n{'contestant':12} {'orders/s':>9} {'(each round)':>24}{headings}   CPU ms/order")
     for name, by_load in results.items():
-        rounds = [each for each in by_load[SATURATED] if each]
+        rounds = [each for each in by_load[SATURATED].values() if each]
         each_round = "/".join(f"{each.per_second:.0f}" for each in rounds)
-        ratios = [mine / each.per_second for mine, each in zip(ours, rounds, strict=False)]
-        ratio = f"{statistics.median(ratios):.1f}x" if ratios else ""
+        ratio = "".join(
+            f"{paired(results.get(other, {}).get(SATURATED, {}), by_load[SATURATED]):>13}" for other in against
+        )
         parts = {part: statistics.median(each.cpu[part] for each in rounds) for part in rounds[0].cpu}
         split = " + ".join(f"{part} {each:.2f}" for part, each in parts.items())
         total = statistics.median(each.cpu_total for each in rounds)
         most = statistics.median(each.per_second for each in rounds)
-        click.echo(f"{name:12} {most:9.0f} {each_round:>24} {ratio:>9}   {total:.2f} = {split}")
+        click.echo(f"{name:12} {most:9.0f} {each_round:>24}{ratio}   {total:.2f} = {split}")
     for load in loads[1:]:
         click.echo(f"\nlatency at {load}, ms: {'p50':>8} {'p99':>8}   p50 and p99 of each round")
         for name, by_load in results.items():
-            rounds = [each for each in by_load[load] if each]
+            rounds = [each for each in by_load[load].values() if each]
             if len(rounds) < len(by_load[load]):
                 click.echo(f"  {name:20} cannot keep up")
                 continue
             together = [each for measured in rounds for each in measured.latencies]
             each_round = "  ".join(f"{each.p50:.1f} {each.p99:.1f}" for each in rounds)
             click.echo(f"  {name:20} {percentile(together, 50):8.1f} {percentile(together, 99):8.1f}   {each_round}")
+
+
+def paired(ours: dict[int, Measured | None], theirs: dict[int, Measured | None]) -> str:
+    """The median of how many times faster ours is in the same round."""
+    pairs = [(mine, theirs[number]) for number, mine in ours.items() if number in theirs]
+    ratios = [mine.per_second / each.per_second for mine, each in pairs if mine and each and each.per_second]
+    return f"{statistics.median(ratios):.1f}x" if ratios else ""
 
 
 if __name__ == "__main__":

@@ -15,16 +15,13 @@ class Contestant:
     drivers: tuple[str, ...] = ("drive",)
     workers: tuple[str, ...] = ()
     server: str = ""  # a server of its own
+    program: str = ""  # the file that it needs
     prepare: str = ""  # to be run once, before all others
     one_database: bool = False
     broker: bool = True
     ports: tuple[str, ...] = ()
     outstanding: int = 64  # orders under way when as many are placed as end
     environment: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def is_ours(self) -> bool:
-        return self.module == "ours"
 
 
 ALL = (
@@ -55,6 +52,7 @@ ALL = (
         drivers=("drive 2",),
         workers=("worker 0", "worker 1"),
         server="server",
+        program=".venv-peers/node_modules/.bin/restate-server",
         ports=("ingress", "admin", "node", "endpoint0", "endpoint1"),
         one_database=True,
         broker=False,
@@ -65,7 +63,7 @@ ALL = (
         prepare="prepare",
         drivers=("drive-group 50",),
         workers=tuple(f"worker {name}" for name in SERVICES),
-        outstanding=1000,
+        outstanding=600,
     ),
     Contestant(
         name="ours-http",
@@ -74,6 +72,6 @@ ALL = (
         drivers=("drive-http 50",),
         workers=("web", *(f"worker {name}" for name in SERVICES)),
         ports=("http",),
-        outstanding=1000,
+        outstanding=600,
     ),
 )
