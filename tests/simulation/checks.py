@@ -1,17 +1,13 @@
-"""What must be true after every step, and what must be true at rest; the outside's own books are the witness."""
+"""What must be true after every step; the outside's own books are the witness."""
 
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from inventory_service.receipts import DEMO_STOCK
 from order_service.saga import OrderStatus, Progress, Reason
-from order_service.workflow import amounts
-from shared.messaging.worker import HOPELESS
 
 if TYPE_CHECKING:
-    from tests.simulation.people import Wanted
     from tests.simulation.world import World
 
 
@@ -22,8 +18,13 @@ class Violation(AssertionError):
     """A promise is broken; the text says which."""
 
 
+def must(promise: object, otherwise: str) -> None:
+    if not promise:
+        raise Violation(otherwise)
+
+
 class Checks:
-    """The invariants of one world. Both methods raise Violation."""
+    """The invariants of one world."""
 
     def __init__(self, world: "World") -> None:
         self.world = world
@@ -33,7 +34,7 @@ class Checks:
         self._dispatched: set[str] = set()
 
     def at_once(self) -> None:
-        """After every step: what each service has committed by now breaks no promise."""
+        """What each service has committed by now breaks no promise; raises Violation."""
         look = {
             "order": self._orders_move_forward,
             "payment": self._captures_are_due,
@@ -45,28 +46,11 @@ class Checks:
                 self._changes[name] = changes
                 look[name]()
 
-    def at_rest(self) -> None:
-        """When nothing is left to happen: every order has ended, the books balance, every message is accounted for."""
-        for order_id, status in self.rows("order", "SELECT id, status FROM orders"):
-            self._ended(order_id, OrderStatus(status))
-        self._strangers()
-        self._messages()
-        left = self.rows("inventory", "SELECT sku FROM stock WHERE reserved <> 0")
-        held = self.rows("inventory", "SELECT order_id FROM reservations WHERE status = 'reserved'")
-        must(not left or held, f"{left} is reserved for nobody")
-        self.world.people.are_answered()
-        must(self.world.broker.idle(), "the broker still holds messages")
-
-    def rows(self, service: str, query: str, *parameters: Any) -> list[tuple[Any, ...]]:
-        return self.world.databases[service].raw.execute(query, parameters).fetchall()
-
-    # After every step
-
     def _orders_move_forward(self) -> None:
         query = (
             "SELECT id, o.status, o.reason, s.reason, version, steps FROM orders o JOIN sagas s ON s.order_id = o.id"
         )
-        for order_id, status, reason, same, version, steps in self.rows("order", query):
+        for order_id, status, reason, same, version, steps in self.world.rows("order", query):
             was, last = self._seen.get(order_id, (OrderStatus.PENDING, 0))
             if version == last:
                 continue
@@ -78,184 +62,49 @@ class Checks:
             self._seen[order_id] = now, version
             self.world.people.see(order_id, now, STEPS.decode(steps))
             if self.world.weather.prompt:
-                (attention,) = self.rows("order", "SELECT needs_attention FROM orders WHERE id = ?", order_id)[0]
+                (attention,) = self.world.rows("order", "SELECT needs_attention FROM orders WHERE id = ?", order_id)[0]
                 must(
                     not attention and reason != Reason.TIMED_OUT, f"{name} is parked, although everyone answers in time"
                 )
 
     def _history(self, order_id: str, name: str, status: OrderStatus, version: int) -> None:
         query = "SELECT seq, event, from_status, to_status FROM saga_history WHERE order_id = ? ORDER BY seq"
-        entries = self.rows("order", query, order_id)
+        entries = self.world.rows("order", query, order_id)
         must([seq for seq, *_ in entries] == list(range(1, version + 1)), f"the history of {name} has a gap")
         must(entries[0][1] == "order_placed" and entries[-1][3] == status, f"the history of {name} tells another story")
         must(all(one[3] == other[2] for one, other in pairwise(entries)), f"a line of the history of {name} is missing")
 
     def _captures_are_due(self) -> None:
-        wrong = self.rows("payment", "SELECT order_id FROM payments WHERE captured > authorized OR refunded > captured")
+        wrong = self.world.rows(
+            "payment", "SELECT order_id FROM payments WHERE captured > authorized OR refunded > captured"
+        )
         must(not wrong, f"amounts make no sense: {wrong}")
         kinds = "SELECT order_id FROM card_network_books WHERE kind = 'capture' AND approved"
-        for (order_id,) in self.rows("payment", kinds):
+        for (order_id,) in self.world.rows("payment", kinds):
             if order_id not in self._captured:
                 self._captured.add(order_id)
                 name = self.world.people.name(order_id)
                 reserved = "SELECT 1 FROM stock_movements WHERE reference = ? AND kind = 'reserved'"
-                must(self.rows("inventory", reserved, order_id), f"{name} is captured, and nothing was reserved for it")
+                must(
+                    self.world.rows("inventory", reserved, order_id),
+                    f"{name} is captured, and nothing was reserved for it",
+                )
                 booked = "SELECT 1 FROM carrier_books WHERE order_id = ? AND kind = 'book' AND approved"
-                must(self.rows("shipping", booked, order_id), f"{name} is captured, and no carrier was booked")
+                must(self.world.rows("shipping", booked, order_id), f"{name} is captured, and no carrier was booked")
 
     def _stock_is_what_moved(self) -> None:
-        wrong = self.rows("inventory", "SELECT * FROM stock WHERE reserved < 0 OR on_hand < reserved")
+        wrong = self.world.rows("inventory", "SELECT * FROM stock WHERE reserved < 0 OR on_hand < reserved")
         must(not wrong, f"oversold: {wrong}")
         moved = """SELECT k.sku FROM stock k LEFT JOIN stock_movements m ON m.sku = k.sku GROUP BY k.sku
             HAVING k.on_hand <> SUM(CASE kind WHEN 'received' THEN quantity WHEN 'issued' THEN -quantity ELSE 0 END)
             OR k.reserved <> SUM(CASE kind WHEN 'reserved' THEN quantity WHEN 'received' THEN 0 ELSE -quantity END)"""
-        must(not (wrong := self.rows("inventory", moved)), f"the stock is not the sum of its movements: {wrong}")
+        must(not (wrong := self.world.rows("inventory", moved)), f"the stock is not the sum of its movements: {wrong}")
 
     def _dispatches_are_paid(self) -> None:
         kinds = "SELECT order_id FROM carrier_books WHERE kind = 'dispatch' AND approved"
-        for (order_id,) in self.rows("shipping", kinds):
+        for (order_id,) in self.world.rows("shipping", kinds):
             if order_id not in self._dispatched:
                 self._dispatched.add(order_id)
                 paid = "SELECT kind FROM card_network_books WHERE order_id = ? AND approved AND kind <> 'authorize'"
-                kept = self.rows("payment", paid, order_id) == [("capture",)]
+                kept = self.world.rows("payment", paid, order_id) == [("capture",)]
                 must(kept, f"{self.world.people.name(order_id)} is dispatched and not paid")
-
-    # At rest
-
-    def _ended(self, order_id: str, status: OrderStatus) -> None:
-        wanted = self.world.people.find(order_id)
-        name, done = wanted.name, status is OrderStatus.FULFILLED
-        must(status.final, f"{name} rests, and is {status}")
-        ((total, reason, facts, asleep),) = self.rows(
-            "order",
-            "SELECT total, o.reason, facts, wake_at FROM orders o JOIN sagas ON order_id = id WHERE id = ?",
-            order_id,
-        )
-        must(asleep is None, f"{name} has ended, and waits for {asleep}")
-        must(not wanted.cancelled or not done, f"{name} was cancelled, and is fulfilled")
-        events = "SELECT event FROM saga_history WHERE order_id = ? AND outcome = 'acted'"
-        granted = ("approval_granted",) in self.rows("order", events, order_id)
-        must(not done or wanted.is_sound, f"{name} is fulfilled, with {wanted.token} to {wanted.country}")
-        must(not done or granted == wanted.is_dear, f"{name} is fulfilled, {'' if granted else 'not '}approved")
-        must((reason is None) == done, f"{name} is {status} because of {reason}")
-        must(
-            done or Reason(reason) in self._possible(wanted), f"{name} is cancelled, and {reason} cannot be the reason"
-        )
-        self._money(order_id, name, total, done, amounts(msgspec.json.decode(facts)))
-        self._goods(order_id, wanted, done)
-        self._parcel(order_id, wanted, done)
-
-    def _possible(self, wanted: "Wanted") -> set[Reason]:
-        """Why this order may have turned back in this weather."""
-        able = {
-            Reason.PAYMENT_DECLINED: wanted.token == "tok_declined",
-            Reason.OUT_OF_STOCK: wanted.is_scarce,
-            Reason.UNDELIVERABLE: wanted.country == "BR",
-            Reason.APPROVAL_EXPIRED: wanted.is_dear,
-            Reason.CAPTURE_REFUSED: wanted.token == "tok_capture_refused",
-            Reason.TIMED_OUT: not self.world.weather.prompt,
-        }
-        return {reason for reason, possible in able.items() if possible} | wanted.objections
-
-    def _money(self, order_id: str, name: str, total: int, done: bool, shown: dict[str, int]) -> None:
-        query = (
-            "SELECT kind, SUM(amount), COUNT(*) FROM card_network_books WHERE order_id = ? AND approved GROUP BY kind"
-        )
-        books = {kind: (amount, count) for kind, amount, count in self.rows("payment", query, order_id)}
-        must(all(count == 1 for _, count in books.values()), f"the network did something twice for {name}: {books}")
-        did = {kind: books.get(kind, (0, 0))[0] for kind in ("authorize", "capture", "void", "refund")}
-        if done:
-            must(list(did.values()) == [total, total, 0, 0], f"{name} is fulfilled, but {did}")
-        else:
-            must(did["authorize"] in (0, did["void"] + did["refund"]), f"{name} is cancelled, money is held: {did}")
-            must(did["capture"] == did["refund"], f"{name} is cancelled, money is kept: {did}")
-        payments = self.rows(
-            "payment",
-            "SELECT authorized, captured, voided, refunded, status FROM payments WHERE order_id = ?",
-            order_id,
-        ) or [(0, 0, 0, 0, "voided")]
-        must(list(did.values()) == list(payments[0][:4]), f"of {name} payment says {payments}, the network {did}")
-        must(
-            done or payments[0][4] in ("voided", "refunded", "declined"),
-            f"{name} is cancelled, {payments} is not undone",
-        )
-        ledger = dict(self.rows("payment", "SELECT kind, amount FROM payment_movements WHERE order_id = ?", order_id))
-        kept = {kind: amount for kind, amount in zip(shown, payments[0], strict=False) if amount}
-        must(ledger == kept, f"the ledger of {name} says {ledger}, its payment {kept}")
-        must(list(shown.values()) == list(did.values()), f"{name} shows {shown}, the network did {did}")
-
-    def _goods(self, order_id: str, wanted: "Wanted", done: bool) -> None:
-        found = self.rows("inventory", "SELECT status, lines FROM reservations WHERE order_id = ?", order_id)
-        status, lines = found[0] if found else ("none", "{}")
-        ends = {"issued", "reserved"} if "issue" in wanted.settled else {"issued"}
-        must(
-            status in (ends if done else {"released", "unavailable", "none"}), f"{wanted.name}: its goods are {status}"
-        )
-        asked = {line.sku: line.quantity for line in wanted.order.lines}
-        must(not done or msgspec.json.decode(lines) == asked, f"{wanted.name}: {lines} were handed over, not {asked}")
-
-    def _parcel(self, order_id: str, wanted: "Wanted", done: bool) -> None:
-        found = self.rows("shipping", "SELECT status, carrier FROM shipments WHERE order_id = ?", order_id)
-        status, carrier = found[0] if found else ("none", None)
-        ends = {"dispatched", "dispatching", "booked"} if "dispatch" in wanted.settled else {"dispatched"}
-        must(status in (ends if done else {"cancelled", "refused", "none"}), f"{wanted.name}: its parcel is {status}")
-        query = "SELECT party, kind FROM carrier_books WHERE order_id = ? AND approved"
-        books = set(self.rows("shipping", query, order_id))
-        held = {party for party, kind in books if kind == "book" and (party, "cancel") not in books}
-        must(held == ({carrier} if done else set()), f"{wanted.name}: {held} hold a booking, {carrier} should")
-        sent = {party for party, kind in books if kind == "dispatch"}
-        must(sent == held or (done and not sent and "dispatch" in wanted.settled), f"{wanted.name}: {sent} has sent it")
-
-    def _strangers(self) -> None:
-        known = {order_id for (order_id,) in self.rows("order", "SELECT id FROM orders")}
-        tables = {
-            "payment": ("payments", "card_network_books"),
-            "inventory": ("reservations",),
-            "shipping": ("shipments",),
-        }
-        for service, names in tables.items():
-            for table in names:
-                strange = {each for (each,) in self.rows(service, f"SELECT order_id FROM {table}")} - known
-                must(not strange, f"{table} knows orders that there are not: {strange}")
-        received = sum(DEMO_STOCK.values())
-        (issued,) = self.rows(
-            "inventory", "SELECT COALESCE(SUM(quantity), 0) FROM stock_movements WHERE kind = 'issued'"
-        )[0]
-        (left,) = self.rows("inventory", "SELECT SUM(on_hand) FROM stock")[0]
-        must(received == issued + left, f"{received} received, {issued} issued, {left} left")
-
-    def _messages(self) -> None:
-        world, said = self.world, set()
-        for service in world.services:
-            for message, kind, published in self.rows(service, "SELECT id, type, published_at FROM outbox"):
-                must(published, f"{kind} of {service} was never published")
-                for queue in world.broker._routes[f"{service}.events", kind]:
-                    said.add((queue.partition(".")[0], message))
-        for service in world.services:
-            inbox = {each for (each,) in self.rows(service, "SELECT message_id FROM inbox")}
-            letters = dict(self.rows(service, "SELECT message_id, reason FROM dead_letters"))
-            self._dead_letters(service, letters)
-            sent = {message for to, message in said if to == service}
-            missing = sent - inbox - letters.keys() - world.mischief.lost
-            must(not missing, f"{len(missing)} messages never reached {service}, and nobody lost them")
-            strange = {message for to, message in world.strangers.known if to == service}
-            must(inbox <= sent | strange, f"{service} took in messages that nobody said")
-
-    def _dead_letters(self, service: str, letters: dict[str, str]) -> None:
-        """Poison is buried for its own reason; nothing else is, but what was worked alone when its workers died."""
-        poison = {message: reason for (to, message), reason in self.world.strangers.sent.items() if to == service}
-        for message, reason in letters.items():
-            if reason.startswith("lethal"):
-                deaths = sum(each.deaths for each in self.world.processes if each.service == service)
-                must(deaths >= HOPELESS, f"{service} put a message aside as lethal, and died only {deaths} times")
-            else:
-                must(message in poison, f"{service} has a dead letter: {reason}")
-                must(reason.startswith(poison[message]), f"{service} buried {poison[message]} for {reason}")
-        missing = {message for to, message in self.world.strangers.arrived if to == service}
-        missing -= letters.keys() | self.world.mischief.lost
-        must(not missing, f"poison is missing from the dead letters of {service}")
-
-
-def must(promise: object, otherwise: str) -> None:
-    if not promise:
-        raise Violation(otherwise)

@@ -54,9 +54,9 @@ def without_tombstones(service: str, handling: Handling) -> Handling:
 
 
 class HastyWorker(Worker):
-    def _work(self, connection: Port, batch: Sequence[Delivery]) -> None:
+    def _work(self, connection: Port, batch: Sequence[Delivery], *then: Any, **more: Any) -> None:
         connection.acknowledge(batch)
-        super()._work(connection, batch)
+        super()._work(connection, batch, *then, **more)
 
 
 # 3. Both walls against repetition are down: the inbox lets everything in, and the row is not looked at.

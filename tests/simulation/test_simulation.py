@@ -1,4 +1,4 @@
-"""Thousands of seeds, each a world of its own: every one rests with its books in order, and no defect passes."""
+"""A thousand seeds, each a world of its own: every one rests with its books in order, and no defect passes."""
 
 import os
 import subprocess
@@ -10,7 +10,7 @@ import pytest
 from tests.simulation.mutants import MUTANTS
 
 ROOT = Path(__file__).parents[2]
-SEEDS, AT_ONCE = 2_000, 2
+SEEDS, AT_ONCE = 1_000, 2
 
 
 def begin(*arguments: str, hash_seed: str = "random") -> subprocess.Popen[str]:
@@ -26,7 +26,7 @@ def told(run: subprocess.Popen[str]) -> tuple[int, str]:
 
 
 @pytest.mark.timeout(600)
-def test_thousands_of_seeds_come_to_a_good_rest() -> None:
+def test_a_thousand_seeds_come_to_a_good_rest() -> None:
     """Whatever is lost, repeated, late, struck or silent: every order ends, and money, goods and messages add up."""
     each = SEEDS // AT_ONCE
     runs = [begin("--seed", str(1 + each * number), "--seeds", str(each)) for number in range(AT_ONCE)]
@@ -51,6 +51,7 @@ def test_a_defect_is_found(mutant: str) -> None:
     """Some seed among the first 200 finds it; those that only lose messages are found although everybody asks again."""
     code, text = told(begin("--seed", "1", "--seeds", "200", "--mutant", mutant))
     assert code == 1
+    assert "Traceback" not in text, text
     reason = text.splitlines()[-2]
     if mutant in ("acknowledged before the commit", "published before the confirm"):
         assert "never reached" in reason

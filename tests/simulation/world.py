@@ -23,7 +23,9 @@ from tests.simulation.outside import PARTIES, Outside
 from tests.simulation.people import People
 from tests.simulation.ports import Crash, StruckBroker, VirtualClock, database
 from tests.simulation.process import Process
+from tests.simulation.rest import Rest
 from tests.simulation.schedule import Schedule
+from tests.simulation.silences import Silences
 from tests.simulation.strangers import Strangers
 from tests.simulation.weather import Mischief, Point, Strike, Weather, draw
 
@@ -92,7 +94,7 @@ class World:
         self.people = People(self, replace(shop, flow=mutant.flow(shop.flow)))
         self.strangers = Strangers(self)
         self.checks = Checks(self)
-        self._draw_silences()
+        Silences(self)
 
     def run(self) -> "World":
         """Until rest; every step is checked, and the rest is."""
@@ -100,7 +102,7 @@ class World:
         while self.step():
             if self.steps > MOST_STEPS:
                 raise Violation(f"no rest after {MOST_STEPS} steps")
-        self.checks.at_rest()
+        Rest(self).check()
         return self
 
     # Time and turns
@@ -192,32 +194,6 @@ class World:
                     break
         self.seconds = max(self.seconds, until)
 
-    def _draw_silences(self) -> None:
-        weather = self.weather
-        for _ in range(weather.silences):
-            begin = self.chance.uniform(0.0, min(40.0, weather.until))
-            length = self.chance.uniform(1.0, max(1.0, weather.longest_silence))
-            service = self.chance.choice(list(self.services))
-            if self.chance.random() < 0.2:
-                self.at(begin, lambda length=length: self._stop_broker(length))
-            elif service in PARTIES and weather.name != "rough" and self.chance.random() < 0.5:
-                self.at(begin, lambda service=service, length=length: self.outside.fall_silent(service, length))
-            else:
-                self.at(begin, lambda service=service, length=length: self._stop_service(service, length))
-        self.at(weather.until, self.outside.calm_down)
-
-    def _stop_service(self, service: str, seconds: float) -> None:
-        self.note(service, f"takes nothing for {seconds:.0f} s")
-        for process in self.processes:
-            if process.service == service and process not in self.acting:
-                process.sleep(seconds)
-
-    def _stop_broker(self, seconds: float) -> None:
-        self.note("broker", f"is away for {seconds:.0f} s")
-        self.broker_away_until = self.seconds + seconds
-        for service in self.services:
-            self.broker.cut(service)
-
     # Words
 
     def note(self, who: str, what: str) -> None:
@@ -230,9 +206,13 @@ class World:
     def remark(self, envelope: Envelope, what: str) -> None:
         self.note("network", f"{envelope.type} of {self.people.name(envelope.correlation_id)} {what}")
 
+    def rows(self, service: str, query: str, *parameters: Any) -> list[tuple[Any, ...]]:
+        """What an SQL query finds in a service's database."""
+        return self.databases[service].raw.execute(query, parameters).fetchall()
+
     def ends(self) -> list[str]:
         """How each order ended."""
-        return [status for (status,) in self.checks.rows("order", "SELECT status FROM orders")]
+        return [status for (status,) in self.rows("order", "SELECT status FROM orders")]
 
     # What processes are made of
 
