@@ -1,8 +1,11 @@
-"""Prints a workflow for people: as the table that the README shows, and as a diagram."""
+"""Prints a workflow for people, as the table and the diagram that the README shows."""
 
 from datetime import timedelta
 
+import click
+
 from order_service.saga import Kind, Step, Workflow
+from order_service.workflow import WORKFLOWS
 
 HEADINGS = (
     "step",
@@ -69,3 +72,18 @@ def mermaid(flow: Workflow) -> str:
             lines.append(f"    {step.name} --> done")
     lines += [f"    done([{flow.milestones[0][0]}])", '    back(["cancelling: undo what was asked"])', ""]
     return "\n".join(lines)
+
+
+@click.command()
+@click.option("--format", "form", type=click.Choice(["table", "mermaid"]), default="table", show_default=True)
+@click.option(
+    "--version",
+    type=click.Choice([str(version) for version in WORKFLOWS]),
+    default=str(max(WORKFLOWS)),
+    show_default=True,
+    help="Orders keep the version that they began with.",
+)
+def describe(form: str, version: str) -> None:
+    """Print the workflow, as a Markdown table or a Mermaid diagram."""
+    flow = WORKFLOWS[int(version)]
+    click.echo(table(flow) if form == "table" else mermaid(flow), nl=False)

@@ -5,7 +5,6 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -57,18 +56,16 @@ def open_database(settings: Settings) -> Database:
     return Database(settings.database_url)
 
 
-def main(service: Service, more: Callable[[click.Group], None] = lambda group: None) -> None:
-    """Run the command line of `python -m ‹service›_service`; `more` adds verbs of the service's own."""
-    group = commands(service)
-    more(group)
+def main(service: Service, *more: click.Command) -> None:
+    """Run the command line of `python -m ‹service›_service`; `more` are verbs of the service's own."""
     try:
-        group(prog_name=f"python -m {service.package}")
+        commands(service, *more)(prog_name=f"python -m {service.package}")
     except Misconfigured as error:
         sys.exit(f"{error}")
 
 
-def commands(service: Service) -> click.Group:
-    """The verbs of one service."""
+def commands(service: Service, *more: click.Command) -> click.Group:
+    """The verbs that every service has, and `more`."""
 
     @click.group(help=f"The {service.name} service.")
     def group() -> None:
@@ -108,7 +105,8 @@ def commands(service: Service) -> click.Group:
         run(service, open_database(settings), seed=settings.seed == "demo")
         click.echo(f"{service.name}: tables are up to date")
 
-    group.add_command(dead_letters(service))
+    for command in (dead_letters(service), *more):
+        group.add_command(command)
     return group
 
 

@@ -1,6 +1,9 @@
 """What people are shown of the workflow is printed from the workflow."""
 
+import subprocess
+import sys
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
@@ -46,3 +49,13 @@ def test_the_diagram_shows_every_arrow() -> None:
 def test_durations_are_short(length: timedelta, text: str) -> None:
     """Whole days are days, everything else is seconds."""
     assert duration(length) == text
+
+
+def test_it_is_a_verb_of_the_order_service(tmp_path: Path) -> None:
+    """`python -m order_service describe` prints the newest version, from anywhere, and knows no version 99."""
+    command = [sys.executable, "-m", "order_service", "describe"]
+    printed = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert printed.stdout == table(FULFILLMENT)
+    refused = subprocess.run([*command, "--version", "99"], cwd=tmp_path, capture_output=True, text=True)
+    assert refused.returncode == 2
+    assert "'99' is not" in refused.stderr
