@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -43,6 +44,8 @@ NAMES = {
 }
 
 
+# A plan that is made while a table is small, and kept, must not read the whole of it when it has grown.
+BY_KEY = {"enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off", "jit": "off"}
 IDLE = 1.0  # seconds after which a pooled connection is tried before use
 
 
@@ -108,6 +111,7 @@ class RowsChanged(Exception):
     """Rows that were read are not as they were: somebody else wrote them, so what was decided must be decided again."""
 
 
+@lru_cache(maxsize=64)  # a batch says the same moment hundreds of times
 def moment(at: datetime) -> str:
     """An aware time as text of fixed width in UTC, so that texts sort as the times do."""
     return at.astimezone(UTC).isoformat(timespec="microseconds")
@@ -239,7 +243,8 @@ def _postgresql_engine(url: str, pool_size: int, lock_timeout: float, statement_
         "statement_timeout": statement_timeout,
         "idle_in_transaction_session_timeout": 15.0,  # a stopped process must not keep its row locks
     }
-    options = " ".join(f"-c {name}={int(seconds * 1000)}" for name, seconds in milliseconds.items())
+    settings = {name: str(int(seconds * 1000)) for name, seconds in milliseconds.items()} | BY_KEY
+    options = " ".join(f"-c {name}={value}" for name, value in settings.items())
     engine = create_engine(
         url,
         hide_parameters=True,  # logs must not tell tokens and addresses

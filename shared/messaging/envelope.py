@@ -43,7 +43,8 @@ NewId = Callable[[datetime], str]
 def uuid7(at: datetime, entropy: Callable[[int], int] = secrets.randbits) -> str:
     """A UUIDv7 (RFC 9562) of the moment `at`; a seeded `entropy` (bits -> int) makes it reproducible."""
     milliseconds = int(at.timestamp() * 1000) & (1 << 48) - 1
-    bits = milliseconds << 80 | 7 << 76 | entropy(12) << 64 | 2 << 62 | entropy(62)
+    random = entropy(74)
+    bits = milliseconds << 80 | 7 << 76 | random >> 62 << 64 | 2 << 62 | random & (1 << 62) - 1
     text = f"{bits:032x}"
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
