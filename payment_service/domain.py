@@ -37,25 +37,22 @@ class Payment:
     authorization_id: str | None = None
     detail: str | None = None
     capture_refused: bool = False
+    reversing: bool = False  # an undo was asked for: from then on nothing new is captured
     authorized: int = 0
     captured: int = 0
     voided: int = 0
     refunded: int = 0
 
-    @property
-    def undone(self) -> bool:
-        return self.status in (Status.VOIDED, Status.REFUNDED)
-
-    def call(self, *, undoing: bool = False) -> Kind | None:
+    def call(self) -> Kind | None:
         """What the network must be asked next. An undo first asks again what is in doubt, then takes it back."""
         match self.status:
             case Status.AUTHORIZING:
                 return Kind.AUTHORIZE
             case Status.CAPTURING:
                 return Kind.CAPTURE
-            case Status.AUTHORIZED if undoing:
+            case Status.AUTHORIZED if self.reversing:
                 return Kind.VOID
-            case Status.CAPTURED if undoing:
+            case Status.CAPTURED if self.reversing:
                 return Kind.REFUND
         return None
 

@@ -33,7 +33,7 @@ def authorize(request: PaymentRequested, payments: Payments) -> Fact | None:
             return None
         case Status.DECLINED:
             return PaymentDeclined(order_id=payment.order_id, detail=payment.detail or "declined")
-        case Status.VOIDED | Status.REFUNDED:
+        case _ if payment.reversing:
             return undone(payment)
     return PaymentAuthorized(
         order_id=payment.order_id, authorization_id=payment.authorization_id or "", authorized=payment.authorized
@@ -44,40 +44,40 @@ def capture(request: CaptureRequested, payments: Payments) -> Fact | None:
     payment = payments.find(request.order_id)
     if payment is None or payment.status in (Status.AUTHORIZING, Status.DECLINED):
         raise Unprocessable("capture_without_authorization: nothing is known to be held for this order")
-    if payment.status is Status.AUTHORIZED and not payment.capture_refused:
+    if payment.status is Status.AUTHORIZED and not (payment.capture_refused or payment.reversing):
         payment = replace(payment, status=Status.CAPTURING)
     payment = advance(payment, payments)
     match payment.status:
         case Status.CAPTURING:
             return None
+        case _ if payment.reversing:
+            return undone(payment)
         case Status.CAPTURED:
             return PaymentCaptured(order_id=payment.order_id, captured=payment.captured)
-        case Status.AUTHORIZED:
-            return CaptureRefused(order_id=payment.order_id, detail=payment.detail or "refused")
-    return undone(payment)
+    return CaptureRefused(order_id=payment.order_id, detail=payment.detail or "refused")
 
 
 def reverse(request: PaymentReversalRequested, payments: Payments) -> Fact | None:
-    payment = payments.find(request.order_id)
-    if payment is None or payment.status is Status.DECLINED:  # nothing is held, and from now on nothing will be
-        payment = replace(payment or Payment(order_id=request.order_id, status=Status.VOIDED), status=Status.VOIDED)
-    payment = advance(payment, payments, undoing=True)
-    if payment.status is Status.DECLINED:
-        payment = payments.put(replace(payment, status=Status.VOIDED))
-    return undone(payment) if payment.undone else None
+    payment = payments.find(request.order_id) or Payment(order_id=request.order_id, status=Status.VOIDED)
+    return undone(advance(replace(payment, reversing=True), payments))
 
 
-def advance(payment: Payment, payments: Payments, *, undoing: bool = False) -> Payment:
+def advance(payment: Payment, payments: Payments) -> Payment:
     """Move the payment by every answer that is at hand, and keep it."""
-    while (kind := payment.call(undoing=undoing)) and (answer := payments.answers.get(key(payment, kind))):
+    while (kind := payment.call()) and (answer := payments.answers.get(key(payment, kind))):
         moved = payment.heard(kind, answer)
         if moved == payment:
             break
         payment = moved
+    if payment.reversing and payment.status is Status.DECLINED:  # nothing is held, and from now on nothing will be
+        payment = replace(payment, status=Status.VOIDED)
     return payments.put(payment)
 
 
-def undone(payment: Payment) -> PaymentReversed:
+def undone(payment: Payment) -> PaymentReversed | None:
+    """What is to be said of a payment that must be given back; nothing yet while the network has not answered."""
+    if payment.status not in (Status.VOIDED, Status.REFUNDED):
+        return None
     return PaymentReversed(order_id=payment.order_id, voided=payment.voided, refunded=payment.refunded)
 
 
@@ -89,7 +89,7 @@ def key(payment: Payment, kind: Kind) -> str:
 def call(request: PaymentRequested | CaptureRequested | PaymentReversalRequested, payments: Payments) -> Call | None:
     """What this request still needs to ask of the network, as its handler left the payment."""
     payment = payments.find(request.order_id)
-    kind = payment.call(undoing=isinstance(request, PaymentReversalRequested)) if payment else None
+    kind = payment.call() if payment else None
     return (
         Call(key=key(payment, kind), order_id=payment.order_id, request=(kind, payment)) if payment and kind else None
     )

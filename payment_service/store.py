@@ -29,6 +29,7 @@ payments = Table(
     Column("authorization_id", String(200)),
     Column("detail", String(200)),
     Column("capture_refused", Boolean, nullable=False),
+    Column("reversing", Boolean, nullable=False),
     Column("authorized", BigInt, nullable=False),
     Column("captured", BigInt, nullable=False),
     Column("voided", BigInt, nullable=False),

@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from payment_service.service import SERVICE
+from payment_service.store import WORLD
 from shared.config import load
 from shared.contracts import (
     CaptureRefused,
@@ -22,6 +23,7 @@ from shared.contracts import (
     PaymentReversed,
 )
 from shared.messaging.envelope import Envelope
+from shared.simulated import Conduct
 from tests.component.bench import Bench, order_id
 
 ORDER = order_id(1)
@@ -51,6 +53,12 @@ class Payment(Bench):
     def status(self, number: int = 1) -> str:
         (row,) = self.rows(f"SELECT status FROM payments WHERE order_id = '{order_id(number)}'")
         return str(row[0])
+
+
+def network(payment: Payment, conduct: Conduct) -> None:
+    """From now on the card network behaves so."""
+    with payment.database.transaction() as connection:
+        WORLD.set_conduct(connection, "card_network", conduct)
 
 
 @pytest.fixture
@@ -178,9 +186,21 @@ def test_an_undo_overtakes_a_killed_capture(payment: Payment, moment: str) -> No
     assert payment.network() == {"authorize": 1999, "capture": 1999, "refund": 1999}
 
 
+def test_a_late_capture_never_takes_what_is_to_be_given_back(payment: Payment) -> None:
+    """A reversal that the network did not hear is remembered: a capture request that comes late helps it on instead."""
+    payment.deliver(wanted())
+    network(payment, Conduct(outage=True))
+    assert payment.deliver(UNDO) == []
+    assert payment.deliver(capture()) == []
+    network(payment, Conduct())
+    for late in (capture(), wanted(), UNDO):
+        assert payment.deliver(late) == [PaymentReversed(order_id=ORDER, voided=1999, refunded=0)]
+    assert payment.network() == {"authorize": 1999, "void": 1999}
+
+
 @pytest.mark.parametrize("moment", ["before", "after"])
 def test_a_worker_killed_around_the_void(payment: Payment, moment: str) -> None:
-    """An undo needs no intent: redelivered, it is asked again under the same key."""
+    """Redelivered, the void is asked for again under the same key."""
     payment.deliver(wanted())
     envelope = payment.enclose(UNDO)
     die(payment, moment, envelope)
@@ -211,13 +231,8 @@ def test_a_batch_costs_eight_statements(payment: Payment, size: int) -> None:
 
 def test_an_outage_set_while_running_is_silence(payment: Payment) -> None:
     """While the network is out nothing is said; when it is back, asking again is all that it takes."""
-    from payment_service.store import WORLD
-    from shared.simulated import Conduct
-
-    with payment.database.transaction() as connection:
-        WORLD.set_conduct(connection, "card_network", Conduct(outage=True))
+    network(payment, Conduct(outage=True))
     assert payment.deliver(wanted()) == []
-    with payment.database.transaction() as connection:
-        WORLD.set_conduct(connection, "card_network", Conduct())
+    network(payment, Conduct())
     (fact,) = payment.deliver(wanted())
     assert isinstance(fact, PaymentAuthorized)

@@ -24,6 +24,7 @@ def upgrade() -> None:
         sa.Column("authorization_id", sa.String(200)),
         sa.Column("detail", sa.String(200)),
         sa.Column("capture_refused", sa.Boolean(), nullable=False),
+        sa.Column("reversing", sa.Boolean(), nullable=False),
         sa.Column("authorized", BigInt, nullable=False),
         sa.Column("captured", BigInt, nullable=False),
         sa.Column("voided", BigInt, nullable=False),
