@@ -55,7 +55,7 @@ def main(rounds: int, seconds: float, rates: str, rate_seconds: float, only: str
                 for load, each in measured.items():
                     results[contestant.name][load][number] = each
                     click.echo(line(number, contestant.name, load, each))
-    show(results, [SATURATED, *(f"{rate:g}/s" for rate in asked)], against)
+    show(results, [SATURATED, *(f"{rate:g}/s" for rate in asked)], against.split(","))
     click.echo("\n" + ", ".join(f"{name} {value}" for name, value in about.items()))
     sys.exit(1 if failed else 0)
 

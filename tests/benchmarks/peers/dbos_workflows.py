@@ -15,7 +15,7 @@ from tests.benchmarks.peers.doing import do
 from tests.benchmarks.peers.driver import Driver, in_threads
 from tests.benchmarks.peers.work import COMPLETE, PLACE, STEPS, Order, Step, place_of
 
-THREADS = int(os.environ.get("DBOS_THREADS", "8"))  # of each process that runs workflows
+THREADS = int(os.environ.get("DBOS_THREADS", "4"))  # of each process that runs workflows
 QUEUE, POLL = "fulfillment", 0.02  # seconds
 VERSION = "1"
 
