@@ -8,6 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 from shared.keys import Keys
 
@@ -26,6 +27,10 @@ def _url(*schemes: str) -> Callable[[str], str]:
     def parse(value: str) -> str:
         if not value.startswith(schemes) or not value.isprintable() or " " in value:
             raise ValueError(f"must begin with {' or '.join(schemes)}")
+        try:
+            _ = urlsplit(value).port
+        except ValueError:  # which would repeat a password that has an unescaped slash
+            raise ValueError("has no readable host and port; in user names and passwords, escape /:@ as %XX") from None
         return value.rstrip("/") if value.startswith("http") else value
 
     return parse
@@ -229,6 +234,11 @@ def environment(**overrides: str) -> dict[str, str]:
     """The environment of a process started from this one; `overrides`, by variable, also replace NAME_FILE."""
     inherited = {name: text for name, text in os.environ.items() if name.removesuffix("_FILE") not in overrides}
     return {**inherited, **overrides}
+
+
+def address(url: str) -> str:
+    """A URL as logs may show it: without user, password and options."""
+    return re.sub(r"(?<=//)[^/]*@", "", url).partition("?")[0]
 
 
 def _given(name: str, source: Mapping[str, str]) -> str | None:

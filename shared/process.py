@@ -5,16 +5,19 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import click
+from sqlalchemy.exc import DBAPIError
 
 from shared import logs
-from shared.config import Misconfigured, Settings, load
+from shared.config import Misconfigured, Settings, address, load
 from shared.database import Database
 from shared.messaging.broker import Broker
-from shared.messaging.consumer import Consumer, Stop
+from shared.messaging.consumer import WEATHER, Consumer, Stop
 from shared.messaging.envelope import uuid7
 from shared.messaging.topology import Topology, topology
 from shared.messaging.upkeep import Upkeep
@@ -23,6 +26,8 @@ from shared.service import Service, services
 from shared.wakeup import WakeUp
 
 log = logging.getLogger("fulfillment.process")
+
+UNDEFINED_TABLE = "42P01"  # PostgreSQL's
 
 
 def build_worker(service: Service, settings: Settings, database: Database, broker: Broker, pace: Pace) -> Worker:
@@ -52,16 +57,34 @@ def system_topology() -> Topology:
 def open_database(settings: Settings) -> Database:
     """The service's database; the folder of an SQLite file is made when missing."""
     if settings.database_url.startswith("sqlite:///"):
-        Path(settings.database_url.removeprefix("sqlite:///")).expanduser().parent.mkdir(parents=True, exist_ok=True)
+        folder = Path(settings.database_url.removeprefix("sqlite:///")).expanduser().parent
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise Misconfigured(f"{settings.service}: DATABASE_URL: {folder}: {error.strerror}") from error
     return Database(settings.database_url)
 
 
 def main(service: Service, *more: click.Command) -> None:
     """Run the command line of `python -m ‹service›_service`; `more` are verbs of the service's own."""
-    try:
+    with complaining(service.name):
         commands(service, *more)(prog_name=f"python -m {service.package}")
+
+
+@contextmanager
+def complaining(name: str) -> Iterator[None]:
+    """Configuration or databases that cannot be used end the process with one line that says why, and exit code 1."""
+    try:
+        yield
     except Misconfigured as error:
         sys.exit(f"{error}")
+    except DBAPIError as error:
+        said = str(error.orig).partition("\n")[0]
+        if getattr(error.orig, "sqlstate", "") == UNDEFINED_TABLE or said.startswith("no such table"):
+            sys.exit(f"{name}: the database has not been migrated: {said}")
+        if isinstance(error, WEATHER):
+            sys.exit(f"{name}: the database cannot be used: {said}")
+        raise
 
 
 def commands(service: Service, *more: click.Command) -> click.Group:
@@ -92,8 +115,11 @@ def commands(service: Service, *more: click.Command) -> click.Group:
             raise Misconfigured(f"{service.name}: BROKER_URL must be amqp:// here: an embedded broker is one process")
         from shared.messaging.rabbitmq import RabbitMQ
 
+        try:
+            broker = RabbitMQ(settings.broker_url, window=settings.publish_window)
+        except ValueError as error:
+            raise Misconfigured(f"{service.name}: BROKER_URL: {error}") from error
         database = open_database(settings)
-        broker = RabbitMQ(settings.broker_url, window=settings.publish_window)
         sys.exit(run_worker(service, settings, database, broker, heartbeat))
 
     @group.command(help="Bring the tables up to date; leave a small demo catalog and stock behind unless SEED=none.")
@@ -125,7 +151,8 @@ def run_worker(
         signal.signal(each, end)
     wakeup = WakeUp(database)
     wakeup.listen(worker.wake)
-    log.info("%s worker %d starts", service.name, os.getpid())
+    places = address(settings.broker_url), address(settings.database_url)
+    log.info("%s worker %d starts: %s, %s", service.name, os.getpid(), *places)
     try:
         worker.run(stop, on_turn=heartbeat.touch if heartbeat else lambda: None)
     except Stop as error:

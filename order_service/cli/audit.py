@@ -8,6 +8,7 @@ import click
 from order_service.cli.books import Books, audit, open_databases, report
 from order_service.cli.rendering import console
 from shared.database import Database
+from shared.process import complaining
 
 DATABASES = "sqlite:///data/{service}.db"
 
@@ -17,8 +18,8 @@ DATABASES = "sqlite:///data/{service}.db"
 @click.option("--wait", default=0.0, help="Seconds to wait until nothing is under way; what then is, is an error.")
 def books(template: str, wait: float) -> None:
     """Check that money, stock, parcels and messages add up; exits 1 when they do not."""
-    databases = open_databases(template)
-    found = settled_books(databases, wait)
+    with complaining("fulfillment"):
+        found = settled_books(open_databases(template), wait)
     console().print(report(found))
     sys.exit(1 if found.differences or (wait and found.under_way) else 0)
 

@@ -2,7 +2,7 @@
 
 import click
 
-from shared.config import load
+from shared.config import address, load
 from shared.messaging.broker import ConnectionLost
 from shared.messaging.rabbitmq import RabbitMQ
 from shared.process import system_topology
@@ -21,5 +21,5 @@ def declare(broker_url: str) -> None:
     try:
         RabbitMQ(broker_url).provision(topology)
     except (ConnectionLost, ValueError) as error:
-        raise click.ClickException(f"the broker cannot be provisioned: {error}") from error
+        raise click.ClickException(f"{address(broker_url)} cannot be provisioned: {error}") from error
     click.echo(f"the broker is ready: {len(topology.queues)} queues, {len(topology.bindings)} bindings")

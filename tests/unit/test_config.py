@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from shared.config import Misconfigured, Settings, load, variables
+from shared.config import Misconfigured, Settings, address, load, variables
 
 
 def settings(**environ: str) -> Settings:
@@ -65,7 +65,11 @@ def test_a_variable_is_read_as_its_type(name: str, text: str, value: Any) -> Non
     [
         ("DATABASE_URL", "mysql://x"),
         ("DATABASE_URL", "sqlite://"),
+        ("DATABASE_URL", "postgresql+psycopg://u:p@db:port/x"),
         ("BROKER_URL", "localhost:5672"),
+        ("BROKER_URL", "amqp://u:p@broker:99999/"),
+        ("BROKER_URL", "amqp://u:pass/word@broker/"),
+        ("PAYMENT_URL", "http://[::1"),
         ("PORT", "65536"),
         ("PORT", "٨٠٠٠"),
         ("PORT", "-1"),
@@ -122,6 +126,7 @@ def test_secrets_stay_secret() -> None:
     """Neither the settings' text nor a complaint repeats a password or a token."""
     said = repr(settings(DATABASE_URL="postgresql+psycopg://u:hunter2@db/x", API_KEYS="opensesame:operator"))
     said += complaint(BROKER_URL="http://u:hunter2@broker", API_KEYS="opensesame:boss")
+    said += complaint(BROKER_URL="amqp://u:hunter2/hunter2@broker/", DATABASE_URL="postgresql+psycopg://u:hunter2:x@[/")
     assert "hunter2" not in said
     assert "opensesame" not in said
 
@@ -135,3 +140,16 @@ def test_every_setting_is_documented() -> None:
     """Each field but the service's name is a variable with a meaning."""
     assert [each.name.lower() for each in variables()] == [f.name for f in dataclasses.fields(Settings)][1:]
     assert all(each.meaning.endswith(".") for each in variables())
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("amqp://u:hunter2@broker:5672/%2F?heartbeat=5", "amqp://broker:5672/%2F"),
+        ("postgresql+psycopg://u:p@x@db/shop?password=hunter2", "postgresql+psycopg://db/shop"),
+        ("sqlite:////var/lib/a@b.db", "sqlite:////var/lib/a@b.db"),
+    ],
+)
+def test_an_address_tells_no_secret(url: str, shown: str) -> None:
+    """Logs say where a process looks, not with which password."""
+    assert address(url) == shown

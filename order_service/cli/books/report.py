@@ -55,7 +55,8 @@ def _parcels(books: Books) -> Table:
 
 def _verdict(books: Books) -> Iterator[Text]:
     statuses = ", ".join(f"{count:,} {status}" for status, count in sorted(books.orders.statuses.items()))
-    yield Text(f"{len(books.orders.orders):,} orders ({statuses}), {books.messages.published:,} messages")
+    statuses = f" ({statuses})" if statuses else ""
+    yield Text(f"{len(books.orders.orders):,} orders{statuses}, {books.messages.published:,} messages")
     if by_hand := sum(bool(order.settled) for order in books.orders.orders.values()):
         yield Text(f"{by_hand:,} orders were settled by hand: their goods or parcels are in nobody's books", "yellow")
     for each in books.under_way:
