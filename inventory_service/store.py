@@ -19,8 +19,9 @@ from sqlalchemy import (
 )
 
 from inventory_service.domain import EFFECT, Kind, Reservation, Status, Stock
+from shared.batches import as_json, batch_rows
 from shared.contracts import StockRequested
-from shared.database import BigInt, Id, Json, UtcDateTime, as_json, batch_rows, metadata, moment
+from shared.database import BigInt, Id, Json, UtcDateTime, metadata, moment
 from shared.messaging.consumer import Answers
 from shared.messaging.envelope import Envelope
 from shared.messaging.upkeep import Tables

@@ -8,8 +8,9 @@ from sqlalchemy.dialects.postgresql import insert
 
 from order_service.domain import Product
 from order_service.tables import products
+from shared.batches import as_json, batch_rows
 from shared.clock import DatabaseClock
-from shared.database import UtcDateTime, as_json, batch_rows, moment
+from shared.database import UtcDateTime, moment
 
 DEMO_CATALOG = (
     Product(sku="POPULAR-LAMP", name="Popular lamp", unit_price=1999),

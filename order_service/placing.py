@@ -14,8 +14,9 @@ from order_service.saga import OrderPlaced, Workflow
 from order_service.store import Held, append_history, json, saga_row
 from order_service.tables import TABLES, idempotency_keys, orders, sagas
 from order_service.view import as_bytes, order_view
+from shared.batches import as_json, batch_rows
 from shared.contracts import Event
-from shared.database import as_json, batch_rows, moment
+from shared.database import moment
 from shared.messaging.envelope import NewId, enclose, uuid7
 
 PLACED = OrderPlaced()

@@ -11,8 +11,9 @@ from sqlalchemy import Boolean, Connection, Integer, RowMapping, String, bindpar
 from order_service.decide import Decision, Entry, decide
 from order_service.saga import Heard, OrderStatus, Progress, Reason, Saga, Workflow
 from order_service.tables import orders, saga_history, sagas
+from shared.batches import as_json, batch_rows
 from shared.contracts import Event
-from shared.database import Id, UtcDateTime, as_json, batch_rows, moment
+from shared.database import Id, UtcDateTime, moment
 from shared.messaging.consumer import Stop, Unprocessable
 from shared.messaging.envelope import Envelope
 

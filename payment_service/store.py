@@ -7,7 +7,8 @@ from typing import Any
 from sqlalchemy import Boolean, CheckConstraint, Column, Connection, Integer, RowMapping, String, Table, insert, select
 
 from payment_service.domain import Payment, Status
-from shared.database import BigInt, Id, UtcDateTime, as_json, batch_rows, metadata, moment
+from shared.batches import as_json, batch_rows
+from shared.database import BigInt, Id, UtcDateTime, metadata, moment
 from shared.messaging.consumer import Answers
 from shared.messaging.envelope import Envelope
 from shared.messaging.upkeep import Tables

@@ -1,8 +1,8 @@
-"""One database per service: engines for SQLite and PostgreSQL, the column types both share, a batch as a table."""
+"""One database per service: engines for SQLite and PostgreSQL, and the column types both share."""
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -10,10 +10,7 @@ from typing import Any
 
 import msgspec
 from sqlalchemy import (
-    CTE,
     BigInteger,
-    ColumnClause,
-    ColumnElement,
     Connection,
     Dialect,
     Engine,
@@ -21,18 +18,12 @@ from sqlalchemy import (
     MetaData,
     String,
     Text,
-    bindparam,
-    column,
     create_engine,
     event,
-    select,
 )
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import DisconnectionError
-from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.pool import ConnectionPoolEntry
-from sqlalchemy.sql.compiler import SQLCompiler
-from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 NAMES = {
@@ -89,7 +80,7 @@ class Id(TypeDecorator[str]):
 
 
 class Json(TypeDecorator[Any]):
-    """A JSON value: jsonb on PostgreSQL, text on SQLite; in `batch_rows` it is given as it is."""
+    """A JSON value: jsonb on PostgreSQL, text on SQLite; in `batches` it is given as it is."""
 
     impl = Text
     cache_ok = True
@@ -115,50 +106,6 @@ class RowsChanged(Exception):
 def moment(at: datetime) -> str:
     """An aware time as text of fixed width in UTC, so that texts sort as the times do."""
     return at.astimezone(UTC).isoformat(timespec="microseconds")
-
-
-class json_rows(FunctionElement[Any]):  # noqa: N801 - named as an SQL function is
-    """The objects of a JSON array as rows; `wanted` are their columns. PostgreSQL reads each object once."""
-
-    inherit_cache = True
-    name = "json_rows"
-
-    def __init__(self, array: ColumnElement[str], wanted: Sequence[ColumnClause[Any]]) -> None:
-        super().__init__(array)
-        self.wanted = wanted
-
-
-@compiles(json_rows, "postgresql")
-def _postgresql(element: json_rows, compiler: SQLCompiler, **kw: Any) -> str:
-    types = compiler.dialect.type_compiler_instance
-    columns = ", ".join(f"{compiler.preparer.quote(c.name)} {types.process(c.type)}" for c in element.wanted)
-    array = compiler.process(element.clauses, **kw)
-    return f"(SELECT * FROM json_to_recordset(CAST({array} AS json)) AS r ({columns}))"  # noqa: S608 - names from code
-
-
-@compiles(json_rows, "sqlite")
-def _sqlite(element: json_rows, compiler: SQLCompiler, **kw: Any) -> str:
-    types, quote = compiler.dialect.type_compiler_instance, compiler.preparer.quote
-    columns = ", ".join(
-        f"CAST(value ->> '{c.name}' AS {types.process(c.type)}) AS {quote(c.name)}" for c in element.wanted
-    )
-    return f"(SELECT {columns} FROM json_each({compiler.process(element.clauses, **kw)}))"  # noqa: S608
-
-
-def batch_rows(name: str, /, **types: TypeEngine[Any] | type[TypeEngine[Any]]) -> CTE:
-    """A common table expression over the parameter `name`, a JSON array of objects, with one typed column per keyword.
-
-    A statement built on it is constant, and costs one round trip for any number of rows on either database. A value
-    that is an array or an object itself is read as its JSON text, unchanged, into a column of text.
-    """
-    columns = [column(key, type_) for key, type_ in types.items()]
-    rows = json_rows(bindparam(name, type_=String), columns).table_valued(*columns, name=f"{name}_json")
-    return select(*rows.c).cte(name)
-
-
-def as_json(rows: Sequence[Any]) -> str:
-    """The parameter that `batch_rows` reads: rows as mappings of column to plain value, times made text by `moment`."""
-    return msgspec.json.encode(rows).decode()
 
 
 class Database:

@@ -6,7 +6,8 @@ from typing import Any
 from sqlalchemy import Connection, RowMapping, Table, select, true
 from sqlalchemy.dialects.postgresql import insert
 
-from shared.database import Id, RowsChanged, as_json, batch_rows
+from shared.batches import as_json, batch_rows
+from shared.database import Id, RowsChanged
 
 
 class OrderRows:

@@ -28,9 +28,10 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
 
+from shared.batches import as_json, batch_rows
 from shared.clock import Clock
 from shared.config import Settings
-from shared.database import BigInt, Database, Id, UtcDateTime, as_json, batch_rows, moment
+from shared.database import BigInt, Database, Id, UtcDateTime, moment
 from shared.outside import Answer, Approved, Refused, Unreachable
 
 

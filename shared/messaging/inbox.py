@@ -6,7 +6,8 @@ from datetime import datetime
 from sqlalchemy import Column, Connection, Integer, MetaData, Table, bindparam, delete, literal, select, true
 from sqlalchemy.dialects.postgresql import insert
 
-from shared.database import Id, UtcDateTime, as_json, batch_rows
+from shared.batches import as_json, batch_rows
+from shared.database import Id, UtcDateTime
 
 
 class Inbox:

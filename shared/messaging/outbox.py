@@ -22,7 +22,8 @@ from sqlalchemy import (
     update,
 )
 
-from shared.database import Id, UtcDateTime, as_json, batch_rows, moment
+from shared.batches import as_json, batch_rows
+from shared.database import Id, UtcDateTime, moment
 from shared.messaging.envelope import Envelope
 
 LEFT_BEHIND = timedelta(seconds=5)  # a worker publishes what it committed well before this, unless it died
