@@ -30,9 +30,9 @@ class DeadLetters:
     """The dead_letters table of one service: `parked`, then `replaying` when asked for, then `replayed`.
 
     A message that was dropped before is `suspect` while it is worked alone, and `drops` counts those attempts: only one
-    that keeps killing its worker is parked for it, however often a broker or a deployment dropped it. A replay has a
-    message id of its own, `replayed_as`, settled when it is asked for: however often it is attempted, the inbox lets it
-    through once.
+    that keeps killing its worker is parked for it, however often a broker or a deployment dropped it. A replay is
+    worked alone too, and its attempts are counted anew. It has a message id of its own, `replayed_as`, settled when it
+    is asked for: however often it is attempted, the inbox lets it through once.
     """
 
     def __init__(self, metadata: MetaData) -> None:
@@ -65,9 +65,7 @@ class DeadLetters:
             where=self.table.c.state == "suspect",
         )
         self._suspect = letter.on_conflict_do_update(
-            index_elements=[self.table.c.message_id],
-            set_={"drops": self.table.c.drops + 1},
-            where=self.table.c.state == "suspect",
+            index_elements=[self.table.c.message_id], set_={"drops": self.table.c.drops + 1}
         ).returning(self.table.c.drops)
         self._acquit = delete(self.table).where(
             self.table.c.message_id == bindparam("id"), self.table.c.state == "suspect"
@@ -87,7 +85,8 @@ class DeadLetters:
     def suspect(self, connection: Connection, delivery: Delivery, now: datetime) -> int:
         """Count an attempt to work this message alone, and say the how manieth it is."""
         row = _row(delivery.envelope, 1, "suspect: dropped before, worked alone", now) | {"state": "suspect"}
-        return connection.execute(self._suspect, row).scalar() or 1
+        row["message_id"] = delivery.replay_of or row["message_id"]
+        return int(connection.execute(self._suspect, row).scalar_one())
 
     def acquit(self, connection: Connection, delivery: Delivery) -> None:
         """It was worked, and the process lives."""
@@ -126,7 +125,7 @@ class DeadLetters:
         found = list(connection.execute(wanted.order_by(self.table.c.message_id)).scalars())
         for message_id in found:
             row = update(self.table).where(self.table.c.message_id == message_id)
-            connection.execute(row.values(state="replaying", replayed_as=new_id(now)))
+            connection.execute(row.values(state="replaying", drops=0, replayed_as=new_id(now)))
         return found
 
 

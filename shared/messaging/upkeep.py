@@ -43,7 +43,7 @@ class Upkeep:
             self.tables.outbox.mark_published(connection, ids, self.clock.now(connection))
 
     def suspect(self, delivery: Delivery) -> int:
-        """Note that a message which was dropped before is about to be worked alone; says for the how manieth time."""
+        """Note that a message which may be lethal is about to be worked alone; says for the how manieth time."""
         with self.database.transaction() as connection:
             return self.tables.dead_letters.suspect(connection, delivery, self.clock.now(connection))
 
@@ -55,7 +55,9 @@ class Upkeep:
     def bury(self, delivery: Delivery, reason: str) -> None:
         """Keep it as a dead letter without looking inside."""
         with self.database.transaction() as connection:
-            self.tables.dead_letters.add(connection, [(delivery, reason)], self.clock.now(connection))
+            now = self.clock.now(connection)
+            self.tables.dead_letters.add(connection, [(delivery, reason)], now)
+            self.tables.dead_letters.replayed(connection, [delivery], now)
 
     def to_replay(self, most: int) -> list[Delivery]:
         """Dead letters that an operator wants worked again."""

@@ -223,10 +223,12 @@ class Worker:
         return len(said) >= self.pace.batch
 
     def _replay(self) -> bool:
-        deliveries = self.upkeep.to_replay(self.pace.batch)
-        if deliveries:
-            self._publish(self.consumer.work(deliveries))
-        return len(deliveries) == self.pace.batch
+        """One at a time: what is replayed may be what killed a worker before."""
+        letters = self.upkeep.to_replay(1)
+        for letter in letters:
+            assert self.connection is not None
+            self._work_suspect(self.connection, letter)
+        return bool(letters)
 
     def _purge(self) -> bool:
         return self.upkeep.purge(self.pace.outbox_kept, self.pace.inbox_kept, PURGED_AT_A_TIME)

@@ -1,6 +1,7 @@
 """A worker's turns: what a death before it, or bad weather, leaves behind is worked off once, and kept for nobody."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from shared.contracts import Line, StockRequested
 from shared.messaging.broker import Delivery
 from shared.messaging.consumer import Consumer
 from shared.messaging.embedded import Embedded
-from shared.messaging.envelope import Envelope
+from shared.messaging.envelope import Envelope, uuid7
 from shared.messaging.upkeep import Upkeep
 from shared.messaging.worker import HOPELESS, SUSPICIOUS, Pace, Worker
 from shared.process import system_topology
@@ -125,3 +126,53 @@ def test_nobody_is_suspected_for_ever(bench: Bench, broker: Embedded) -> None:
     assert states(bench) == []
     lucky.disconnect()
     assert not broker.connect("inventory").take(1, 0.0)
+
+
+class Killed(BaseException):
+    """The process is gone: no handler of an exception sees it."""
+
+
+def lives(bench: Bench, broker: Embedded, *, acknowledges: bool = True) -> bool:
+    """Whether a new worker, whose handlers kill it, survives a turn; it may lose the broker when it puts aside."""
+
+    def kill(*_: Any) -> None:
+        raise Killed
+
+    class Forgetful(Counting):
+        def bury(self, delivery: Delivery, reason: str) -> None:
+            super().bury(delivery, reason)
+            if not acknowledges:
+                broker.cut("inventory")
+
+    mortal, consumer, _ = worker(bench, broker)
+    consumer.handling = replace(consumer.handling, handlers=dict.fromkeys(consumer.handling.handlers, kill))
+    mortal.upkeep = Forgetful(SERVICE.tables, bench.database, bench.clock)
+    try:
+        mortal.round(patience=0.0)
+    except Killed:
+        return False
+    finally:
+        mortal.disconnect()
+    return True
+
+
+def test_a_lethal_message_that_was_put_aside_kills_nobody_more(bench: Bench, broker: Embedded) -> None:
+    """When the acknowledgment is lost after it was put aside, it comes again, and is put aside again."""
+    suspicious(bench, broker)
+    assert [lives(bench, broker) for _ in range(HOPELESS)] == [False] * HOPELESS
+    assert lives(bench, broker, acknowledges=False)
+    assert lives(bench, broker)
+    assert [state for state, _ in states(bench)] == ["parked"]
+    assert broker.idle()
+
+
+def test_a_lethal_message_that_is_replayed_is_put_aside_again(bench: Bench, broker: Embedded) -> None:
+    """An operator's mistake kills a few workers, and not one after another for ever."""
+    suspicious(bench, broker)
+    while not lives(bench, broker):
+        pass
+    letters = SERVICE.tables.dead_letters
+    with bench.database.transaction() as connection:
+        assert len(letters.replay(connection, None, now=bench.now(), new_id=uuid7)) == 1
+    assert [lives(bench, broker) for _ in range(HOPELESS + 2)] == [False] * HOPELESS + [True] * 2
+    assert sorted(state for state, _ in states(bench)) == ["parked", "replayed"]
