@@ -5,7 +5,6 @@ from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 
 import pytest
-from alembic import command
 
 from inventory_service.receipts import DEMO_STOCK, KeyReused, receive
 from inventory_service.service import SERVICE
@@ -20,7 +19,6 @@ from shared.contracts import (
     StockReserved,
     StockUnavailable,
 )
-from shared.migrate import config
 from tests.component.bench import Bench, order_id
 
 
@@ -253,11 +251,3 @@ def test_seeding_twice_changes_nothing(database_url: str) -> None:
         bench = Inventory(SERVICE, database_url, seed=True)
         assert bench.stock() == {sku: (quantity, 0) for sku, quantity in DEMO_STOCK.items()}
         bench.close()
-
-
-def test_migrations_make_the_declared_tables(inventory: Inventory) -> None:
-    """What the migrations make is what store.py declares, and going back leaves nothing behind."""
-    with inventory.database.transaction() as connection:
-        command.check(config(SERVICE.package, connection))
-        command.downgrade(config(SERVICE.package, connection), "base")
-        assert not set(SERVICE.metadata.tables) & set(connection.dialect.get_table_names(connection))

@@ -4,12 +4,10 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
-from alembic import command
 from sqlalchemy.exc import DBAPIError
 
 from order_service.handlers import HANDLERS
 from order_service.saga import OrderStatus, StepStatus
-from order_service.service import SERVICE
 from order_service.workflow import FULFILLMENT, WORKFLOWS
 from shared.clock import DatabaseClock
 from shared.contracts import (
@@ -23,7 +21,6 @@ from shared.contracts import (
     StockReserved,
 )
 from shared.messaging.consumer import Stop
-from shared.migrate import config
 from tests.component.bench import order_id
 from tests.component.orders import (
     NOON,
@@ -44,12 +41,6 @@ def shop(database_url: str) -> Iterator[Shop]:
     shop = Shop(database_url)
     yield shop
     shop.close()
-
-
-def test_the_migrations_make_the_tables(shop: Shop) -> None:
-    """What the migrations leave behind is what the code declares."""
-    with shop.database.transaction() as connection:
-        command.check(config(SERVICE.package, connection))
 
 
 def test_an_order_goes_all_the_way(shop: Shop) -> None:

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
-from alembic import command
 
 from shared.config import load
 from shared.contracts import (
@@ -14,7 +13,6 @@ from shared.contracts import (
     ShipmentDispatched,
     ShipmentRefused,
 )
-from shared.migrate import config
 from shipping_service.domain import CARRIERS
 from shipping_service.service import SERVICE
 from tests.component.bench import order_id
@@ -190,11 +188,3 @@ def test_an_operator_makes_carriers_fail(shipping: Shipping) -> None:
     assert "Main Street" not in answer.text
     assert client.get(f"/shipments/{order_id(9)}", headers=operator).status_code == 404
     assert client.get(f"/shipments/{ORDER}", headers={"Authorization": "Bearer alice"}).status_code == 403
-
-
-def test_migrations_make_the_declared_tables(shipping: Shipping) -> None:
-    """What the migrations make is what store.py declares, and going back leaves nothing behind."""
-    with shipping.database.transaction() as connection:
-        command.check(config(SERVICE.package, connection))
-        command.downgrade(config(SERVICE.package, connection), "base")
-        assert not set(SERVICE.metadata.tables) & set(connection.dialect.get_table_names(connection))
