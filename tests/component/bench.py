@@ -15,7 +15,7 @@ from shared.clock import SystemClock
 from shared.config import load
 from shared.database import Database
 from shared.messaging.broker import Delivery
-from shared.messaging.consumer import Consumer, Handling
+from shared.messaging.consumer import WEATHER, Consumer, Handling
 from shared.messaging.envelope import Envelope, Message, enclose, uuid7
 from shared.migrate import migrate
 from shared.service import Service
@@ -94,6 +94,15 @@ class Bench:
 
     def close(self) -> None:
         self.database.dispose()
+
+
+def persist(consumer: Consumer, deliveries: Sequence[Delivery]) -> list[Envelope]:
+    """Work a batch as a worker does: held through bad weather and tried again."""
+    while True:
+        try:
+            return consumer.work(deliveries)
+        except WEATHER:
+            continue
 
 
 def open_envelope(envelope: Envelope) -> Any:

@@ -14,10 +14,9 @@ from payment_service.handlers import HANDLERS
 from payment_service.service import SERVICE
 from payment_service.store import Payments
 from shared.contracts import PaymentAuthorized, PaymentRequested
-from shared.database import RowsChanged
 from shared.messaging.consumer import Handling, Stop
 from shared.messaging.envelope import Envelope, uuid7
-from tests.component.bench import Bench, order_id
+from tests.component.bench import Bench, order_id, persist
 
 
 def wanted(number: int, token: str = "tok_visa") -> PaymentRequested:
@@ -152,11 +151,7 @@ def test_a_zombie_finds_its_message_taken(new_postgresql_database: Any) -> None:
     other = bench.another(bench.consumer.handling)
 
     def sleepwalk() -> None:
-        consumer, deliveries = bench.another(handling), bench.deliveries([envelope])
-        try:
-            zombies.extend(consumer.work(deliveries))
-        except RowsChanged:  # weather: its worker tries again
-            zombies.extend(consumer.work(deliveries))
+        zombies.extend(persist(bench.another(handling), bench.deliveries([envelope])))
 
     thread = threading.Thread(target=sleepwalk, name="zombie")
     thread.start()

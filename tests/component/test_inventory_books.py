@@ -19,7 +19,7 @@ from shared.contracts import (
     StockReserved,
     StockUnavailable,
 )
-from tests.component.bench import Bench, order_id
+from tests.component.bench import Bench, order_id, persist
 
 
 class Inventory(Bench):
@@ -182,7 +182,7 @@ def test_eight_buyers_of_the_last_one(postgres_url: str) -> None:
             consumer = bench.another(handling)
             deliveries = bench.deliveries([wants(attempt * 10 + number, VASE=1)])
             together.wait(30)
-            (said,) = consumer.work(deliveries)
+            (said,) = persist(consumer, deliveries)
             return said.type
 
         with ThreadPoolExecutor(8) as pool:
@@ -205,7 +205,7 @@ def test_a_release_that_overtakes_in_another_worker(postgres_url: str) -> None:
             message = StockReleaseRequested(order_id=order_id(number)) if release else wants(number, LAMP=1)
             deliveries = bench.deliveries([message])
             together.wait(30)
-            consumer.work(deliveries)
+            persist(consumer, deliveries)
 
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(work, [False, True]))
