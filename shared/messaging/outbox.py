@@ -78,7 +78,9 @@ class Outbox:
             .where(outbox.c.id.in_(due.scalar_subquery()))
             .returning(*(c for c in columns if c.name != "due_at"))
         )
-        oldest = select(outbox.c.id).order_by(outbox.c.id).limit(bindparam("most")).scalar_subquery()
+        oldest = (
+            select(outbox.c.id).where(~unpublished).order_by(outbox.c.id).limit(bindparam("most")).scalar_subquery()
+        )
         self._purge = delete(outbox).where(
             outbox.c.id.in_(oldest), outbox.c.published_at < bindparam("before", type_=UtcDateTime)
         )
@@ -130,7 +132,7 @@ class Outbox:
         return count
 
     def purge(self, connection: Connection, before: datetime, most: int) -> int:
-        """Forget, among the `most` oldest messages, those published before `before`; ids are time-ordered."""
+        """Forget, among the `most` oldest published messages, those published before `before`; ids are time-ordered."""
         return connection.execute(self._purge, {"before": before, "most": most}).rowcount
 
 
