@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable
 
 from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from shared.database import Database
 
@@ -28,6 +28,7 @@ class WakeUp:
         self._rung = threading.Event()
         self._closed = threading.Event()
         self._bell: threading.Thread | None = None
+        self._ears: list[threading.Thread] = []
         self._starting = threading.Lock()
 
     def ring(self) -> None:
@@ -46,17 +47,20 @@ class WakeUp:
         self._listeners.append(listener)
         if other_processes:
             ear = self._hear_postgresql if self._database.is_postgresql else self._watch_sqlite
-            threading.Thread(target=self._persist, args=(ear, listener), name="wakeup-ear", daemon=True).start()
+            thread = threading.Thread(target=self._persist, args=(ear, listener), name="wakeup-ear", daemon=True)
+            self._ears.append(thread)
+            thread.start()
 
     def close(self) -> None:
-        """End the threads; what was rung is still sent."""
+        """End the threads, within two seconds each; what was rung is still sent."""
         self._closed.set()
         self._rung.set()
-        if self._bell:
-            self._bell.join(timeout=2.0)
+        for thread in (*self._ears, self._bell):
+            if thread:
+                thread.join(timeout=2.0)
 
     def _notify(self) -> None:
-        while not self._closed.is_set():
+        while True:
             self._rung.wait()
             try:
                 with self._database.reading() as connection:
@@ -65,16 +69,18 @@ class WakeUp:
                         connection.execute(text(f"NOTIFY {CHANNEL}"))
                         if not self._closed.is_set():
                             self._rung.wait()
-            except DBAPIError as error:
-                log.warning("the workers could not be woken, their relay looks by itself: %s", error.orig)
+            except SQLAlchemyError as error:  # also: all connections are in use
+                log.warning("the workers could not be woken, their relay looks by itself: %s", _said(error))
                 self._closed.wait(1.0)
+            if self._closed.is_set():
+                return
 
     def _persist(self, ear: Callable[[Callable[[], None]], None], listener: Callable[[], None]) -> None:
         while not self._closed.is_set():
             try:
                 ear(listener)
-            except DBAPIError as error:
-                log.warning("cannot hear the wake-up calls, trying again: %s", error.orig)
+            except SQLAlchemyError as error:
+                log.warning("cannot hear the wake-up calls, trying again: %s", _said(error))
                 self._closed.wait(1.0)
             listener()  # something may have been missed meanwhile
 
@@ -101,3 +107,7 @@ class WakeUp:
                 if (version := connection.exec_driver_sql("PRAGMA data_version").scalar()) != seen:
                     seen = version
                     listener()
+
+
+def _said(error: SQLAlchemyError) -> object:
+    return getattr(error, "orig", error)

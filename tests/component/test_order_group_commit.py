@@ -145,7 +145,7 @@ def test_closing_finishes_what_was_submitted(shop: Shop, crowd: ThreadPoolExecut
     closing = crowd.submit(counter.close)
     turnstile.open.release(2)
     closing.result(PATIENCE)
-    assert all(type(each.result(0)) is Placed for each in orders)
+    assert all(type(each.result(PATIENCE)) is Placed for each in orders)
     with pytest.raises(Closed):
         counter.submit(wanted("late"))
 

@@ -1,9 +1,11 @@
 """Wake-up calls between processes: who only listens is in nobody's way, and hears every commit."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
-from sqlalchemy import text
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import TimeoutError as PoolExhausted
 
 from shared.database import Database
 from shared.wakeup import WakeUp
@@ -24,6 +26,40 @@ def test_a_listener_hears_a_commit_of_another_process_and_holds_no_lock(new_data
             connection.execute(text("INSERT INTO lamps VALUES (1)"))
         bell.ring()
         assert heard.wait(10)
+    for wakeup, database in ((ear, listening), (bell, writing)):
+        wakeup.close()
+        database.dispose()
+
+
+class Busy(Database):
+    """All its connections are in use at first."""
+
+    refusals = 1
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        if self.refusals:
+            self.refusals -= 1
+            raise PoolExhausted
+        with super().reading() as connection:
+            yield connection
+
+
+def test_a_bell_without_a_connection_rings_later(new_postgresql_database: Callable[[], str]) -> None:
+    """When no connection is to be had, neither who rings nor who listens gives up for good."""
+    url = new_postgresql_database()
+    listening, writing = Busy(url), Busy(url)
+    heard = threading.Event()
+    ear, bell = WakeUp(listening), WakeUp(writing)
+    ear.listen(heard.set)
+    assert heard.wait(10)  # for nothing, after the failure
+    for _ in range(100):  # until it listens
+        heard.clear()
+        bell.ring()
+        if heard.wait(0.5):
+            break
+    assert heard.is_set()
+    assert (listening.refusals, writing.refusals) == (0, 0)
     for wakeup, database in ((ear, listening), (bell, writing)):
         wakeup.close()
         database.dispose()
