@@ -43,7 +43,8 @@ class Desk:
     """Where customers and operators intervene.
 
     Every call returns the order as it stands afterwards. It raises NotFound, also for another customer's order, and
-    Conflict, with nothing written, when the order is past it.
+    Conflict, with nothing written, when the order is past it: unlike an event, a person is told so at once, and could
+    fill a history by asking over and over.
     """
 
     database: Database
