@@ -5,7 +5,7 @@ BIN := .venv/bin
 export PATH := $(PATH):/usr/sbin:/sbin
 DESCRIBED := pyproject.toml deploy/prepare
 
-.PHONY: help demo test check lint format types walls simulate bench-peers bench bench-scaling bench-report lock clean
+.PHONY: help demo test check lint format types walls simulate bench-peers bench bench-scaling bench-web bench-embedded bench-memory bench-report lock clean
 
 help:
 	@echo "make demo                orders through all four services, in one process, with nothing to set up"
@@ -49,6 +49,10 @@ bench: .venv/.ready-for-tests
 bench-scaling: .venv/.ready-for-tests
 	deploy/prepare servers
 	$(BIN)/python -m tests.benchmarks scaling --keep $(ARGS)
+
+bench-web bench-embedded bench-memory: .venv/.ready-for-tests
+	deploy/prepare servers
+	$(BIN)/python -m tests.benchmarks $(subst bench-,,$@) --keep $(ARGS)
 
 bench-report: .venv/.ready-for-tests
 	$(BIN)/python -c "import matplotlib" 2>/dev/null || $(BIN)/python -m pip install --quiet --editable ".[bench]"

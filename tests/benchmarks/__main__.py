@@ -1,10 +1,15 @@
-"""`python -m tests.benchmarks bench | scaling | report`: what it costs, how it grows, and the pages that tell it."""
+"""`python -m tests.benchmarks bench | scaling | web | embedded | memory | report`: what orders cost, and when more."""
 
 import sys
 
 import click
 
+from tests.benchmarks import embedded as one_process
+from tests.benchmarks import memory as flatness
+from tests.benchmarks import report as pages
 from tests.benchmarks import results, saturation
+from tests.benchmarks import scaling as sweeps
+from tests.benchmarks import web as handlers
 
 
 @click.group(help=__doc__)
@@ -38,6 +43,50 @@ def bench(orders: int, seconds: float, rates: str, keep: bool) -> None:
     print(f"\nCPU per order is {ratio:.3f} of the naive settings'; the gate is {saturation.GATE}\n")
     results.save("bench", measured | {"ratio to naive": ratio}, keep=keep)
     sys.exit(0 if ratio <= saturation.GATE else 1)
+
+
+@main.command()
+@click.option("--orders", default=4_000, show_default=True, help="For each point; fewer where each takes longer.")
+@click.option("--full", default="0,100000,1000000", show_default=True, help="Finished orders in the databases.")
+@click.option("--seconds", default=10.0, show_default=True, help="How long 50 orders a second are kept up.")
+@click.option("--only", default=",".join(sweeps.SWEEPS), show_default=True, help="Which sweeps.")
+@click.option("--keep/--no-keep", default=False, help="Keep the figures for docs/performance.md.")
+def scaling(orders: int, full: str, seconds: float, only: str, keep: bool) -> None:
+    """How costs grow with workers, batches, orders under way, lines, a hot product, and orders in the database."""
+    measured = sweeps.measure(orders, [int(size) for size in full.split(",")], seconds, only.split(","))
+    results.save("scaling", (results.load("scaling") or {}) | measured, keep=keep)
+
+
+@main.command()
+@click.option("--requests", default=3_000, show_default=True, help="Of each kind, at each server.")
+@click.option("--keep/--no-keep", default=False, help="Keep the figures for docs/performance.md.")
+def web(requests: int, keep: bool) -> None:
+    """POST and GET under gunicorn and granian, against a plain Flask and ORM handler."""
+    results.save("web", handlers.measure(requests), keep=keep)
+
+
+@main.command()
+@click.option("--orders", default=5_000, show_default=True)
+@click.option("--seconds", default=10.0, show_default=True, help="How long 50 orders a second are kept up.")
+@click.option("--keep/--no-keep", default=False, help="Keep the figures for docs/performance.md.")
+def embedded(orders: int, seconds: float, keep: bool) -> None:
+    """Everything in one process, on SQLite."""
+    results.save("embedded", one_process.measure(orders, seconds=seconds), keep=keep)
+
+
+@main.command()
+@click.option("--orders", default=200_000, show_default=True)
+@click.option("--keep/--no-keep", default=False, help="Keep the figures for docs/performance.md.")
+def memory(orders: int, keep: bool) -> None:
+    """How much memory every process has while very many orders pass through."""
+    results.save("memory", flatness.measure(orders), keep=keep)
+
+
+@main.command()
+def report() -> None:
+    """Write docs/performance.md and its plots from the figures that were kept."""
+    for missing in pages.write():
+        print(f"no figures yet: {missing}")
 
 
 if __name__ == "__main__":

@@ -32,11 +32,20 @@ TYPES = """
 """
 
 
-def fill(system: System, orders: int, already: int = 0) -> None:
-    """Write copies of a new real order, all of them older than it, and older than what was filled `already`."""
+def place_template(system: System) -> str:
+    """Place an order on a running system and see it fulfilled; returns its id."""
     drive(system, "template", Load(run="", database_url=system.databases["order"], orders=1))
+    return youngest(system)
+
+
+def youngest(system: System) -> str:
+    """The id of the order placed last."""
     with system.connect() as connection:
-        order_id = str(scalar(connection, "SELECT id FROM orders ORDER BY id DESC LIMIT 1"))
+        return str(scalar(connection, "SELECT id FROM orders ORDER BY id DESC LIMIT 1"))
+
+
+def fill(system: System, order_id: str, orders: int, already: int = 0) -> None:
+    """Write copies of the youngest order, all of them older than it, and older than what was filled `already`."""
     with ThreadPoolExecutor(2) as pool:
         for each in [pool.submit(_fill, system, name, order_id, orders, already) for name in services()]:
             each.result()

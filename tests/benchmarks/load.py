@@ -48,6 +48,7 @@ class Load:
     group: int = 50
     lines: int = 1
     skus: int = SKUS  # 1: everybody wants the same
+    read: str = ""  # nothing is placed: this path is read instead
 
     def as_json(self) -> str:
         return json.dumps(asdict(self))
@@ -150,20 +151,26 @@ class Client:
 
         await asyncio.gather(*(lane() for _ in range(self.load.connections)))
 
-    async def post(self, number: int) -> None:
+    def _request(self, number: int) -> bytes:
+        who = f"Host: bench\r\nAuthorization: Bearer {TOKEN}\r\n"
+        if self.load.read:
+            return f"GET {self.load.read} HTTP/1.1\r\n{who}\r\n".encode()
         body = json.dumps(
             {"lines": self.load.wishes(number), "payment_token": "tok_visa", "ship_to": ADDRESS}, separators=(",", ":")
         )
-        request = (
-            f"POST /orders HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer {TOKEN}\r\n"
+        head = (
+            f"POST /orders HTTP/1.1\r\n{who}"
             f"Content-Type: application/json\r\nIdempotency-Key: {self.load.run}-{number}\r\n"
-            f"Content-Length: {len(body)}\r\n\r\n{body}"
+            f"Content-Length: {len(body)}\r\n\r\n"
         )
+        return (head + body).encode()
+
+    async def post(self, number: int) -> None:
         reader, writer = self._idle.pop() if self._idle else await asyncio.open_connection(*self._address)
-        writer.write(request.encode())
+        writer.write(self._request(number))
         head = (await reader.readuntil(b"\r\n\r\n")).lower()
         answer = await reader.readexactly(int(head.partition(b"content-length: ")[2].partition(b"\r")[0]))
-        if not head.startswith(b"http/1.1 202"):
+        if not head.startswith((b"http/1.1 202", b"http/1.1 200")):
             raise RuntimeError(f"{head.decode()}{answer.decode()}")
         self.taken[number] = time.time()
         if b"connection: close" in head:

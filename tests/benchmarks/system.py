@@ -6,18 +6,21 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, LiteralString
 
+import pika
 import psycopg
 from sqlalchemy import text
 
 from shared.config import environment
 from shared.database import Database
 from shared.messaging.rabbitmq import RabbitMQ
+from shared.messaging.topology import inbox_of
 from shared.migrate import migrate
 from shared.process import system_topology
 from shared.service import services
@@ -38,6 +41,8 @@ WATCHER = "bench_watcher"  # a role of its own, so that looking is not counted a
 COUNTING = {"shared_preload_libraries": "pg_stat_statements"}  # what the servers need for it
 Watcher = psycopg.Connection[tuple[Any, ...]]
 NAIVE = {"BATCH_LIMIT": "1", "PUBLISH_WINDOW": "1"}  # a transaction per message, one confirm at a time
+
+TO_START = 60.0  # seconds
 
 
 class Stuck(Exception):
@@ -105,21 +110,10 @@ def plain(url: str) -> str:
     return url.replace("+psycopg", "")
 
 
-@contextmanager
-def running(
-    servers: Servers, *, workers: int = 1, web: bool = False, settings: Mapping[str, str] | None = None
-) -> Iterator[System]:
-    """Empty databases, a catalog of SKUS, and `workers` workers a service; with `web`, the Order API as well."""
+def made(servers: Servers) -> System:
+    """Empty databases with tables, goods and queues, and no processes yet."""
     databases = {name: servers.database_url(f"bench_{name}") for name in services()}
     system = System(servers, databases, servers.broker_url("bench"))
-    prepare(system)
-    with ExitStack() as stack:
-        start(system, stack, workers=workers, web=web, settings=settings)
-        yield system
-
-
-def prepare(system: System) -> None:
-    """Tables, goods and queues."""
     for name, service in services().items():
         database = Database(system.databases[name])
         migrate(service, database, seed=False)
@@ -133,22 +127,49 @@ def prepare(system: System) -> None:
                     connection.execute(text(f"CREATE ROLE {WATCHER} SUPERUSER LOGIN"))
         database.dispose()
     RabbitMQ(system.broker_url).provision(system_topology(), settle=0.1)
+    return system
 
 
-def start(
-    system: System, stack: ExitStack, *, workers: int = 1, web: bool = False, settings: Mapping[str, str] | None = None
-) -> None:
-    """Start the processes; they end with the stack."""
-    for name, service in services().items():
-        given = {"DATABASE_URL": system.databases[name], "BROKER_URL": system.broker_url, "LOG_LEVEL": "WARNING"}
-        given |= {"LOG_FORMAT": "text", "API_KEYS": KEYS} | dict(settings or {})
-        for _ in range(workers):
-            _spawn(system, stack, f"{name} worker", [service.package, "worker"], given)
-        if web and name == "order":
-            given["PORT"] = str(free_port())
-            _spawn(system, stack, "order web", [service.package, "web"], given)
-            system.urls[name] = f"http://127.0.0.1:{given['PORT']}"
-            _wait_until_ready(system.urls[name])
+@contextmanager
+def started(
+    system: System,
+    *,
+    workers: int = 1,
+    web: bool = False,
+    settings: Mapping[str, str] | None = None,
+    one_by_one: bool = False,
+) -> Iterator[dict[str, float]]:
+    """Start `workers` workers a service, with `web` the Order API as well, and end them with the block.
+
+    Yields how many seconds each took until it was ready; that is worth knowing when they were started `one_by_one`.
+    """
+    seconds: dict[str, float] = {}
+    waits: list[tuple[str, float, Callable[[], bool]]] = []
+    with ExitStack() as stack:
+        stack.callback(system.processes.clear)
+        for name, service in services().items():
+            given = {"DATABASE_URL": system.databases[name], "BROKER_URL": system.broker_url, "LOG_LEVEL": "WARNING"}
+            given |= {"LOG_FORMAT": "text", "API_KEYS": KEYS, "PORT": str(free_port())} | dict(settings or {})
+            for number in range(workers):
+                _spawn(system, stack, f"{name} worker", [service.package, "worker"], given)
+                consumes = partial(_consumes, system.broker_url, name, number + 1)
+                waits.append((f"{name} worker", time.monotonic(), consumes))
+                _wait(seconds, waits if one_by_one else [])
+            if web and name == "order":
+                _spawn(system, stack, "order web", [service.package, "web"], given)
+                system.urls[name] = f"http://127.0.0.1:{given['PORT']}"
+                waits.append(("order web", time.monotonic(), partial(_answers, system.urls[name])))
+                _wait(seconds, waits if one_by_one else [])
+        _wait(seconds, waits)
+        yield seconds
+
+
+@contextmanager
+def running(servers: Servers, **options: Any) -> Iterator[System]:
+    """A system of its own, started as `started` has it."""
+    system = made(servers)
+    with started(system, **options):
+        yield system
 
 
 def _spawn(system: System, stack: ExitStack, name: str, words: list[str], given: Mapping[str, str]) -> None:
@@ -158,14 +179,26 @@ def _spawn(system: System, stack: ExitStack, name: str, words: list[str], given:
     system.processes.setdefault(name, []).append(process.pid)
 
 
-def _wait_until_ready(url: str, patience: float = 30.0) -> None:
-    until = time.monotonic() + patience
-    while True:
-        try:
-            urllib.request.urlopen(f"{url}/readyz", timeout=5).close()
-        except OSError:
-            if time.monotonic() > until:
-                raise
-            time.sleep(0.05)
-        else:
-            return
+def _wait(seconds: dict[str, float], waits: list[tuple[str, float, Callable[[], bool]]]) -> None:
+    """Wait for each to be ready, in turn; raises Stuck."""
+    while waits:
+        name, began, is_ready = waits.pop(0)
+        while not is_ready():
+            if time.monotonic() - began > TO_START:
+                raise Stuck(f"{name} does not start")
+            time.sleep(0.005)
+        seconds[name] = time.monotonic() - began
+
+
+def _consumes(broker_url: str, name: str, workers: int) -> bool:
+    with pika.BlockingConnection(pika.URLParameters(broker_url)) as connection:
+        consumers: int = connection.channel().queue_declare(inbox_of(name), passive=True).method.consumer_count
+    return consumers >= workers
+
+
+def _answers(url: str) -> bool:
+    try:
+        urllib.request.urlopen(f"{url}/readyz", timeout=5).close()
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,90 @@
+"""docs/performance.md and its plots, from the figures that were kept: what stands between markers is replaced."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tests.benchmarks.results import FOLDER, load, process_table, run_table, table
+
+PAGE = FOLDER.parent / "performance.md"
+SWEEPS = {"workers": "workers", "batch": "limit", "outstanding": "under way", "lines": "lines", "hot": "products"}
+
+
+def write() -> list[str]:
+    """Write the page and the plots anew; returns what had no figures yet."""
+    from tests.benchmarks.plots import plot_all
+
+    bench, scaling, parts = load("bench"), load("scaling"), dict[str, str]()
+    if bench:
+        parts["machine"] = table(["machine", ""], bench["machine"].items())
+        parts["runs"] = run_table(bench["runs"])
+        parts["costs"] = process_table(bench["runs"])
+        ratio = bench["ratio to naive"]
+        parts["gate"] = (
+            f"Processor time per order: **{ratio:.3f}** of the naive settings' ({1 / ratio:.0f} times less)."
+        )
+    if scaling:
+        parts |= {name: _sweep(scaling[name], label) for name, label in SWEEPS.items() if name in scaling}
+        if "database" in scaling:
+            parts |= _full(scaling)
+        plot_all(scaling, load("memory"), FOLDER)
+    if memory := load("memory"):
+        first, last = memory["samples"][0], memory["samples"][-1]
+        rows = [[name, size, last["memory"][name]] for name, size in first["memory"].items()]
+        parts["memory"] = table(["MiB resident", f"{first['orders']:,} orders", f"{last['orders']:,}"], rows)
+    if web := load("web"):
+        names = ("what", "per_second", "p50", "p99", "cpu", "memory", "stop")
+        head = ["server and handler", "requests/s", "p50 ms", "p99", "CPU ms/request", "MiB", "s to stop"]
+        parts["web"] = table(head, ([run.get(name) for name in names] for run in web["runs"]))
+    if embedded := load("embedded"):
+        names = ("per_second", "cpu", "p50", "p99", "commits", "bare p50")
+        head = ["orders/s", "CPU ms/order", "p50 ms at 50/s", "p99", "commits/order", "as many bare commits, ms"]
+        parts["embedded"] = table(head, [[embedded[name] for name in names]])
+    text = PAGE.read_text()
+    for name, part in parts.items():
+        text, count = re.subn(_between(name), lambda m, part=part: f"{m[1]}\n{part}\n{m[2]}", text, flags=re.DOTALL)
+        if count != 1:
+            raise LookupError(f"{PAGE} has no place for {name}")
+    PAGE.write_text(text)
+    return [name for name in re.findall(r"<!-- begin (\w+) -->", text) if name not in parts]
+
+
+def _between(name: str) -> str:
+    return rf"(<!-- begin {name} -->).*?(<!-- end {name} -->)"
+
+
+def _sweep(points: Sequence[Mapping[str, Any]], label: str) -> str:
+    head = [label, "orders/s", "p50 ms", "p99", "CPU ms/order", "statements", "commits", "WAL bytes"]
+    return table(
+        head,
+        (
+            [point["at"], point["per_second"], point["p50"], point["p99"], point["cpu_total"]]
+            + [point["per_order"][name] for name in ("statements", "commits", "wal bytes")]
+            for point in points
+        ),
+    )
+
+
+def _full(scaling: Mapping[str, Any]) -> dict[str, str]:
+    points, looks, starts = scaling["database"], scaling["looks"], scaling["starts"]
+    head = ["orders in the database", "orders/s", "CPU ms/order", "p50 ms at 50/s", "p99 at 50/s"]
+    rows: list[list[Any]] = [
+        [each["at"], each["per_second"], each["cpu_total"], each["quiet"]["p50"], each["quiet"]["p99"]]
+        for each in points
+    ]
+    if purging := scaling.get("purging"):
+        rows.append([f"{points[-1]['at']:,}, while purging", None, None, purging["p50"], purging["p99"]])
+    sizes = [f"{each['at']:,}" for each in looks]
+    plans = [[f"`{plan['statement'][:110]}`", ", ".join(plan["ways"]), plan["slowest"]] for plan in scaling["plans"]]
+    return {
+        "database": table(head, rows),
+        "looks": table(["median ms", *sizes], _transposed(looks)),
+        "starts": table(["seconds to start", *sizes], _transposed(starts)),
+        "plans": table(
+            ["statement", "finds rows by", "slowest ms"], [[plan[0].replace("|", "\\|"), *plan[1:]] for plan in plans]
+        ),
+    }
+
+
+def _transposed(rows: Sequence[Mapping[str, Any]]) -> list[list[Any]]:
+    return [[name, *(row[name] for row in rows)] for name in rows[0] if name != "at"]
