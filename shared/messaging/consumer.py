@@ -1,7 +1,7 @@
 """The one rule: inbox, state, history and outbox in one transaction per batch; only then is a message acknowledged."""
 
 import logging
-import re
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -13,14 +13,13 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 from shared.clock import Clock
 from shared.database import Database, RowsChanged
 from shared.messaging.broker import Delivery
-from shared.messaging.envelope import Envelope, Message, NewId, Reader, Unreadable, enclose
+from shared.messaging.envelope import MESSAGE_ID, Envelope, Message, NewId, Reader, Unreadable, enclose
 from shared.messaging.outbox import LEFT_BEHIND
 from shared.messaging.upkeep import Tables
 
 log = logging.getLogger("fulfillment.consumer")
 
 WEATHER = (OperationalError, InterfaceError, RowsChanged)  # the database is away, full or contended: nobody's fault
-UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 CALL_ROUNDS = 4  # an undo of work in doubt takes two: the work's own call again, then the call that undoes it
 
 
@@ -117,7 +116,7 @@ class Consumer:
             try:
                 if delivery.death:
                     raise Unreadable(f"broker: {delivery.death}")
-                if not UUID.fullmatch(delivery.envelope.id):
+                if not MESSAGE_ID.fullmatch(delivery.envelope.id):
                     raise Unreadable("malformed: the message id is not a UUID")
                 requests.append((delivery, self._reader.open(delivery.envelope)))
             except Unreadable as error:
@@ -210,9 +209,10 @@ class Consumer:
         return said
 
     def _fresh(self, connection: Connection, requests: Sequence[Request], now: datetime) -> list[Request]:
-        by_id = {delivery.envelope.id: (delivery, message) for delivery, message in reversed(requests)}
-        taken = self.tables.inbox.take(connection, by_id, now) if by_id else set()
-        return [(d, m) for d, m in requests if d.envelope.id in taken and by_id[d.envelope.id][0] is d]
+        times = Counter(delivery.envelope.id for delivery, _ in requests)
+        taken = self.tables.inbox.take(connection, times, now) if times else set()
+        first = {delivery.envelope.id: delivery for delivery, _ in reversed(requests)}
+        return [(d, m) for d, m in requests if d.envelope.id in taken and first[d.envelope.id] is d]
 
     def _handle(
         self,

@@ -1,5 +1,6 @@
 """What travels: an event's JSON with everything a stranger needs to route, trace, repeat or refuse it."""
 
+import re
 import secrets
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -9,6 +10,8 @@ import msgspec
 from msgspec import Struct
 
 CONTENT_TYPE = "application/json"
+MESSAGE_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
 class Message(Protocol):
@@ -49,8 +52,10 @@ def uuid7(at: datetime, entropy: Callable[[int], int] = secrets.randbits) -> str
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
-def enclose(message: Message, *, at: datetime, new_id: NewId, cause: Envelope | None = None) -> Envelope:
-    """Put a message into an envelope; the cause passes on its id and its trace."""
+def enclose(
+    message: Message, *, at: datetime, new_id: NewId, cause: Envelope | None = None, traceparent: str | None = None
+) -> Envelope:
+    """Put a message into an envelope; the cause passes on its id and its trace, which else may be given."""
     return Envelope(
         id=new_id(at),
         type=message.type,
@@ -59,7 +64,7 @@ def enclose(message: Message, *, at: datetime, new_id: NewId, cause: Envelope | 
         correlation_id=message.order_id,
         causation_id=cause.id if cause else None,
         occurred_at=at.astimezone(UTC),
-        traceparent=cause.traceparent if cause else None,
+        traceparent=cause.traceparent if cause else traceparent,
         body=msgspec.json.encode(message),
     )
 

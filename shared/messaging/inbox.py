@@ -1,9 +1,9 @@
 """The idempotent receiver: every message id is taken in once, in the transaction that does its work."""
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from datetime import datetime
 
-from sqlalchemy import Column, Connection, Integer, MetaData, Table, bindparam, delete, literal, select, true
+from sqlalchemy import Column, Connection, Integer, MetaData, Table, bindparam, delete, select, true
 from sqlalchemy.dialects.postgresql import insert
 
 from shared.batches import as_json, batch_rows
@@ -21,26 +21,27 @@ class Inbox:
             Column("received_at", UtcDateTime, nullable=False),
             Column("deliveries", Integer, nullable=False),
         )
-        ids = batch_rows("ids", id=Id)
+        ids = batch_rows("ids", id=Id, times=Integer)
         took = insert(inbox).from_select(
             ["message_id", "received_at", "deliveries"],
-            select(ids.c.id, bindparam("now", type_=UtcDateTime), literal(1)).where(true()).order_by(ids.c.id),
+            select(ids.c.id, bindparam("now", type_=UtcDateTime), ids.c.times).where(true()).order_by(ids.c.id),
         )
         self._take = took.on_conflict_do_update(
-            index_elements=[inbox.c.message_id], set_={"deliveries": inbox.c.deliveries + 1}
+            index_elements=[inbox.c.message_id], set_={"deliveries": inbox.c.deliveries + took.excluded.deliveries}
         ).returning(inbox.c.message_id, inbox.c.deliveries)
         oldest = select(inbox.c.message_id).order_by(inbox.c.message_id).limit(bindparam("most")).scalar_subquery()
         self._purge = delete(inbox).where(
             inbox.c.message_id.in_(oldest), inbox.c.received_at < bindparam("before", type_=UtcDateTime)
         )
 
-    def take(self, connection: Connection, ids: Iterable[str], now: datetime) -> set[str]:
-        """Enter these message ids; those that were not known before are returned, the others are counted.
+    def take(self, connection: Connection, times: Mapping[str, int], now: datetime) -> set[str]:
+        """Enter these message ids, delivered so many times each; those that were not known before are returned.
 
         Two workers that were handed one message meet here: the second waits for the first, and finds the id known.
         """
-        rows = connection.execute(self._take, {"ids": as_json([{"id": each} for each in ids]), "now": now})
-        return {message_id for message_id, deliveries in rows if deliveries == 1}
+        ids = as_json([{"id": message_id, "times": count} for message_id, count in times.items()])
+        rows = connection.execute(self._take, {"ids": ids, "now": now})
+        return {message_id for message_id, deliveries in rows if deliveries == times[message_id]}
 
     def purge(self, connection: Connection, before: datetime, most: int) -> int:
         """Forget at most `most` ids received before `before`; ids are time-ordered, so the oldest come first."""

@@ -1,12 +1,11 @@
 """An envelope as AMQP properties and headers, and back from whatever a stranger may have sent instead."""
 
-import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid5
 
-from shared.messaging.envelope import Envelope
+from shared.messaging.envelope import MESSAGE_ID, TRACEPARENT, Envelope
 
 PERSISTENT = 2
 LONGEST = 255  # characters of a text; longer ones are cut
@@ -14,8 +13,6 @@ EPOCH = datetime.fromtimestamp(0, UTC)
 STRANGERS = UUID(
     "5d3f1c4e-8f0a-5c39-9d0b-6b4c4f2f8a11"
 )  # the namespace of ids made up for messages without a proper one
-_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
-_TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
 def properties_of(envelope: Envelope) -> dict[str, Any]:
@@ -52,14 +49,14 @@ def envelope_of(properties: Mapping[str, Any], body: bytes, *, exchange: str, se
     version = headers.get("version")
     producer = exchange.removesuffix(".events")
     return Envelope(
-        id=said_id if _UUID.fullmatch(said_id) else made_up_id(service, said_id, body),
+        id=said_id if MESSAGE_ID.fullmatch(said_id) else made_up_id(service, said_id, body),
         type=_text(properties.get("type")),
         version=int(version) if isinstance(version, int) and 0 < version < 1 << 31 else 0,
         producer=producer if producer != exchange else _text(headers.get("producer")),
         correlation_id=_text(properties.get("correlation_id")),
         causation_id=_text(headers.get("causation_id")) or None,
         occurred_at=_moment(headers.get("occurred_at")) or _moment(properties.get("timestamp")) or EPOCH,
-        traceparent=traceparent if _TRACEPARENT.fullmatch(traceparent) else None,
+        traceparent=traceparent if TRACEPARENT.fullmatch(traceparent) else None,
         content_type=_text(properties.get("content_type")),
         body=body,
     )

@@ -75,7 +75,7 @@ def test_a_redelivered_message_has_no_effect_and_is_counted(bench: Bench) -> Non
     envelope = bench.enclose(wanted(1))
     assert len(bench.deliver(envelope, envelope)) == 1
     assert bench.deliver(envelope) == []
-    assert bench.rows("SELECT deliveries FROM inbox") == [(2,)]
+    assert bench.rows("SELECT deliveries FROM inbox") == [(3,)]
 
 
 class Moody:

@@ -137,7 +137,7 @@ def test_a_redelivered_fact_is_not_heard_again(shop: Shop) -> None:
     shop.deliver(fact, fact)
     shop.deliver(fact)
     assert len(shop.history(order)) == 2
-    assert shop.rows("SELECT deliveries FROM inbox") == [(2,)]
+    assert shop.rows("SELECT deliveries FROM inbox") == [(3,)]
 
 
 def test_a_fact_about_an_unknown_order_is_buried(shop: Shop) -> None:
