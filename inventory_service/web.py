@@ -6,8 +6,10 @@ from typing import Any
 from uuid import UUID
 
 from flask import Flask, Response
-from sqlalchemy import text
+from marshmallow import Schema, fields
+from sqlalchemy import RowMapping, text
 
+from inventory_service.domain import Kind, Status
 from inventory_service.receipts import KeyInUse, KeyReused, receive
 from inventory_service.store import find_movements, find_reservation, list_stock
 from shared.auth import current, requires
@@ -16,24 +18,62 @@ from shared.config import Settings
 from shared.database import Database
 from shared.http.app import Routes, problems, reply
 from shared.http.app import create_app as create
-from shared.http.fields import SKU, Cursor, IdempotencyHeader, StrictSchema, Whole, WholeText, cursor
+from shared.http.fields import SKU, IdempotencyHeader, Moment, StrictSchema, Whole
+from shared.http.pages import listed, page, page_schema
 from shared.http.problems import problem, wrong_parameter
 from shared.wakeup import WakeUp
 
 SKU_IN_PATH = {"in": "path", "name": "sku", "required": True, "schema": {"type": "string", "pattern": SKU}}
 
 
-class PageSchema(StrictSchema):
-    """Which part of the list."""
-
-    cursor = Cursor(SKU, load_default="", metadata={"description": "`next` of the page before"})
-    limit = WholeText(1, 200, load_default=50)
-
-
-class ReceiptSchema(StrictSchema):
-    """Goods that came in."""
+class GoodsSchema(StrictSchema):
+    """Goods that come in."""
 
     quantity = Whole(1, 1_000_000, required=True)
+
+
+class ReceiptSchema(Schema):
+    """Goods that came in; `on_hand` is how many there were just after."""
+
+    sku = fields.String(required=True)
+    quantity = fields.Integer(required=True)
+    on_hand = fields.Integer(required=True)
+    received_at = Moment(required=True)
+
+
+class LineSchema(Schema):
+    sku = fields.String(required=True)
+    quantity = fields.Integer(required=True)
+
+
+class MovementSchema(Schema):
+    """An entry of the ledger, which only grows."""
+
+    sku = fields.String(required=True)
+    kind = fields.Enum(Kind, by_value=True, required=True)
+    quantity = fields.Integer(required=True)
+    at = Moment(required=True)
+
+
+class ReservationSchema(Schema):
+    """What is or was set aside for an order."""
+
+    order_id = fields.UUID(required=True)
+    status = fields.Enum(Status, by_value=True, required=True)
+    lines = fields.List(fields.Nested(LineSchema), required=True)
+    detail = fields.String(required=True, allow_none=True, metadata={"description": "why it is unavailable"})
+    movements = fields.List(fields.Nested(MovementSchema), required=True)
+    created_at = Moment(required=True)
+    updated_at = Moment(required=True)
+
+
+class StockSchema(Schema):
+    """How many of a product are in the house, promised to orders, and still to be had."""
+
+    sku = fields.String(required=True)
+    on_hand = fields.Integer(required=True)
+    reserved = fields.Integer(required=True)
+    available = fields.Integer(required=True)
 
 
 def create_app(settings: Settings, database: Database, wakeup: WakeUp) -> Flask:
@@ -58,7 +98,7 @@ def reservation_routes(database: Database) -> Routes:
     @routes.route("/reservations/<uuid:order_id>")
     @problems(404)
     @requires("operator")
-    @routes.response(200, description="The reservation and its movements.")
+    @routes.response(200, ReservationSchema)
     def get_reservation(order_id: UUID) -> Response:
         """One order's reservation."""
         with database.reading() as connection:
@@ -84,24 +124,25 @@ def reservation_routes(database: Database) -> Routes:
 def stock_routes(database: Database) -> Routes:
     routes = Routes("stock", "What is in the house. For operators.")
 
+    def show(row: RowMapping) -> dict[str, Any]:
+        return {**row, "available": row["on_hand"] - row["reserved"]}
+
     @routes.route("/stock")
     @requires("operator")
-    @routes.arguments(PageSchema, location="query")
-    @routes.response(200, description="Products in the order of their sku; `next` is null on the last page.")
-    def get_stock(page: dict[str, Any]) -> Response:
-        """How much is there of each product?"""
+    @routes.arguments(page_schema(SKU), location="query")
+    @routes.response(200, listed(StockSchema))
+    def get_stock(query: dict[str, Any]) -> Response:
+        """How much is there of each product? In the order of the sku."""
         with database.reading() as connection:
-            rows = list_stock(connection, after=page["cursor"], most=page["limit"] + 1)
-        shown = rows[: page["limit"]]
-        items = [{**row, "available": row["on_hand"] - row["reserved"]} for row in shown]
-        return reply({"items": items, "next": cursor(shown[-1]["sku"]) if len(rows) > len(shown) else None})
+            found = list_stock(connection, after=query["cursor"] or "", most=query["limit"] + 1)
+        return reply(page(found, query["limit"], lambda row: str(row["sku"]), show))
 
     @routes.route("/stock/<sku>/receipts", methods=["POST"], parameters=[SKU_IN_PATH])
     @problems(409, 422)
     @requires("operator")
-    @routes.arguments(ReceiptSchema)
+    @routes.arguments(GoodsSchema)
     @routes.arguments(IdempotencyHeader, location="headers")
-    @routes.response(201, description="The receipt, with the quantity on hand just after it.")
+    @routes.response(201, ReceiptSchema)
     def post_receipt(goods: dict[str, Any], header: dict[str, str], sku: str) -> Response:
         """Take goods in. An unknown sku is created; the same key again answers the same and adds nothing."""
         if not re.fullmatch(SKU, sku):

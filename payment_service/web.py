@@ -3,19 +3,47 @@
 from uuid import UUID
 
 from flask import Flask, Response
+from marshmallow import Schema, fields, validate
 from sqlalchemy import text
 
+from payment_service.domain import Status
 from payment_service.gateway import PARTY
-from payment_service.store import WORLD, find_movements, find_payment, payment_from
+from payment_service.store import KINDS, WORLD, find_movements, find_payment, payment_from
 from shared.auth import requires
 from shared.config import Settings
 from shared.database import Database
 from shared.http.app import Routes, problems, reply
 from shared.http.app import create_app as create
+from shared.http.fields import Moment
 from shared.http.problems import problem
 from shared.http.simulation import simulation_routes
 from shared.simulated import conduct_from
 from shared.wakeup import WakeUp
+
+
+class MovementSchema(Schema):
+    """An entry of the ledger, which only grows."""
+
+    kind = fields.String(required=True, validate=validate.OneOf(KINDS))
+    amount = fields.Integer(required=True)
+    at = Moment(required=True)
+
+
+class PaymentSchema(Schema):
+    """What became of an order's money, in minor units of the currency."""
+
+    order_id = fields.UUID(required=True)
+    status = fields.Enum(Status, by_value=True, required=True)
+    currency = fields.String(required=True, metadata={"description": "empty when undone before it was asked for"})
+    amount = fields.Integer(required=True)
+    authorized = fields.Integer(required=True)
+    captured = fields.Integer(required=True)
+    voided = fields.Integer(required=True)
+    refunded = fields.Integer(required=True)
+    detail = fields.String(required=True, allow_none=True, metadata={"description": "why it was declined or refused"})
+    movements = fields.List(fields.Nested(MovementSchema), required=True)
+    created_at = Moment(required=True)
+    updated_at = Moment(required=True)
 
 
 def create_app(settings: Settings, database: Database, wakeup: WakeUp) -> Flask:
@@ -25,7 +53,7 @@ def create_app(settings: Settings, database: Database, wakeup: WakeUp) -> Flask:
     @routes.route("/payments/<uuid:order_id>")
     @problems(404)
     @requires("operator")
-    @routes.response(200, description="The payment and its movements; amounts in minor units.")
+    @routes.response(200, PaymentSchema)
     def get_payment(order_id: UUID) -> Response:
         """One order's payment."""
         with database.reading() as connection:

@@ -3,6 +3,7 @@
 from uuid import UUID
 
 from flask import Flask, Response
+from marshmallow import Schema, fields
 from sqlalchemy import text
 
 from shared.auth import requires
@@ -10,12 +11,33 @@ from shared.config import Settings
 from shared.database import Database
 from shared.http.app import Routes, problems, reply
 from shared.http.app import create_app as create
+from shared.http.fields import Moment
 from shared.http.problems import problem
 from shared.http.simulation import simulation_routes
 from shared.simulated import conduct_from
 from shared.wakeup import WakeUp
-from shipping_service.domain import CARRIERS
+from shipping_service.domain import CARRIERS, Status, Trial
 from shipping_service.store import WORLD, find_shipment
+
+
+class ShipmentSchema(Schema):
+    """What became of an order's parcel."""
+
+    order_id = fields.UUID(required=True)
+    status = fields.Enum(Status, by_value=True, required=True)
+    carrier = fields.String(required=True, allow_none=True)
+    tracking_number = fields.String(required=True, allow_none=True)
+    detail = fields.String(required=True, allow_none=True, metadata={"description": "what the carriers said"})
+    carriers = fields.Dict(
+        fields.String(),
+        fields.Enum(Trial, by_value=True),
+        required=True,
+        metadata={"description": "how far the booking got with each carrier that was asked"},
+    )
+    country = fields.String(required=True, allow_none=True)
+    created_at = Moment(required=True)
+    updated_at = Moment(required=True)
+
 
 SHOWN = ("order_id", "status", "carrier", "tracking_number", "detail", "carriers", "created_at", "updated_at")
 
@@ -27,7 +49,7 @@ def create_app(settings: Settings, database: Database, wakeup: WakeUp) -> Flask:
     @routes.route("/shipments/<uuid:order_id>")
     @problems(404)
     @requires("operator")
-    @routes.response(200, description="The shipment, and how far its booking got with each carrier that was asked.")
+    @routes.response(200, ShipmentSchema)
     def get_shipment(order_id: UUID) -> Response:
         """One order's shipment."""
         with database.reading() as connection:

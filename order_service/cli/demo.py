@@ -64,6 +64,8 @@ def demo() -> None:
     screen = console()
     screen.print("Four services, a broker and four databases in this process. Shorter timings than a shop has:")
     screen.print(*(f"  {name.upper()}={text}" for name, text in TIMINGS.items()), sep="\n", highlight=False)
+    screen.print()
+    screen.print(legend())
     try:
         with tempfile.TemporaryDirectory(prefix="fulfillment-") as folder:
             well = perform(Path(folder), screen)
@@ -120,11 +122,17 @@ def _print_news(screen: Console, everybody: list[Performance], elapsed: float) -
             screen.print(f"{elapsed:5.1f} s  {each.scenario.title:42} {line(order)}", soft_wrap=True, highlight=False)
 
 
+def legend() -> Text:
+    """The steps in their order, and what the marks beside them mean."""
+    text = Text(f"Steps: {', '.join(step.name for step in FULFILLMENT.steps)}\nMarks: ")
+    for name, (mark, color) in MARKS.items():
+        text.append(mark, color).append(f" {name}  ")
+    return text.append("\nA number beside a mark says how often it was asked.")
+
+
 def board(everybody: list[Performance]) -> Table:
     """All orders so far, one a row."""
-    names = " ".join(step.name for step in FULFILLMENT.steps)
-    legend = f"steps: {names}\n" + "  ".join(f"{mark} {name}" for name, (mark, _) in MARKS.items())
-    table = Table(box=None, pad_edge=False, header_style="dim", caption=legend, caption_justify="left")
+    table = Table(box=None, pad_edge=False, header_style="dim")
     for heading in ("order", "steps", "status"):
         table.add_column(heading)
     for each in everybody:

@@ -21,7 +21,6 @@ from order_service.web.schemas import (
     OrdersPageSchema,
     VerdictSchema,
     WaitSchema,
-    listed,
 )
 from order_service.web.show import Show
 from order_service.web.watch import Watch
@@ -29,7 +28,7 @@ from shared.auth import current, requires
 from shared.database import Database
 from shared.http.app import Routes, problems, reply, with_etag
 from shared.http.fields import IdempotencyHeader
-from shared.http.pages import page, page_schema
+from shared.http.pages import listed, page, page_schema
 from shared.http.problems import problem, wrong_parameter
 from shared.keys import Principal
 

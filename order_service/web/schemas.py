@@ -186,13 +186,3 @@ class ProductSchema(Schema):
     name = fields.String(required=True)
     unit_price = fields.Integer(required=True, metadata=MINOR_UNITS)
     currency = fields.String(required=True)
-
-
-def listed(item: type[Schema]) -> type[Schema]:
-    """A page of such items."""
-    name = item.__name__.removesuffix("Schema")
-    parts = {
-        "items": fields.List(fields.Nested(item), required=True),
-        "next": fields.String(required=True, allow_none=True, metadata={"description": "cursor of the next page"}),
-    }
-    return type(f"{name}PageSchema", (Schema,), parts)

@@ -103,6 +103,7 @@ def create_app(
     for each in routes:
         api.register_blueprint(each)
     api.register_blueprint(_health(ready))
+    api.spec.components.schemas.pop("PaginationMetadata", None)  # flask-smorest's, which nothing here uses
     _serve_docs(app, json.dumps(api.spec.to_dict()))
     return app
 

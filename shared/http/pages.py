@@ -3,6 +3,8 @@
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
+from marshmallow import Schema, fields
+
 from shared.http.fields import Cursor, StrictSchema, WholeText, cursor
 
 MOST = 200
@@ -12,11 +14,21 @@ Row = TypeVar("Row")
 
 def page_schema(key: str, *, limit: int = 50) -> type[StrictSchema]:
     """The query parameters of a list whose keys match the pattern `key`: `cursor` (None: the beginning) and `limit`."""
-    fields = {
+    parts = {
         "cursor": Cursor(key, load_default=None, metadata={"description": "`next` of the page before"}),
         "limit": WholeText(1, MOST, load_default=limit),
     }
-    return type("PageSchema", (StrictSchema,), fields)
+    return type("PageSchema", (StrictSchema,), parts)
+
+
+def listed(item: type[Schema]) -> type[Schema]:
+    """A page of such items, for the documentation."""
+    name = item.__name__.removesuffix("Schema")
+    parts = {
+        "items": fields.List(fields.Nested(item), required=True),
+        "next": fields.String(required=True, allow_none=True, metadata={"description": "cursor of the next page"}),
+    }
+    return type(f"{name}PageSchema", (Schema,), parts)
 
 
 def page(rows: Sequence[Row], limit: int, key: Callable[[Row], str], show: Callable[[Row], Any]) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from dataclasses import asdict
 from typing import Any
 
 from flask import Response
-from marshmallow import fields, validate
+from marshmallow import Schema, fields, validate
 
 from shared.auth import requires
 from shared.database import Database
@@ -22,12 +22,23 @@ class ConductSchema(StrictSchema):
     timeout_ms = Whole(1, 600_000, load_default=2_000, metadata={"description": "later answers are lost"})
 
 
+class ShownSchema(Schema):
+    """How a simulated party behaves."""
+
+    latency_ms = fields.Integer(required=True)
+    error_rate = fields.Float(required=True)
+    outage = fields.Boolean(required=True)
+    timeout_ms = fields.Integer(required=True)
+
+
 def simulation_routes(world: SimulatedWorld, database: Database, default: Conduct, parties: tuple[str, ...]) -> Routes:
     """`GET` and `PUT /simulation`: the conduct of each party; a PUT is for `?party=`, or for all of them."""
     routes = Routes("simulation", "How the simulated outside world behaves. For operators.")
 
     class Which(StrictSchema):
         party = fields.String(validate=validate.OneOf(parties))
+
+    everybody = Schema.from_dict({party: fields.Nested(ShownSchema, required=True) for party in parties}, name="World")
 
     def shown() -> Response:
         with database.reading() as connection:
@@ -36,7 +47,7 @@ def simulation_routes(world: SimulatedWorld, database: Database, default: Conduc
 
     @routes.route("/simulation")
     @requires("operator")
-    @routes.response(200, description="The conduct of each party.")
+    @routes.response(200, everybody)
     def get_simulation() -> Response:
         """How does the outside behave?"""
         return shown()
@@ -45,9 +56,9 @@ def simulation_routes(world: SimulatedWorld, database: Database, default: Conduc
     @requires("operator")
     @routes.arguments(ConductSchema)
     @routes.arguments(Which, location="query")
-    @routes.response(200, description="The conduct of each party, from the next batch on.")
+    @routes.response(200, everybody)
     def put_simulation(conduct: dict[str, Any], query: dict[str, str]) -> Response:
-        """Make it slow, unreliable or silent."""
+        """Make it slow, unreliable or silent, from the next batch on."""
         with database.transaction() as connection:
             for party in [query["party"]] if "party" in query else parties:
                 world.set_conduct(connection, party, Conduct(**conduct))

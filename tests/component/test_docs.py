@@ -1,0 +1,34 @@
+"""The documentation of each API: nothing that it answers has to be guessed."""
+
+import pytest
+
+from tests.component.apps import application, close, prepare
+
+SERVICES = ("order", "payment", "inventory", "shipping")
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_every_answer_has_a_schema(service: str, database_url: str) -> None:
+    """Each call says what it does, and what its good answer looks like; nothing is described that nothing uses."""
+    prepare(service, database_url)
+    app = application(service, database_url)
+    answered = app.test_client().get("/openapi.json")
+    document = answered.json
+    assert document["openapi"] == "3.1.0"
+    calls = {
+        f"{method} {path}": call
+        for path, item in document["paths"].items()
+        for method, call in item.items()
+        if method != "parameters"
+    }
+    assert all(call["summary"] for call in calls.values())
+    bare = {
+        name
+        for name, call in calls.items()
+        for status, response in call["responses"].items()
+        if status.startswith("2") and "schema" not in response.get("content", {}).get("application/json", {})
+    }
+    assert bare == {"get /healthz", "get /readyz"}
+    named = {f"#/components/schemas/{name}" for name in document["components"]["schemas"]}
+    assert {each for each in named if f'"{each}"' not in answered.text} == set()
+    close(app)
