@@ -29,12 +29,13 @@ class DatabaseClock:
     """
 
     def __init__(self) -> None:
-        self._server, self._here = datetime.min.replace(tzinfo=UTC), -TRUSTED
+        self._asked = datetime.min.replace(tzinfo=UTC), -TRUSTED  # the answer, and the monotonic time when it came
 
     def now(self, connection: Connection) -> datetime:
         if connection.dialect.name == "sqlite":
             return datetime.now(UTC)
-        if time.monotonic() - self._here >= TRUSTED:
-            server: datetime = connection.execute(text("SELECT clock_timestamp()")).scalar_one()
-            self._server, self._here = server.astimezone(UTC), time.monotonic()
-        return self._server + timedelta(seconds=time.monotonic() - self._here)
+        server, here = self._asked  # both at once: other threads ask too
+        if time.monotonic() - here >= TRUSTED:
+            told: datetime = connection.execute(text("SELECT clock_timestamp()")).scalar_one()
+            self._asked = server, here = told.astimezone(UTC), time.monotonic()
+        return server + timedelta(seconds=time.monotonic() - here)
