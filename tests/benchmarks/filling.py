@@ -49,6 +49,8 @@ def fill(system: System, order_id: str, orders: int, already: int = 0) -> None:
     with ThreadPoolExecutor(2) as pool:
         for each in [pool.submit(_fill, system, name, order_id, orders, already) for name in services()]:
             each.result()
+    with system.connect() as connection:
+        connection.execute("CHECKPOINT")  # so that none falls into what is measured next
 
 
 def _fill(system: System, name: str, order_id: str, orders: int, already: int) -> None:

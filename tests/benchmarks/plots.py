@@ -12,7 +12,9 @@ mpl.rcParams.update({
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
+    "axes.axisbelow": True,
     "grid.color": "#dddddd",
+    "svg.fonttype": "none",
     "svg.hashsalt": "fulfillment",  # the same figures make the same file
 })  # fmt: skip
 SWEEPS = {  # by name: what is on the x axis, and whether it grows by factors

@@ -60,8 +60,9 @@ def _in_one_system(system: System, orders: int, only: Sequence[str]) -> dict[str
     warm_up(system, load)
     if "outstanding" in only:
         loads = [
-            replace(load, outstanding=count, group=min(50, count), orders=some(orders, count / 100))
+            replace(load, outstanding=count, group=min(50, count), orders=max(some(orders, count / 100), count))
             for count in OUTSTANDING
+            if count <= 3 * orders
         ]
         results["outstanding"] = [
             _point(system, f"{each.outstanding} under way", each.outstanding, each) for each in loads
