@@ -10,7 +10,7 @@ from sqlalchemy.exc import OperationalError
 from inventory_service.domain import Kind
 from inventory_service.store import METADATA, movements, stock
 from shared.clock import SystemClock
-from shared.database import BigInt, UtcDateTime
+from shared.database import BigInt, UtcDateTime, is_lock_timeout
 
 receipts = Table(
     "receipts",
@@ -22,8 +22,6 @@ receipts = Table(
     Column("on_hand", BigInt),
     Column("received_at", UtcDateTime, nullable=False),
 )
-
-LOCK_TIMEOUT = "55P03"  # PostgreSQL's lock_not_available
 
 DEMO_STOCK = {
     "POPULAR-LAMP": 1000,
@@ -68,7 +66,7 @@ def receive(connection: Connection, now: datetime, *, principal: str, sku: str, 
     try:
         claimed = connection.execute(claim.on_conflict_do_nothing().returning(receipts.c.key)).all()
     except OperationalError as error:
-        if getattr(error.orig, "sqlstate", None) == LOCK_TIMEOUT:
+        if is_lock_timeout(error):
             raise KeyInUse from error
         raise
     if not claimed:

@@ -79,7 +79,6 @@ class StockRoom:
 
     def __init__(self, rows: Mapping[str, RowMapping], connection: Connection, now: datetime) -> None:
         self.cause: Envelope | None = None
-        self.answers: Answers = {}  # nobody outside is asked
         self.stock: dict[str, Stock] = {}
         self._connection, self._now, self._rows = connection, moment(now), rows
         self._after = {order_id: reservation_from(row) for order_id, row in rows.items()}

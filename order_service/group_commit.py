@@ -6,20 +6,16 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 
-from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as PoolExhausted
 
 from order_service.domain import NewOrder
 from order_service.placing import Outcome, Terms, place
 from order_service.tables import TABLES
 from shared.clock import Clock
-from shared.database import Database
+from shared.database import Database, is_lock_timeout
 from shared.messaging.consumer import WEATHER
 from shared.messaging.envelope import NewId, uuid7
 from shared.wakeup import WakeUp
-
-LOCK_TIMEOUT = "55P03"  # PostgreSQL's lock_not_available
-
 
 Waiting = tuple[NewOrder, Future[Outcome]]
 
@@ -123,7 +119,7 @@ class GroupCommit:
                 else:
                     answer.set_result(outcome)
                     continue
-            answer.set_exception(InUse() if _is_locked(error) else error)
+            answer.set_exception(InUse() if is_lock_timeout(error) else error)
 
     def _is_overloaded(self) -> bool:
         """Whether the backlog is too long, counted at most once a second."""
@@ -134,10 +130,6 @@ class GroupCommit:
         return self._overloaded
 
 
-def _is_locked(error: BaseException) -> bool:
-    return isinstance(error, OperationalError) and getattr(error.orig, "sqlstate", None) == LOCK_TIMEOUT
-
-
 def _for_all(error: BaseException) -> bool:
     """The fault lies with no single order."""
-    return isinstance(error, (Overloaded, *WEATHER, PoolExhausted)) and not _is_locked(error)
+    return isinstance(error, (Overloaded, *WEATHER, PoolExhausted)) and not is_lock_timeout(error)

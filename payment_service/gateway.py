@@ -6,7 +6,7 @@ from typing import Protocol
 from payment_service.domain import Kind, Payment
 from shared.messaging.consumer import Answers, Call
 from shared.outside import Approved, Refused
-from shared.simulated import Inquiry, SimulatedWorld, Simulator
+from shared.simulated import Inquiry, Simulator
 
 PARTY = "card_network"
 ACCEPTED = ("tok_visa", "tok_mastercard", "tok_amex", "tok_capture_refused", "tok_timeout")
@@ -68,6 +68,3 @@ def policy(inquiry: Inquiry, earlier: Mapping[str, bool]) -> Approved | Refused:
         case Kind.REFUND if captured:
             return Approved(reference)
     return Refused(f"nothing to {inquiry.kind}")
-
-
-__all__ = ["CardNetwork", "SimulatedCardNetwork", "SimulatedWorld", "policy"]

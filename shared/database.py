@@ -22,7 +22,7 @@ from sqlalchemy import (
     event,
 )
 from sqlalchemy.dialects import postgresql
-from sqlalchemy.exc import DisconnectionError
+from sqlalchemy.exc import DisconnectionError, OperationalError
 from sqlalchemy.pool import ConnectionPoolEntry
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
@@ -37,6 +37,7 @@ NAMES = {
 
 # A plan that is made while a table is small, and kept, must not read the whole of it when it has grown.
 BY_KEY = {"enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off", "jit": "off"}
+LOCK_NOT_AVAILABLE = "55P03"  # PostgreSQL's code
 IDLE = 1.0  # seconds after which a pooled connection is tried before use
 
 
@@ -103,6 +104,11 @@ class RowsChanged(Exception):
 
 
 @lru_cache(maxsize=64)  # a batch says the same moment hundreds of times
+def is_lock_timeout(error: BaseException) -> bool:
+    """Whether PostgreSQL gave up waiting because another transaction held a lock for too long."""
+    return isinstance(error, OperationalError) and getattr(error.orig, "sqlstate", None) == LOCK_NOT_AVAILABLE
+
+
 def moment(at: datetime) -> str:
     """An aware time as text of fixed width in UTC, so that texts sort as the times do."""
     return at.astimezone(UTC).isoformat(timespec="microseconds")

@@ -115,10 +115,6 @@ class SimulatedWorld:
         statement = insert(self.simulation).values(row)
         connection.execute(statement.on_conflict_do_update(index_elements=["party"], set_=vars(conduct)))
 
-    def entries(self, connection: Connection, order_id: str) -> Sequence[Any]:
-        """What the parties did for one order: for the auditor."""
-        return connection.execute(select(self.books).where(self.books.c.order_id == order_id)).mappings().all()
-
 
 class Simulator:
     """Answers inquiries for a service: all of a batch at once, as if each were called concurrently."""

@@ -129,7 +129,6 @@ class Worker:
         until = self.monotonic() + patience
         try:
             while self.connection and self.in_flight and self.monotonic() < until:
-                self.connection.wake()
                 self._settle(self.connection)
                 time.sleep(0.01)
             self._mark()

@@ -1,5 +1,7 @@
 """The shipping service on a database, with carriers that misbehave on demand, and their own books as the witness."""
 
+from sqlalchemy import select
+
 from shared.contracts import (
     Address,
     DispatchRequested,
@@ -45,9 +47,8 @@ class Shipping(Bench):
         """What each carrier did for order 1, by its own books."""
         done: dict[str, set[str]] = {carrier: set() for carrier in CARRIERS}
         with self.database.reading() as connection:
-            for entry in WORLD.entries(connection, ORDER):
-                if entry["approved"]:
-                    done[entry["party"]].add(entry["kind"])
+            for entry in connection.execute(select(WORLD.books).filter_by(order_id=ORDER, approved=True)):
+                done[entry.party].add(entry.kind)
         return done
 
     def holding(self) -> list[str]:
