@@ -88,6 +88,7 @@ def hear(flow: Workflow, saga: Saga, event: Heard, now: datetime) -> tuple[str |
 
 
 def hear_fact(saga: Saga, step: Step, reported: S, event: Heard, now: datetime) -> tuple[Saga, str]:
+    """What a participant, or a person, reports of a step; what comes too late to be acted on may still be learned."""
     was = saga.steps[step.name]
     match reported, was.status:
         case S.DONE, S.REQUESTED:
@@ -112,6 +113,7 @@ def hear_fact(saga: Saga, step: Step, reported: S, event: Heard, now: datetime) 
 
 
 def hear_order(flow: Workflow, saga: Saga, event: Heard) -> tuple[Saga, str]:
+    """What is said about the order as a whole: it was placed, is to be cancelled, or time has passed."""
     pivot = saga.steps[flow.pivot.name].status
     match event:
         case Tick():
@@ -130,6 +132,7 @@ def hear_order(flow: Workflow, saga: Saga, event: Heard) -> tuple[Saga, str]:
 
 
 def hear_operator(saga: Saga, step: Step, event: StepInput, now: datetime) -> tuple[Saga, str]:
+    """What an operator wants done about one step; what the step does not allow is noted and changes nothing."""
     was = saga.steps[step.name]
     match event:
         case ReversalRequested() if step.kind is Kind.PIVOT and was.status is S.REQUESTED:
@@ -155,6 +158,8 @@ def lose_patience(flow: Workflow, saga: Saga, now: datetime) -> Saga:
 
 
 class Move(NamedTuple):
+    """How a step goes on: its new progress, the message to send if any, and the words for the history."""
+
     progress: Progress
     message: type[Event] | None
     what: str

@@ -20,6 +20,7 @@ Fact = PaymentAuthorized | PaymentDeclined | PaymentCaptured | CaptureRefused | 
 
 
 def authorize(request: PaymentRequested, payments: Payments) -> Fact | None:
+    """Hold the amount, once. Whoever asks again hears the same again; after an undo, that it was undone."""
     payment = payments.find(request.order_id) or Payment(
         order_id=request.order_id,
         status=Status.AUTHORIZING,
@@ -41,6 +42,7 @@ def authorize(request: PaymentRequested, payments: Payments) -> Fact | None:
 
 
 def capture(request: CaptureRequested, payments: Payments) -> Fact | None:
+    """Take what is held, or say that it was refused. Nothing is taken once an undo was asked for."""
     payment = payments.find(request.order_id)
     if payment is None or payment.status in (Status.AUTHORIZING, Status.DECLINED):
         raise Unprocessable("capture_without_authorization: nothing is known to be held for this order")
@@ -58,6 +60,7 @@ def capture(request: CaptureRequested, payments: Payments) -> Fact | None:
 
 
 def reverse(request: PaymentReversalRequested, payments: Payments) -> Fact | None:
+    """Void what is held or refund what was taken, for good: a request that comes later is told so and holds nothing."""
     payment = payments.find(request.order_id) or Payment(order_id=request.order_id, status=Status.VOIDED)
     return undone(advance(replace(payment, reversing=True), payments))
 

@@ -78,6 +78,8 @@ class PaymentRequested(OrderEvent, frozen=True, kw_only=True):
 
 
 class PaymentAuthorized(PaymentEvent, frozen=True, kw_only=True):
+    """The amount is held on the card."""
+
     type: ClassVar[str] = "payment.authorized"
 
     authorization_id: Text
@@ -85,6 +87,8 @@ class PaymentAuthorized(PaymentEvent, frozen=True, kw_only=True):
 
 
 class PaymentDeclined(PaymentEvent, frozen=True, kw_only=True):
+    """Nothing is held; `detail` says why."""
+
     type: ClassVar[str] = "payment.declined"
 
     detail: Text
@@ -115,12 +119,16 @@ class CaptureRequested(OrderEvent, frozen=True, kw_only=True):
 
 
 class PaymentCaptured(PaymentEvent, frozen=True, kw_only=True):
+    """The amount was taken."""
+
     type: ClassVar[str] = "payment.captured"
 
     captured: Amount
 
 
 class CaptureRefused(PaymentEvent, frozen=True, kw_only=True):
+    """Nothing was taken; what is held stays held until it is reversed."""
+
     type: ClassVar[str] = "capture.refused"
 
     detail: Text
@@ -138,20 +146,28 @@ class StockRequested(OrderEvent, frozen=True, kw_only=True):
 
 
 class StockReserved(InventoryEvent, frozen=True, kw_only=True):
+    """All lines are set aside."""
+
     type: ClassVar[str] = "stock.reserved"
 
 
 class StockUnavailable(InventoryEvent, frozen=True, kw_only=True):
+    """Nothing is set aside; `detail` says what is short."""
+
     type: ClassVar[str] = "stock.unavailable"
 
     detail: Text
 
 
 class StockReleaseRequested(OrderEvent, frozen=True, kw_only=True):
+    """Give back whatever is set aside for this order, now and for good."""
+
     type: ClassVar[str] = "stock.release_requested"
 
 
 class StockReleased(InventoryEvent, frozen=True, kw_only=True):
+    """Nothing is set aside any more, or ever was."""
+
     type: ClassVar[str] = "stock.released"
 
 
@@ -162,6 +178,8 @@ class StockIssueRequested(OrderEvent, frozen=True, kw_only=True):
 
 
 class StockIssued(InventoryEvent, frozen=True, kw_only=True):
+    """The goods have left the stock."""
+
     type: ClassVar[str] = "stock.issued"
 
 
@@ -178,6 +196,8 @@ class ShipmentRequested(OrderEvent, frozen=True, kw_only=True):
 
 
 class ShipmentBooked(ShippingEvent, frozen=True, kw_only=True):
+    """A carrier will fetch the parcel."""
+
     type: ClassVar[str] = "shipment.booked"
 
     carrier: Text
@@ -185,16 +205,22 @@ class ShipmentBooked(ShippingEvent, frozen=True, kw_only=True):
 
 
 class ShipmentRefused(ShippingEvent, frozen=True, kw_only=True):
+    """No carrier takes the parcel; `detail` says what each of them said."""
+
     type: ClassVar[str] = "shipment.refused"
 
     detail: Text
 
 
 class ShipmentCancellationRequested(OrderEvent, frozen=True, kw_only=True):
+    """Cancel whatever is booked for this order, now and for good."""
+
     type: ClassVar[str] = "shipment.cancellation_requested"
 
 
 class ShipmentCancelled(ShippingEvent, frozen=True, kw_only=True):
+    """No carrier holds a booking any more, or ever did."""
+
     type: ClassVar[str] = "shipment.cancelled"
 
 
@@ -207,6 +233,8 @@ class DispatchRequested(OrderEvent, frozen=True, kw_only=True):
 
 
 class ShipmentDispatched(ShippingEvent, frozen=True, kw_only=True):
+    """The parcel is with its carrier."""
+
     type: ClassVar[str] = "shipment.dispatched"
 
 

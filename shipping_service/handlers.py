@@ -25,6 +25,7 @@ Fact = ShipmentBooked | ShipmentRefused | ShipmentCancelled | ShipmentDispatched
 
 
 def book(request: ShipmentRequested, shipments: Shipments) -> Fact | None:
+    """Book the parcel with the first carrier that takes it. Nothing is said while none of them surely refuses."""
     shipment = shipments.find(request.order_id) or Shipment(
         order_id=request.order_id, status=Status.BOOKING, ship_to=msgspec.to_builtins(request.ship_to)
     )
@@ -46,6 +47,7 @@ def book(request: ShipmentRequested, shipments: Shipments) -> Fact | None:
 
 
 def cancel(request: ShipmentCancellationRequested, shipments: Shipments) -> Fact | None:
+    """Cancel what is or may be booked, for good: a request that comes later is told so and books nothing."""
     shipment = shipments.find(request.order_id) or Shipment(order_id=request.order_id, status=Status.CANCELLED)
     if shipment.status in (Status.DISPATCHING, Status.DISPATCHED):
         raise Unprocessable("dispatched: the parcel is handed over, there is nothing to cancel")
@@ -54,6 +56,7 @@ def cancel(request: ShipmentCancellationRequested, shipments: Shipments) -> Fact
 
 
 def dispatch(request: DispatchRequested, shipments: Shipments) -> Fact | None:
+    """Hand the booked parcel over. Whoever asks again hears the same again; after an undo, that it was cancelled."""
     shipment = shipments.find(request.order_id)
     if shipment is None or shipment.status in (Status.BOOKING, Status.REFUSED):
         raise Unprocessable("dispatch_without_booking: no carrier is known to be booked for this order")

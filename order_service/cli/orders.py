@@ -126,7 +126,7 @@ def show(api: Api, order_id: str, history: bool, as_json: bool) -> None:
         for each in entries:
             did = f" -> {', '.join(each['did'])}" if each["did"] else ""
             noted = "" if each["outcome"] == "acted" else f" ({each['outcome']})"
-            click.echo(f"{each['seq']:3}  {each['at'][11:23]}  {each['actor']:16}  {each['event']}{noted}{did}")
+            click.echo(f"{each['seq']:3}  {each['at'][11:23]}  {each['actor']:20}  {each['event']}{noted}{did}")
 
 
 @click.command()
