@@ -34,6 +34,18 @@ def test_no_file_names_a_machine_or_a_registry() -> None:
     assert found == set()
 
 
+def test_every_file_of_a_package_is_installed() -> None:
+    """Migrations, pages and scripts travel with `pip install`: what is no Python is named in pyproject.toml."""
+    patterns = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
+    missing = {
+        relative(path)
+        for path in files()
+        if re.match(r"shared/|\w+_service/", relative(path)) and path.suffix != ".py"
+        if not any(path.match(pattern) for patterns_of_package in patterns.values() for pattern in patterns_of_package)
+    }
+    assert missing == set()
+
+
 def name_of(requirement: str) -> str:
     name = re.match(r"[\w.-]+", requirement)
     assert name, requirement
