@@ -18,7 +18,7 @@ from shared.messaging.upkeep import Upkeep
 from shared.service import services
 from tests.benchmarks.driving import drive
 from tests.benchmarks.load import Load
-from tests.benchmarks.system import System, started
+from tests.benchmarks.system import WATCHER, System, started
 
 LOOKS = 25
 EXPLAINING = {
@@ -27,6 +27,7 @@ EXPLAINING = {
     "auto_explain.log_analyze": "on",
     "auto_explain.log_format": "json",
 }
+BATCH = re.compile(r"\(SELECT \* FROM json_to_recordset\(.*?\) AS r \((?:[^()]|\([^()]*\))*\)\)")
 SMALL = {"stock", "products", "simulation", "dead_letters"}  # tables that do not grow with orders
 
 
@@ -83,6 +84,7 @@ def plans(system: System, load: Load) -> list[dict[str, Any]]:
         for name in services():
             for setting, value in EXPLAINING.items():
                 watcher.execute(f"ALTER DATABASE \"bench_{name}\" SET {setting} = '{value}'")  # type: ignore[call-overload]
+            watcher.execute(f'ALTER ROLE {WATCHER} IN DATABASE "bench_{name}" SET auto_explain.log_min_duration = -1')
         begin = log.stat().st_size
         with started(system, web=True):
             drive(system, "explained", load)
@@ -101,7 +103,7 @@ def _digest(log: str) -> list[dict[str, Any]]:
     for match in re.finditer(r"plan:\s*\n(\t\{.*?\n\t\})\s*\n", log, re.DOTALL):
         plan = json.loads(match[1].replace("\n\t", "\n"), strict=False)
         ways = sorted({way for way in _ways(plan["Plan"]) if way})
-        text = re.sub(r"\s+", " ", plan["Query Text"])[:300]
+        text = BATCH.sub("batch", re.sub(r"\s+", " ", plan["Query Text"]))[:300]
         if ways:
             entry = found.setdefault(f"{text} {ways}", {"statement": text, "ways": ways, "times": 0, "slowest": 0.0})
             entry["times"] += 1

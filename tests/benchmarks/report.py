@@ -75,7 +75,7 @@ def _full(scaling: Mapping[str, Any]) -> dict[str, str]:
     if purging := scaling.get("purging"):
         rows.append([f"{points[-1]['at']:,}, while purging", None, None, purging["p50"], purging["p99"]])
     sizes = [f"{each['at']:,}" for each in looks]
-    plans = [[f"`{plan['statement'][:110]}`", ", ".join(plan["ways"]), plan["slowest"]] for plan in scaling["plans"]]
+    plans = [[f"`{plan['statement'][:160]}`", ", ".join(plan["ways"]), plan["slowest"]] for plan in scaling["plans"]]
     return {
         "database": table(head, rows),
         "looks": table(["median ms", *sizes], _transposed(looks)),
