@@ -38,6 +38,7 @@ class NewOrder:
     lines: Sequence[Wish]
     ship_to: Mapping[str, str]
     payment_token: str
+    traceparent: str | None = None  # the W3C trace that the order's messages belong to
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -211,5 +211,9 @@ def _write(connection: Connection, drafts: Sequence[_Draft], now: datetime, new_
     new_sagas = [{**saga_row(draft.held), "workflow_version": draft.held.flow.version} for draft in drafts]
     connection.execute(_add_sagas, {"new_sagas": as_json(new_sagas)})
     append_history(connection, [entry for draft in drafts for entry in draft.held.entries])
-    said = [enclose(message, at=now, new_id=new_id) for draft in drafts for message in draft.said]
+    said = [
+        enclose(message, at=now, new_id=new_id, traceparent=draft.wanted.traceparent)
+        for draft in drafts
+        for message in draft.said
+    ]
     TABLES.outbox.add(connection, said, due_at=now)

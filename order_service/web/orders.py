@@ -31,6 +31,7 @@ from shared.http.fields import IdempotencyHeader
 from shared.http.pages import listed, page, page_schema
 from shared.http.problems import problem, wrong_parameter
 from shared.keys import Principal
+from shared.messaging.envelope import TRACEPARENT
 
 SOON = {"Retry-After": "1"}
 HEADERS = {
@@ -139,6 +140,7 @@ def order_routes(database: Database, show: Show, counter: GroupCommit, desk: Des
 
 
 def _new_order(who: Principal, key: str, body: Mapping[str, Any]) -> NewOrder:
+    trace = request.headers.get("traceparent", "")
     return NewOrder(
         principal=f"{who.role}:{who.name}",
         path=request.path,
@@ -148,6 +150,7 @@ def _new_order(who: Principal, key: str, body: Mapping[str, Any]) -> NewOrder:
         lines=[Wish(**line) for line in body["lines"]],
         ship_to=body["ship_to"],
         payment_token=body["payment_token"],
+        traceparent=trace if TRACEPARENT.fullmatch(trace) else None,
     )
 
 

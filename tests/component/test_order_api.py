@@ -28,6 +28,7 @@ from shared.wakeup import WakeUp
 from tests.component.apps import KEYS, ORDER, application, bearer, close
 from tests.component.bench import Bench
 
+TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 TABLES = ("orders", "sagas", "saga_history", "outbox", "idempotency_keys")
 
 
@@ -125,6 +126,14 @@ def test_a_placed_order_is_accepted_and_shown(shop: Shop) -> None:
     assert order["ship_to"] == ORDER["ship_to"]
     assert "tok_visa" not in response.text
     assert shop.get(f"/orders/{order['id']}", "alice").json == order
+
+
+@pytest.mark.parametrize(("header", "kept"), [(TRACE, TRACE), ("nonsense", None), (None, None)])
+def test_the_callers_trace_goes_on(sqlite_shop: Shop, header: str | None, kept: str | None) -> None:
+    """The first messages carry the W3C traceparent of the request, and so do all that they cause."""
+    headers = {**bearer("alice"), "Idempotency-Key": "first", **({"traceparent": header} if header else {})}
+    assert sqlite_shop.client.post("/orders", json=ORDER, headers=headers).status_code == 202
+    assert sqlite_shop.rows("SELECT DISTINCT traceparent FROM outbox") == [(kept,)]
 
 
 def test_a_placed_order_wakes_the_relay(shop: Shop) -> None:
