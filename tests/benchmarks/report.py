@@ -8,6 +8,14 @@ from tests.benchmarks.results import FOLDER, load, process_table, run_table, tab
 
 PAGE = FOLDER.parent / "performance.md"
 SWEEPS = {"workers": "workers", "batch": "limit", "outstanding": "under way", "lines": "lines", "hot": "products"}
+ALTERNATIVE = {
+    "workers": "Orders per second and processor time by workers",
+    "batch": "Orders per second and processor time by batch limit",
+    "outstanding": "Orders per second and processor time by orders under way",
+    "lines": "Orders per second and processor time by lines per order",
+    "database": "Orders per second and processor time by orders in the database",
+    "memory": "Resident memory by orders worked",
+}
 
 
 def write() -> list[str]:
@@ -27,7 +35,6 @@ def write() -> list[str]:
         parts |= {name: _sweep(scaling[name], label) for name, label in SWEEPS.items() if name in scaling}
         if "database" in scaling:
             parts |= _full(scaling)
-        plot_all(scaling, load("memory"), FOLDER)
     if memory := load("memory"):
         first, last = memory["samples"][0], memory["samples"][-1]
         rows = [[name, size, last["memory"][name]] for name, size in first["memory"].items()]
@@ -40,6 +47,9 @@ def write() -> list[str]:
         names = ("per_second", "cpu", "p50", "p99", "commits", "bare p50")
         head = ["orders/s", "CPU ms/order", "p50 ms at 50/s", "p99", "commits/order", "as many bare commits, ms"]
         parts["embedded"] = table(head, [[embedded[name] for name in names]])
+    for file in plot_all(scaling or {}, load("memory"), FOLDER):
+        name = file.removesuffix(".svg")
+        parts[name] += f"\n\n![{ALTERNATIVE[name]}](performance/{file})"
     text = PAGE.read_text()
     for name, part in parts.items():
         text, count = re.subn(_between(name), lambda m, part=part: f"{m[1]}\n{part}\n{m[2]}", text, flags=re.DOTALL)
