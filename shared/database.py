@@ -22,7 +22,7 @@ from sqlalchemy import (
     event,
 )
 from sqlalchemy.dialects import postgresql
-from sqlalchemy.exc import DisconnectionError, OperationalError
+from sqlalchemy.exc import DBAPIError, DisconnectionError, OperationalError
 from sqlalchemy.pool import ConnectionPoolEntry
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
@@ -37,7 +37,7 @@ NAMES = {
 
 # A plan that is made while a table is small, and kept, must not read the whole of it when it has grown.
 BY_KEY = {"enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off", "jit": "off"}
-LOCK_NOT_AVAILABLE = "55P03"  # PostgreSQL's code
+LOCK_NOT_AVAILABLE, UNDEFINED_TABLE = "55P03", "42P01"  # PostgreSQL's codes
 IDLE = 1.0  # seconds after which a pooled connection is tried before use
 
 
@@ -107,6 +107,11 @@ class RowsChanged(Exception):
 def is_lock_timeout(error: BaseException) -> bool:
     """Whether PostgreSQL gave up waiting because another transaction held a lock for too long."""
     return isinstance(error, OperationalError) and getattr(error.orig, "sqlstate", None) == LOCK_NOT_AVAILABLE
+
+
+def not_migrated(error: DBAPIError) -> bool:
+    """Whether the database was reached, and has no such table yet."""
+    return getattr(error.orig, "sqlstate", "") == UNDEFINED_TABLE or str(error.orig).startswith("no such table")
 
 
 def moment(at: datetime) -> str:

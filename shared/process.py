@@ -15,7 +15,7 @@ from sqlalchemy.exc import DBAPIError
 
 from shared import logs
 from shared.config import Misconfigured, Settings, address, load
-from shared.database import Database
+from shared.database import Database, not_migrated
 from shared.messaging.broker import Broker
 from shared.messaging.consumer import WEATHER, Consumer, Stop
 from shared.messaging.envelope import uuid7
@@ -26,8 +26,6 @@ from shared.service import Service, services
 from shared.wakeup import WakeUp
 
 log = logging.getLogger("fulfillment.process")
-
-UNDEFINED_TABLE = "42P01"  # PostgreSQL's
 
 
 def build_worker(service: Service, settings: Settings, database: Database, broker: Broker, pace: Pace) -> Worker:
@@ -80,7 +78,7 @@ def complaining(name: str) -> Iterator[None]:
         sys.exit(f"{error}")
     except DBAPIError as error:
         said = str(error.orig).partition("\n")[0]
-        if getattr(error.orig, "sqlstate", "") == UNDEFINED_TABLE or said.startswith("no such table"):
+        if not_migrated(error):
             sys.exit(f"{name}: the database has not been migrated: {said}")
         if isinstance(error, WEATHER):
             sys.exit(f"{name}: the database cannot be used: {said}")

@@ -11,12 +11,15 @@ from flask_smorest import Api
 from marshmallow import Schema, fields
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolExhausted
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, NotFound
+
+from shared.database import not_migrated
 
 log = logging.getLogger("fulfillment.http")
 
 MEDIA_TYPE = "application/problem+json"
-AWAY = "The database does not answer at the moment. Try again; a POST with its Idempotency-Key is safe to repeat."
+NOWHERE = "Nothing is to be found at this address."
+AWAY = "The database cannot be used at the moment. Try again; a POST with its Idempotency-Key is safe to repeat."
 
 
 class FaultSchema(Schema):
@@ -88,7 +91,8 @@ class ProblemApi(Api):  # type: ignore[misc]  # flask-smorest is untyped
         data = getattr(error, "data", None) or {}
         faults = list(_faults(data.get("messages") or {}))
         named = [f"{each.get('pointer', each.get('parameter', ''))}: {each['detail']}".lstrip(": ") for each in faults]
-        detail = "; ".join(named[:5]) or error.description or ""
+        said = NOWHERE if error.description == NotFound.description else error.description
+        detail = "; ".join(named[:5]) or said or ""
         headers = {key: text for key, text in error.get_headers() if key.lower() != "content-type"}
         return _response(error.code or 500, error.name, detail, faults, headers, {})
 
@@ -97,13 +101,14 @@ def handle_weather(app: Flask) -> None:
     """Answer 503 with Retry-After while the database is away or overloaded."""
 
     def away(error: Exception) -> Response:
-        log.warning("503, the database is away: %s", str(getattr(error, "orig", error)).strip())
+        said = str(getattr(error, "orig", error)).strip()
+        log.warning("503, the database is away or not migrated: %s", said.partition("\n")[0])
         return problem_response(503, AWAY, headers={"Retry-After": "2"})
 
     def database(error: DBAPIError) -> Response:
-        if not error.connection_invalidated:
-            raise error
-        return away(error)
+        if error.connection_invalidated or not_migrated(error):
+            return away(error)
+        raise error
 
     for kind in (OperationalError, InterfaceError, PoolExhausted):
         app.register_error_handler(kind, away)

@@ -275,7 +275,7 @@ def test_a_cursor_leads_on_from_where_the_list_ended(client: FlaskClient) -> Non
 def test_unknown_paths_and_methods_are_problems_too(client: FlaskClient) -> None:
     """404 and 405 need no token, and 405 says what is allowed."""
     refusal(client.get("/parcels/7"), 404)
-    refusal(client.get("/nowhere"), 404)
+    assert refusal(client.get("/nowhere"), 404)["detail"] == "Nothing is to be found at this address."
     for method in ("PUT", "DELETE", "TRACE", "OPTIONS"):
         response = client.open("/parcels", method=method)
         refusal(response, 405)

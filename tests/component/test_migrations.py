@@ -10,6 +10,8 @@ from sqlalchemy import inspect
 from shared.database import Database
 from shared.migrate import config, migrate
 from shared.service import Service, services
+from tests.component.apps import application, bearer, close
+from tests.component.bench import order_id
 
 
 @pytest.fixture(params=["inventory", "order", "payment", "shipping"])
@@ -49,3 +51,23 @@ def test_migrating_at_once_or_again_changes_nothing(service: Service, database: 
     migrate(service, database)
     assert contents(service, database) == once
     assert service.name in ("payment", "shipping") or any(once.values())
+
+
+READS = {
+    "inventory": "/stock",
+    "order": "/orders",
+    "payment": f"/payments/{order_id(1)}",
+    "shipping": f"/shipments/{order_id(1)}",
+}
+
+
+def test_an_api_that_was_started_before_its_tables_waits_for_them(service: Service, database: Database) -> None:
+    """Until then it is not ready, and every answer is 503 with a time to come back; afterwards it works."""
+    app = application(service.name, database.url)
+    client = app.test_client()
+    answers = [client.get(path, headers=bearer("operator")) for path in (READS[service.name], "/readyz")]
+    assert [(each.status_code, each.headers["Retry-After"]) for each in answers] == [(503, "2"), (503, "2")]
+    migrate(service, database)
+    assert client.get(READS[service.name], headers=bearer("operator")).status_code in (200, 404)
+    assert client.get("/readyz").status_code == 200
+    close(app)
