@@ -66,6 +66,7 @@ def demo() -> None:
     screen.print(*(f"  {name.upper()}={text}" for name, text in TIMINGS.items()), sep="\n", highlight=False)
     screen.print()
     screen.print(legend())
+    screen.print()
     try:
         with tempfile.TemporaryDirectory(prefix="fulfillment-") as folder:
             well = perform(Path(folder), screen)
@@ -107,7 +108,6 @@ def _screen(screen: Console, everybody: list[Performance]) -> Iterator[Callable[
     """A function to be called now and then: on a terminal it redraws the board, elsewhere it prints what moved."""
     if not screen.is_terminal:
         began = time.monotonic()
-        screen.print()
         yield lambda: _print_news(screen, everybody, time.monotonic() - began)
         return
     with Live(board(everybody), console=screen, auto_refresh=False) as live:
