@@ -64,8 +64,9 @@ def test_a_dear_order_waits_until_an_operator_approves(system: System) -> None:
 def test_an_order_is_refused_by_an_operator(system: System) -> None:
     """`approve --refuse` turns it back."""
     order_id = placed(system, "--sku", "LINEN-SOFA")
-    while call(system, "approve", order_id, "--refuse", token=OPERATOR).exit_code:
-        assert "pending" in call(system, "show", order_id).output
+    while "awaiting approval" not in (shown := call(system, "show", order_id).output):
+        assert "pending" in shown
+    assert call(system, "approve", order_id, "--refuse", token=OPERATOR).exit_code == 0
     assert "cancelled: approval refused" in call(system, "watch", order_id).output
 
 
