@@ -22,6 +22,7 @@ from sqlalchemy import (
     event,
 )
 from sqlalchemy.dialects import postgresql
+from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import DBAPIError, DisconnectionError, OperationalError
 from sqlalchemy.pool import ConnectionPoolEntry
 from sqlalchemy.types import TypeDecorator, TypeEngine
@@ -195,6 +196,17 @@ def _keep_fresh(engine: Engine) -> None:
                 raise DisconnectionError from error
 
 
+def _call_losses_by_one_name(engine: Engine) -> None:
+    """A session that the server ended because its transaction slept is lost like any other connection."""
+
+    @event.listens_for(engine, "handle_error")
+    def _handle_error(context: ExceptionContext) -> BaseException | None:
+        error = context.sqlalchemy_exception
+        if not context.is_disconnect or isinstance(error, OperationalError):
+            return None
+        return OperationalError(context.statement, None, context.original_exception, hide_parameters=True)
+
+
 def _postgresql_engine(url: str, pool_size: int, lock_timeout: float, statement_timeout: float) -> Engine:
     milliseconds = {
         "lock_timeout": lock_timeout,
@@ -217,4 +229,5 @@ def _postgresql_engine(url: str, pool_size: int, lock_timeout: float, statement_
         },
     )
     _keep_fresh(engine)
+    _call_losses_by_one_name(engine)
     return engine

@@ -1,7 +1,10 @@
 """The engines: what a pool hands out works, whatever the server did meanwhile."""
 
+import time
+
 import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
 
 from shared import database as module
 from shared.database import Database
@@ -19,3 +22,25 @@ def test_a_connection_that_died_while_idle_is_replaced(postgres_url: str, monkey
         assert connection.execute(text("SELECT pg_backend_pid()")).scalar_one() != pid
     database.dispose()
     killer.dispose()
+
+
+def test_a_transaction_that_slept_too_long_fails_as_if_the_server_were_away(postgres_url: str) -> None:
+    """The server ends the session of a stopped process; when that goes on, it is bad weather, and no message's fault."""
+    database, observer = Database(postgres_url), Database(postgres_url)
+    gone = text("SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE pid = :pid)")
+
+    def oversleep() -> None:
+        with database.transaction() as connection, observer.reading() as looking:
+            pid = connection.execute(text("SELECT pg_backend_pid()")).scalar_one()
+            connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 1"))
+            deadline = time.monotonic() + 30
+            while not looking.execute(gone, {"pid": pid}).scalar_one():
+                assert time.monotonic() < deadline
+            connection.execute(text("SELECT 1"))
+
+    with pytest.raises(OperationalError, match="idle"):
+        oversleep()
+    with database.transaction() as connection:
+        assert connection.execute(text("SELECT 1")).scalar_one() == 1
+    database.dispose()
+    observer.dispose()
