@@ -25,7 +25,7 @@ def test_a_connection_that_died_while_idle_is_replaced(postgres_url: str, monkey
 
 
 def test_a_transaction_that_slept_too_long_fails_as_if_the_server_were_away(postgres_url: str) -> None:
-    """The server ends the session of a stopped process; when that goes on, it is bad weather, and no message's fault."""
+    """The server ends the session of a stopped process; when that goes on, it is weather, and no message's fault."""
     database, observer = Database(postgres_url), Database(postgres_url)
     gone = text("SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE pid = :pid)")
 
