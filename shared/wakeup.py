@@ -82,7 +82,6 @@ class WakeUp:
             except SQLAlchemyError as error:
                 log.warning("cannot hear the wake-up calls, trying again: %s", _said(error))
                 self._closed.wait(1.0)
-            listener()  # something may have been missed meanwhile
 
     def _hear_postgresql(self, listener: Callable[[], None]) -> None:
         import psycopg
@@ -91,6 +90,7 @@ class WakeUp:
             connection.execute(text(f"LISTEN {CHANNEL}"))
             raw = connection.connection.driver_connection
             assert isinstance(raw, psycopg.Connection)
+            listener()  # something may have been missed before
             try:
                 while not self._closed.is_set():
                     for _ in raw.notifies(timeout=1.0, stop_after=1):
@@ -103,6 +103,7 @@ class WakeUp:
     def _watch_sqlite(self, listener: Callable[[], None]) -> None:
         with self._database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             seen = connection.exec_driver_sql("PRAGMA data_version").scalar()
+            listener()  # something may have been missed before
             while not self._closed.wait(SQLITE_INTERVAL):
                 if (version := connection.exec_driver_sql("PRAGMA data_version").scalar()) != seen:
                     seen = version

@@ -31,6 +31,17 @@ def test_a_listener_hears_a_commit_of_another_process_and_holds_no_lock(new_data
         database.dispose()
 
 
+def test_what_was_rung_before_somebody_could_hear_is_not_missed(new_database: Callable[[], str]) -> None:
+    """Whoever begins to listen is called once it can hear: what was committed just before has been rung for nobody."""
+    database = Database(new_database())
+    heard = threading.Event()
+    ear = WakeUp(database)
+    ear.listen(heard.set)
+    assert heard.wait(10)
+    ear.close()
+    database.dispose()
+
+
 class Busy(Database):
     """All its connections are in use at first."""
 
