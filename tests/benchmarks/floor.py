@@ -115,7 +115,8 @@ ROWS = {
     "payment": [
         [HEARD, """INSERT INTO payments SELECT o, 'authorized', 2490, 'EUR', 'tok_visa', 'auth-' || o, NULL, false,
             false, 2490, 0, 0, 0, 1, now(), now() FROM unnest(%(o)s::uuid[]) o""",
-         moved("payment_movements", "authorized"), told("card_network_books", "authorize"), said("payment.authorized", "payment")],
+         moved("payment_movements", "authorized"), told("card_network_books", "authorize"),
+         said("payment.authorized", "payment")],
         [MARK, HEARD, turned("payments", "captured"), moved("payment_movements", "captured"),
          told("card_network_books", "capture"), said("payment.captured", "payment")],
     ],
