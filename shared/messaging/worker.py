@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from threading import Event
 
+from shared.database import RowsChanged
 from shared.messaging.broker import Broker, Connection, ConnectionLost, Delivery
 from shared.messaging.consumer import WEATHER, Consumer
 from shared.messaging.envelope import Envelope
@@ -92,6 +93,9 @@ class Worker:
         """One turn, whatever the weather; returns how many seconds to wait before the next, 0.0 when all is well."""
         try:
             self.turn(patience)
+        except RowsChanged as error:
+            log.info("%s worker works its batch again: %s", self.service, error)
+            return 0.0
         except (ConnectionLost, *WEATHER) as error:
             self._pause = min(max(0.1, self._pause * 2), 5.0)
             log.warning("%s worker waits %.1f s: %s", self.service, self._pause, _first_line(error))

@@ -7,6 +7,7 @@ from typing import Any
 from tests.benchmarks.results import FOLDER, load, process_table, run_table, table
 
 PAGE = FOLDER.parent / "performance.md"
+MISSING = "*Not measured yet.*"
 SWEEPS = {"workers": "workers", "batch": "limit", "outstanding": "under way", "lines": "lines", "hot": "products"}
 ALTERNATIVE = {
     "workers": "Orders per second and processor time by workers",
@@ -51,12 +52,13 @@ def write() -> list[str]:
         name = file.removesuffix(".svg")
         parts[name] += f"\n\n![{ALTERNATIVE[name]}](performance/{file})"
     text = PAGE.read_text()
-    for name, part in parts.items():
+    missing = [name for name in re.findall(r"<!-- begin (\w+) -->", text) if name not in parts]
+    for name, part in {**parts, **dict.fromkeys(missing, MISSING)}.items():
         text, count = re.subn(_between(name), lambda m, part=part: f"{m[1]}\n{part}\n{m[2]}", text, flags=re.DOTALL)
         if count != 1:
             raise LookupError(f"{PAGE} has no place for {name}")
     PAGE.write_text(text)
-    return [name for name in re.findall(r"<!-- begin (\w+) -->", text) if name not in parts]
+    return missing
 
 
 def _between(name: str) -> str:
