@@ -14,7 +14,7 @@ TOP_LEVEL = {
 TEXT = {"", ".py", ".md", ".toml", ".yaml", ".yml", ".json", ".sh", ".sql", ".conf", ".txt", ".html", ".mako"}
 MACHINE = re.compile(
     r"(?<![\w.])/(?:home|Users|root|work|mnt)[/\w]*"  # paths of somebody's machine
-    r"|\b(?:pypi\.org|\w+\.pythonhosted\.org|registry\.npmjs\.org|docker\.io/|ghcr\.io|quay\.io)"  # of registries
+    r"|\b(?:\w+\.)*(?:pypi|pythonhosted|npmjs|docker|ghcr|quay)\.(?:org|io)\b"  # hosts of registries
 )
 
 
