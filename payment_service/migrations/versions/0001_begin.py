@@ -5,6 +5,7 @@ from alembic import op
 
 from shared.database import BigInt, Id, UtcDateTime
 from shared.messaging.schema import create_messaging_tables, drop_messaging_tables
+from shared.simulated_schema import create_world_tables, drop_world_tables
 
 revision = "0001"
 down_revision = None
@@ -46,32 +47,11 @@ def upgrade() -> None:
         sa.Column("at", UtcDateTime(), nullable=False),
         sa.PrimaryKeyConstraint("order_id", "kind", name="pk_payment_movements"),
     )
-    op.create_table(
-        "card_network_books",
-        sa.Column("key", sa.String(120), nullable=False),
-        sa.Column("party", sa.String(40), nullable=False),
-        sa.Column("order_id", Id(), nullable=False),
-        sa.Column("kind", sa.String(20), nullable=False),
-        sa.Column("amount", BigInt, nullable=False),
-        sa.Column("approved", sa.Boolean(), nullable=False),
-        sa.Column("text", sa.Text(), nullable=False),
-        sa.Column("askings", sa.Integer(), nullable=False),
-        sa.Column("at", UtcDateTime(), nullable=False),
-        sa.PrimaryKeyConstraint("key", name="pk_card_network_books"),
-    )
-    op.create_index("ix_card_network_books_order_id", "card_network_books", ["order_id"])
-    op.create_table(
-        "simulation",
-        sa.Column("party", sa.String(40), nullable=False),
-        sa.Column("latency_ms", sa.Integer(), nullable=False),
-        sa.Column("error_rate", sa.Float(), nullable=False),
-        sa.Column("outage", sa.Boolean(), nullable=False),
-        sa.Column("timeout_ms", sa.Integer(), nullable=False),
-        sa.PrimaryKeyConstraint("party", name="pk_simulation"),
-    )
+    create_world_tables("card_network")
 
 
 def downgrade() -> None:
-    for name in ("simulation", "card_network_books", "payment_movements", "payments"):
-        op.drop_table(name)
+    drop_world_tables("card_network")
+    op.drop_table("payment_movements")
+    op.drop_table("payments")
     drop_messaging_tables()

@@ -3,8 +3,9 @@
 import sqlalchemy as sa
 from alembic import op
 
-from shared.database import BigInt, Id, Json, UtcDateTime
+from shared.database import Id, Json, UtcDateTime
 from shared.messaging.schema import create_messaging_tables, drop_messaging_tables
+from shared.simulated_schema import create_world_tables, drop_world_tables
 
 revision = "0001"
 down_revision = None
@@ -31,32 +32,10 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("order_id", name="pk_shipments"),
         postgresql_with={"fillfactor": 70},
     )
-    op.create_table(
-        "carrier_books",
-        sa.Column("key", sa.String(120), nullable=False),
-        sa.Column("party", sa.String(40), nullable=False),
-        sa.Column("order_id", Id(), nullable=False),
-        sa.Column("kind", sa.String(20), nullable=False),
-        sa.Column("amount", BigInt, nullable=False),
-        sa.Column("approved", sa.Boolean(), nullable=False),
-        sa.Column("text", sa.Text(), nullable=False),
-        sa.Column("askings", sa.Integer(), nullable=False),
-        sa.Column("at", UtcDateTime(), nullable=False),
-        sa.PrimaryKeyConstraint("key", name="pk_carrier_books"),
-    )
-    op.create_index("ix_carrier_books_order_id", "carrier_books", ["order_id"])
-    op.create_table(
-        "simulation",
-        sa.Column("party", sa.String(40), nullable=False),
-        sa.Column("latency_ms", sa.Integer(), nullable=False),
-        sa.Column("error_rate", sa.Float(), nullable=False),
-        sa.Column("outage", sa.Boolean(), nullable=False),
-        sa.Column("timeout_ms", sa.Integer(), nullable=False),
-        sa.PrimaryKeyConstraint("party", name="pk_simulation"),
-    )
+    create_world_tables("carrier")
 
 
 def downgrade() -> None:
-    for name in ("simulation", "carrier_books", "shipments"):
-        op.drop_table(name)
+    drop_world_tables("carrier")
+    op.drop_table("shipments")
     drop_messaging_tables()
