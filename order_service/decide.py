@@ -1,12 +1,10 @@
 """What an event means for one order. Pure: no clock, no database, no broker, no randomness."""
 
-from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple
 
+from order_service import saga as S  # noqa: N812 - by way of its enum, each status would cost a call on Python 3.11
 from order_service.saga import (
     ASKED,
-    SETTLED,
     CancellationRequested,
     DeadlineMoved,
     Heard,
@@ -21,17 +19,17 @@ from order_service.saga import (
     SettlementRequested,
     Step,
     StepInput,
+    StepStatus,
     Tick,
     Workflow,
 )
-from order_service.saga import StepStatus as S
 from shared.contracts import Event, compose
+from shared.values import Value, changed
 
 ACTED = "acted"
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(Value, frozen=True):
     """One line of an order's history: what was heard, what it meant, and all that was done about it."""
 
     event: str
@@ -43,8 +41,7 @@ class Entry:
     to_status: OrderStatus
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(Value, frozen=True):
     """What became of the saga, what to send, and what to write down: one entry, or none after an idle tick."""
 
     saga: Saga
@@ -87,7 +84,7 @@ def hear(flow: Workflow, saga: Saga, event: Heard, now: datetime) -> tuple[str |
     return None, *hear_order(flow, saga, event)
 
 
-def hear_fact(saga: Saga, step: Step, reported: S, event: Heard, now: datetime) -> tuple[Saga, str]:
+def hear_fact(saga: Saga, step: Step, reported: StepStatus, event: Heard, now: datetime) -> tuple[Saga, str]:
     """What a participant, or a person, reports of a step; what comes too late to be acted on may still be learned."""
     was = saga.steps[step.name]
     match reported, was.status:
@@ -138,11 +135,11 @@ def hear_operator(saga: Saga, step: Step, event: StepInput, now: datetime) -> tu
         case ReversalRequested() if step.kind is Kind.PIVOT and was.status is S.REQUESTED:
             return saga.put(step, settled(was, S.WITHDRAWN, now)).turn_back(Reason.OPERATOR_REQUEST, event.note), ACTED
         case RetryRequested() if was.status in ASKED:
-            return saga.put(step, was._replace(attempts=0, deadline=now)), ACTED
+            return saga.put(step, changed(was, attempts=0, deadline=now)), ACTED
         case SettlementRequested() if step.kind is Kind.RETRIABLE and saga.parked(step):
             return saga.put(step, settled(was, S.DONE, now)), ACTED
         case DeadlineMoved(deadline=until) if was.status in ASKED and (until or step.request is None):
-            return saga.put(step, was._replace(deadline=until)), ACTED
+            return saga.put(step, changed(was, deadline=until)), ACTED
         case _:
             return saga, f"noted: {step.name} is {was.status}"
 
@@ -157,7 +154,7 @@ def lose_patience(flow: Workflow, saga: Saga, now: datetime) -> Saga:
     return saga
 
 
-class Move(NamedTuple):
+class Move(Value, frozen=True):
     """How a step goes on: its new progress, the message to send if any, and the words for the history."""
 
     progress: Progress
@@ -169,7 +166,7 @@ def owed(flow: Workflow, saga: Saga, step: Step, now: datetime) -> Move | None:
     """The one move that this step owes the world as things stand, or None."""
     was = saga.steps[step.name]
     match was.status:
-        case S.WAITING if not saga.backward and all(saga.steps[name].status in SETTLED for name in step.after):
+        case S.WAITING if not saga.backward and all(map(saga.settled, step.after)):
             if step.when and not saga.facts[step.when]:
                 return Move(settled(was, S.SKIPPED, now), None, "skipped")
             return Move(asked(flow, step, was, S.REQUESTED, 1, now), step.request, "requested")
@@ -188,11 +185,11 @@ def overdue(progress: Progress, now: datetime) -> bool:
     return progress.deadline is not None and progress.deadline <= now
 
 
-def settled(was: Progress, status: S, now: datetime) -> Progress:
+def settled(was: Progress, status: StepStatus, now: datetime) -> Progress:
     return Progress(status, was.attempts, was.requested_at, now, None)
 
 
-def asked(flow: Workflow, step: Step, was: Progress, status: S, attempts: int, now: datetime) -> Progress:
+def asked(flow: Workflow, step: Step, was: Progress, status: StepStatus, attempts: int, now: datetime) -> Progress:
     """Asked for the nth time: patience doubles up to the slowest pace, and never ends."""
     patience = min(step.timeout * 2 ** min(attempts - 1, 20), max(flow.slowest, step.timeout))
     settled_at = was.settled_at if status is was.status else None

@@ -5,9 +5,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum, auto
 from functools import cached_property
-from typing import Any, ClassVar, Literal, NamedTuple, Self
+from typing import Any, ClassVar, Literal, Self
 
 from shared.contracts import Event
+from shared.values import Value, changed
 
 
 class Kind(StrEnum):
@@ -27,6 +28,9 @@ class StepStatus(StrEnum):
     COMPENSATING = auto()
     COMPENSATED = auto()
     WITHDRAWN = auto()
+
+
+WAITING, REQUESTED, DONE, SKIPPED, FAILED, COMPENSATING, COMPENSATED, WITHDRAWN = StepStatus
 
 
 class OrderStatus(StrEnum):
@@ -176,6 +180,10 @@ class Workflow:
         return next(step for step in self.steps if step.kind is Kind.PIVOT)
 
     @cached_property
+    def asked_of_people(self) -> tuple[Step, ...]:
+        return tuple(step for step in self.steps if step.request is None)
+
+    @cached_property
     def meaning(self) -> dict[type[Heard], tuple[Step, StepStatus]]:
         """Which step each fact is about, and the status that it reports."""
         told = [(s.success, s, StepStatus.DONE) for s in self.steps]
@@ -189,22 +197,21 @@ class Workflow:
         return frozenset(kind for kind in self.meaning if issubclass(kind, Event))
 
 
-class Progress(NamedTuple):
+class Progress(Value, frozen=True, array_like=True):
     """How far a step is; moments are UTC. It has a deadline while an answer is awaited, unless that was revoked."""
 
-    status: StepStatus = StepStatus.WAITING
+    status: StepStatus = WAITING
     attempts: int = 0
     requested_at: datetime | None = None
     settled_at: datetime | None = None
     deadline: datetime | None = None
 
 
-SETTLED = frozenset({StepStatus.DONE, StepStatus.SKIPPED})
-ASKED = frozenset({StepStatus.REQUESTED, StepStatus.COMPENSATING})
+SETTLED = frozenset({DONE, SKIPPED})
+ASKED = frozenset({REQUESTED, COMPENSATING})
 
 
-@dataclass(frozen=True, slots=True)
-class Saga:
+class Saga(Value, frozen=True):
     """One order under way: the facts known of it (plain JSON values), and how far each step is."""
 
     facts: Mapping[str, Any]
@@ -218,26 +225,29 @@ class Saga:
         return cls(facts, {step.name: Progress() for step in flow.steps})
 
     def put(self, step: Step, progress: Progress) -> "Saga":
-        return replace(self, steps={**self.steps, step.name: progress})
+        return changed(self, steps={**self.steps, step.name: progress})
 
     def learn(self, event: Heard) -> "Saga":
         """Keep what the event tells that was not known; what was heard first stands."""
         fields = getattr(event, "__struct_fields__", ())
         news = {name: getattr(event, name) for name in fields if name not in self.facts}
-        return replace(self, facts={**self.facts, **news}) if news else self
+        return changed(self, facts={**self.facts, **news}) if news else self
 
     def turn_back(self, reason: Reason, detail: str | None) -> "Saga":
-        return self if self.backward else replace(self, backward=True, reason=reason, reason_detail=detail)
+        return self if self.backward else changed(self, backward=True, reason=reason, reason_detail=detail)
 
     def status(self, flow: Workflow) -> OrderStatus:
         if self.backward:
             return OrderStatus.CANCELLING if self.owing else OrderStatus.CANCELLED
         for status, names in flow.milestones:
-            if all(self.steps[name].status in SETTLED for name in names):
+            if all(map(self.settled, names)):
                 return status
-        if any(self.steps[s.name].status is StepStatus.REQUESTED for s in flow.steps if s.request is None):
-            return OrderStatus.AWAITING_APPROVAL
-        return OrderStatus.PENDING
+        asking = any(self.steps[step.name].status is REQUESTED for step in flow.asked_of_people)
+        return OrderStatus.AWAITING_APPROVAL if asking else OrderStatus.PENDING
+
+    def settled(self, name: str) -> bool:
+        """The step of this name is done or not needed: what comes after it may begin."""
+        return self.steps[name].status in SETTLED
 
     @property
     def owing(self) -> bool:
@@ -255,4 +265,5 @@ class Saga:
     @property
     def deadline(self) -> datetime | None:
         """The earliest of the steps' deadlines: when to say Tick at the latest."""
-        return min((p.deadline for p in self.steps.values() if p.deadline is not None), default=None)
+        deadlines = [p.deadline for p in self.steps.values() if p.deadline]
+        return min(deadlines) if deadlines else None

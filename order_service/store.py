@@ -81,6 +81,7 @@ class Held:
     saga: Saga
     before: Saga | None  # None: it is new
     version: int
+    needed_attention: bool  # as it was read
     needs_attention: bool
     wake_at: datetime | None
     updated_at: datetime
@@ -92,24 +93,24 @@ class Held:
     def start(cls, order_id: str, flow: Workflow, facts: Mapping[str, Any], now: datetime) -> "Held":
         """A new order's saga, that has heard nothing yet."""
         saga = Saga.start(flow, facts)
-        return cls(order_id, flow, saga, None, 0, False, None, now)
+        return cls(order_id, flow, saga, None, 0, False, False, None, now)
 
     @classmethod
     def read(cls, row: RowMapping, flows: Flows) -> "Held":
         saga = saga_from(row)
-        flow = flow_of(flows, row["order_id"], row["workflow_version"])
-        state = (row["version"], row["needs_attention"], row["wake_at"], row["updated_at"])
-        return cls(row["order_id"], flow, saga, saga, *state)
+        order_id, attention = row["order_id"], row["needs_attention"]
+        flow = flow_of(flows, order_id, row["workflow_version"])
+        return cls(order_id, flow, saga, saga, row["version"], attention, attention, row["wake_at"], row["updated_at"])
 
     def hear(self, event: Heard, now: datetime, actor: str, message_id: str | None = None) -> Decision:
         """Decide what the event means, and remember what is to be written about it."""
         decision = decide(self.flow, self.saga, event, now)
         self.saga = decision.saga
+        self.needs_attention = self.saga.needs_attention(self.flow)
         for entry in decision.history:
             self.version += 1
-            self.updated_at = max(
-                now, self.updated_at
-            )  # a transaction that waited for the lock has read an older clock
+            # A transaction that waited for the lock has read an older clock.
+            self.updated_at = max(now, self.updated_at)
             self.entries.append(history_row(self.order_id, self.version, self.updated_at, entry, actor, message_id))
             self.statuses = (self.statuses[0] if self.statuses else entry.from_status), entry.to_status
         waking = wake_at(self.flow, self.saga, self.wake_at, now)
@@ -200,7 +201,7 @@ def history_row(
         "step": entry.step,
         "outcome": entry.outcome,
         "detail": entry.detail,
-        "did": json(entry.did),
+        "did": entry.did,
         "from_status": entry.from_status,
         "to_status": entry.to_status,
     }
@@ -216,12 +217,12 @@ def saga_row(held: Held) -> dict[str, Any]:
     saga = held.saga
     return {
         "order_id": held.order_id,
-        "facts": None if held.before and saga.facts == held.before.facts else json(saga.facts),
-        "steps": json(saga.steps),
+        "facts": None if held.before and saga.facts is held.before.facts else saga.facts,
+        "steps": saga.steps,
         "backward": saga.backward,
         "reason": saga.reason,
         "reason_detail": saga.reason_detail,
-        "needs_attention": saga.needs_attention(held.flow),
+        "needs_attention": held.needs_attention,
         "wake_at": held.wake_at and moment(held.wake_at),
         "version": held.version,
         "updated_at": moment(held.updated_at),
@@ -232,13 +233,14 @@ def _standing_row(held: Held) -> dict[str, Any] | None:
     """How the order stands now, or None when it stands as before."""
     if not held.before or not held.statuses:
         return None
-    (was, status), attention = held.statuses, held.saga.needs_attention(held.flow)
-    if status is was and held.saga.reason is held.before.reason and attention == held.needs_attention:
+    was, status = held.statuses
+    same = status is was and held.saga.reason is held.before.reason
+    if same and held.needs_attention == held.needed_attention:
         return None
     return {
         "id": held.order_id,
         "status": status,
         "reason": held.saga.reason,
         "reason_detail": held.saga.reason_detail,
-        "needs_attention": attention,
+        "needs_attention": held.needs_attention,
     }

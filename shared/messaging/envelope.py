@@ -1,13 +1,14 @@
 """What travels: an event's JSON with everything a stranger needs to route, trace, repeat or refuse it."""
 
 import re
-import secrets
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Protocol, TypeVar
 
 import msgspec
 from msgspec import Struct
+
+from shared.entropy import randbits
 
 CONTENT_TYPE = "application/json"
 MESSAGE_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -43,12 +44,12 @@ class Envelope(Struct, frozen=True, kw_only=True):
 NewId = Callable[[datetime], str]
 
 
-def uuid7(at: datetime, entropy: Callable[[int], int] = secrets.randbits) -> str:
+def uuid7(at: datetime, entropy: Callable[[int], int] = randbits) -> str:
     """A UUIDv7 (RFC 9562) of the moment `at`; a seeded `entropy` (bits -> int) makes it reproducible."""
     milliseconds = int(at.timestamp() * 1000) & (1 << 48) - 1
     random = entropy(74)
     bits = milliseconds << 80 | 7 << 76 | random >> 62 << 64 | 2 << 62 | random & (1 << 62) - 1
-    text = f"{bits:032x}"
+    text = bits.to_bytes(16, "big").hex()
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 

@@ -6,7 +6,6 @@ Time is "these deadlines have passed, those have not". A participant is a table 
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import replace
 from functools import reduce
 from itertools import chain, combinations
 from operator import or_
@@ -36,6 +35,7 @@ from shared.contracts import (
     StockReleaseRequested,
     StockRequested,
 )
+from shared.values import changed
 from tests.unit.order import scenario as told
 
 LATER = told.NOON + told.wait(hours=1)
@@ -185,8 +185,8 @@ class Exploration:
             saga, moves, events = self.sagas[number], set(), self._events()
             awaited = [name for name, p in saga.steps.items() if p.deadline]
             for passed in chain.from_iterable(combinations(awaited, n) for n in range(len(awaited) + 1)):
-                late = {name: saga.steps[name]._replace(deadline=told.NOON) for name in passed}
-                before = replace(saga, steps={**saga.steps, **late})
+                late = {name: changed(saga.steps[name], deadline=told.NOON) for name in passed}
+                before = changed(saga, steps={**saga.steps, **late})
                 outcomes = [(event, self._decide(before, event)) for event in events]
                 moves |= {self._move(event, decision) for event, decision in outcomes if decision.saga is not saga}
                 if not passed:  # what tells this saga nothing is no more than a tick when deadlines have passed
@@ -230,5 +230,5 @@ class Exploration:
         key = (*steps.values(), saga.backward, *map(saga.facts.get, LEARNED))
         if key not in self._numbers:
             self._numbers[key] = len(self.sagas)
-            self.sagas.append(replace(saga, steps=steps, reason=saga.reason and Reason.TIMED_OUT, reason_detail=None))
+            self.sagas.append(changed(saga, steps=steps, reason=saga.reason and Reason.TIMED_OUT, reason_detail=None))
         return self._numbers[key]
