@@ -1,18 +1,20 @@
 """Orders: place, look, wait for news, list, read the history, cancel, approve."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
 import msgspec
 from flask import Response, request, url_for
+from sqlalchemy import RowMapping
 
 from order_service.desk import Desk
 from order_service.domain import NewOrder, Record, Wish
 from order_service.group_commit import Closed, GroupCommit, InUse, Overloaded
 from order_service.placing import Mismatch, NotSold, Outcome, Replayed
-from order_service.reading import find_order, history, list_orders
+from order_service.reading import find_rows, history, list_orders, record_from
+from order_service.together import Together
 from order_service.web.schemas import (
     LONGEST_WAIT,
     EntrySchema,
@@ -41,6 +43,12 @@ HEADERS = {
 
 
 def order_routes(database: Database, show: Show, counter: GroupCommit, desk: Desk, watch: Watch) -> Routes:
+    def rows_of(order_ids: Sequence[str]) -> Sequence[RowMapping | None]:
+        with database.reading() as connection:
+            found = find_rows(connection, order_ids)
+        return [found.get(each) for each in order_ids]
+
+    find = Together(rows_of)
     routes = Routes("orders", "Customers see and cancel their own orders, operators all of them.")
 
     @routes.route("/orders", methods=["POST"])
@@ -73,12 +81,12 @@ def order_routes(database: Database, show: Show, counter: GroupCommit, desk: Des
 
         With `wait`, the answer comes as soon as there is news: a later version than `version`, or than the one now.
         """
-        record = _find(database, order_id)
+        record = _find(find, order_id)
         known = record.version if query["version"] is None else query["version"]
         seconds = min(query["wait"], LONGEST_WAIT)
         if seconds and record.version <= known and not record.order.status.final:
             watch.wait(record.order.id, known, seconds)
-            record = _find(database, order_id)
+            record = _find(find, order_id)
         response = reply(show(record))
         if not record.order.status.final:
             response.headers.update(SOON)
@@ -109,7 +117,7 @@ def order_routes(database: Database, show: Show, counter: GroupCommit, desk: Des
     @routes.response(200, listed(EntrySchema))
     def get_history(query: dict[str, Any], order_id: UUID) -> Response:
         """What happened to the order? The oldest first, without a gap in `seq`."""
-        record = _find(database, order_id)
+        record = _find(find, order_id)
         after, limit = int(query["cursor"] or 0), query["limit"]
         with database.reading() as connection:
             entries = history(connection, record.order.id, after=after, limit=limit + 1)
@@ -174,10 +182,9 @@ def _accepted(record: Record, show: Show) -> Response:
     return response
 
 
-def _find(database: Database, order_id: UUID) -> Record:
+def _find(find: Together[str, RowMapping | None], order_id: UUID) -> Record:
     """The order, if it is there and the caller may see it; ends the request with 404 otherwise."""
-    with database.reading() as connection:
-        record = find_order(connection, str(order_id))
-    if record is None or not (current().is_operator or record.order.customer_id == current().name):
+    row, who = find(str(order_id)), current()
+    if row is None or not (who.is_operator or row["customer_id"] == who.name):
         problem(404, f"There is no order {order_id}.")
-    return record
+    return record_from(row)

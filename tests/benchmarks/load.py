@@ -48,7 +48,7 @@ class Load:
     group: int = 50
     lines: int = 1
     skus: int = SKUS  # 1: everybody wants the same
-    read: str = ""  # nothing is placed: this path is read instead
+    read: Sequence[str] = ()  # nothing is placed: these paths are read instead, in turn
 
     def as_json(self) -> str:
         return json.dumps(asdict(self))
@@ -154,7 +154,7 @@ class Client:
     def _request(self, number: int) -> bytes:
         who = f"Host: bench\r\nAuthorization: Bearer {TOKEN}\r\n"
         if self.load.read:
-            return f"GET {self.load.read} HTTP/1.1\r\n{who}\r\n".encode()
+            return f"GET {self.load.read[number % len(self.load.read)]} HTTP/1.1\r\n{who}\r\n".encode()
         body = json.dumps(
             {"lines": self.load.wishes(number), "payment_token": "tok_visa", "ship_to": ADDRESS}, separators=(",", ":")
         )

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from order_service.reading import find_order, list_orders
+from order_service.reading import find_rows, list_orders
 from order_service.saga import OrderStatus
 from order_service.service import SERVICE
 from shared.config import load as settings_for
@@ -57,7 +57,7 @@ def median_times(system: System) -> dict[str, float]:
         "timers that are due": lambda: consumer.advance(200),
         "messages left behind": lambda: upkeep.claim(200),
         "backlog": reading(SERVICE.tables.outbox.backlog, 50_001),
-        "one order": reading(find_order, some),
+        "one order": reading(find_rows, [some]),
         "the newest 50": reading(list_orders, limit=50),
         "a customer's newest 50": reading(list_orders, customer_id="alice", limit=50),
         "those that need attention": reading(list_orders, needs_attention=True, limit=50),

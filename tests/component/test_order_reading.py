@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import event
 
 from order_service.domain import Record
-from order_service.reading import find_order, history, list_orders, versions
+from order_service.reading import find_order, find_rows, history, list_orders, record_from, versions
 from order_service.saga import OrderStatus
 from order_service.tables import orders, sagas
 from shared.contracts import PaymentReversed, StockReleased
@@ -180,3 +180,14 @@ def test_what_is_due_is_found_by_index(shop: Shop) -> None:
     with planned(shop) as plans:
         shop.tick()
     assert any("ix_sagas_wake_at" in plan and "Seq Scan" not in plan for plan in plans)
+
+
+def test_many_orders_are_found_by_one_look(shop: Shop) -> None:
+    """Each as it is found alone; those that do not exist are left out, and asking for one twice is asking once."""
+    lamp, chair = shop.placed(wanted("lamp"), wanted("chair", OAK_CHAIR=2))
+    with shop.database.reading() as connection:
+        rows = find_rows(connection, [lamp, chair, "0193470c-0000-7000-8000-000000000000", lamp])
+    assert {order_id: record_from(row) for order_id, row in rows.items()} == {
+        lamp: shop.find(lamp),
+        chair: shop.find(chair),
+    }
