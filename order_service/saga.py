@@ -30,9 +30,6 @@ class StepStatus(StrEnum):
     WITHDRAWN = auto()
 
 
-WAITING, REQUESTED, DONE, SKIPPED, FAILED, COMPENSATING, COMPENSATED, WITHDRAWN = StepStatus
-
-
 class OrderStatus(StrEnum):
     """What the customer sees. An order only ever moves to a status further down this list."""
 
@@ -43,10 +40,6 @@ class OrderStatus(StrEnum):
     FULFILLED = auto()
     CANCELLING = auto()
     CANCELLED = auto()
-
-    @property
-    def rank(self) -> int:
-        return list(OrderStatus).index(self)
 
     @property
     def final(self) -> bool:
@@ -180,10 +173,6 @@ class Workflow:
         return next(step for step in self.steps if step.kind is Kind.PIVOT)
 
     @cached_property
-    def asked_of_people(self) -> tuple[Step, ...]:
-        return tuple(step for step in self.steps if step.request is None)
-
-    @cached_property
     def meaning(self) -> dict[type[Heard], tuple[Step, StepStatus]]:
         """Which step each fact is about, and the status that it reports."""
         told = [(s.success, s, StepStatus.DONE) for s in self.steps]
@@ -200,13 +189,14 @@ class Workflow:
 class Progress(Value, frozen=True, array_like=True):
     """How far a step is; moments are UTC. It has a deadline while an answer is awaited, unless that was revoked."""
 
-    status: StepStatus = WAITING
+    status: StepStatus = StepStatus.WAITING
     attempts: int = 0
     requested_at: datetime | None = None
     settled_at: datetime | None = None
     deadline: datetime | None = None
 
 
+WAITING, REQUESTED, DONE, SKIPPED, FAILED, COMPENSATING, COMPENSATED, WITHDRAWN = StepStatus
 SETTLED = frozenset({DONE, SKIPPED})
 ASKED = frozenset({REQUESTED, COMPENSATING})
 
@@ -242,8 +232,9 @@ class Saga(Value, frozen=True):
         for status, names in flow.milestones:
             if all(map(self.settled, names)):
                 return status
-        asking = any(self.steps[step.name].status is REQUESTED for step in flow.asked_of_people)
-        return OrderStatus.AWAITING_APPROVAL if asking else OrderStatus.PENDING
+        if any(self.steps[s.name].status is REQUESTED for s in flow.steps if s.request is None):
+            return OrderStatus.AWAITING_APPROVAL
+        return OrderStatus.PENDING
 
     def settled(self, name: str) -> bool:
         """The step of this name is done or not needed: what comes after it may begin."""

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from tests.simulation.world import World
 
 
+RANK = [*OrderStatus].index
 STEPS = msgspec.json.Decoder(dict[str, Progress])
 
 
@@ -56,7 +57,7 @@ class Checks:
                 continue
             name, now = self.world.people.name(order_id), OrderStatus(status)
             must(version > last, f"the version of {name} fell from {last} to {version}")
-            must(now.rank >= was.rank and not (was.final and now is not was), f"{name} went from {was} to {now}")
+            must(RANK(now) >= RANK(was) and not (was.final and now is not was), f"{name} went from {was} to {now}")
             must(reason == same, f"{name} gives the reason {reason}, its saga {same}")
             self._history(order_id, name, now, version)
             self._seen[order_id] = now, version

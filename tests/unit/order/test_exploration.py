@@ -15,13 +15,14 @@ UNHAPPY = {"", "declined", "nothing held", "voided", "refunded", "unavailable", 
 
 # How many worlds there are. A change of these figures is a change of behavior: look at it, then write it down here.
 SIZES = {("honest", False): 28_841, ("honest", True): 56_862, ("fickle", False): 39_386, ("fickle", True): 39_682}
+RANK = [*OrderStatus].index
 
 
 def check(flow: Workflow, saga: Saga, event: Heard, decision: Decision) -> None:
     """What must hold of each single decision."""
     after = decision.saga
     before, status = saga.status(flow), after.status(flow)
-    assert before is status or (before.rank < status.rank and not before.final), "a status never moves backwards"
+    assert before is status or (RANK(before) < RANK(status) and not before.final), "a status never moves backwards"
     assert after.backward >= saga.backward, "who turned back stays turned back"
     assert (after.reason is not None) == after.backward, "an order that turned back says why"
     assert not saga.backward or after.reason == saga.reason, "the first reason wins"

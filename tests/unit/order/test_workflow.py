@@ -107,7 +107,7 @@ def test_milestones_come_in_order_and_leave_nothing_out(flow: Workflow) -> None:
     """The furthest milestone is `fulfilled` and implies all steps; each implies those before it; people are asked
     before the first, so that a status never moves backwards."""
     statuses = [status for status, _ in flow.milestones]
-    assert statuses == sorted(statuses, key=lambda status: -status.rank)
+    assert statuses == sorted(statuses, key=[*OrderStatus].index, reverse=True)
     reached = [set(names).union(*(upstream(flow, name) for name in names)) for _, names in flow.milestones]
     assert statuses[0] is OrderStatus.FULFILLED
     assert reached[0] == set(flow.named)
