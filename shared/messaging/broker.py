@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from msgspec import Struct
+
 from shared.messaging.envelope import Envelope
 
 
@@ -18,8 +20,7 @@ class AccessRefused(ConnectionLost):
     """The broker does not let this user in, or not do this. Waiting alone will hardly help: somebody must be told."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Delivery:
+class Delivery(Struct, frozen=True, kw_only=True):
     """A message handed to this worker and not yet acknowledged."""
 
     envelope: Envelope

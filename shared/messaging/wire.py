@@ -64,10 +64,10 @@ def envelope_of(properties: Mapping[str, Any], body: bytes, *, exchange: str, se
 
 def drops_of(properties: Mapping[str, Any], redelivered: bool) -> int:
     """How often the broker says it delivered this before. A first delivery's count would be its sender's claim."""
-    headers = properties.get("headers")
-    counted = headers.get("x-delivery-count") if isinstance(headers, Mapping) else None
     if not redelivered:
         return 0
+    headers = properties.get("headers")
+    counted = headers.get("x-delivery-count") if isinstance(headers, Mapping) else None
     return max(1, int(counted)) if isinstance(counted, int) else 1
 
 

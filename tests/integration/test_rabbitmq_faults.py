@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 
 import pika
 import pytest
+from pika.adapters.utils.io_services_utils import _AsyncTransportBase
 from pytest_rabbitmq.factories.executor import RabbitMqExecutor
 
 from shared.messaging.broker import Connection, ConnectionLost, Delivery
@@ -153,6 +154,12 @@ def test_the_delivery_limit_leads_to_the_dead_letters(
     store.close()
 
 
+def alarm(server: RabbitMqExecutor) -> None:
+    """Make the server short of memory, and wait until its connections know."""
+    server.rabbitctl_output("set_vm_memory_high_watermark", "0.0000001")
+    assert "memory" in server.rabbitctl_output("eval", "rabbit_alarm:get_alarms().")
+
+
 def test_a_memory_alarm_blocks_publishing_only(
     rabbitmq_proc: RabbitMqExecutor, rabbitmq_broker: RabbitMQ, shop: Connection, store: Connection
 ) -> None:
@@ -160,7 +167,7 @@ def test_a_memory_alarm_blocks_publishing_only(
     shop.publish([envelope(order=number) for number in range(5)])
     settle(shop, 5)
     other = rabbitmq_broker.connect("shop")
-    rabbitmq_proc.rabbitctl_output("set_vm_memory_high_watermark", "0.0000001")
+    alarm(rabbitmq_proc)
     try:
         held = [envelope(order=number) for number in range(5, 10)]
         shop.publish(held[:1])
@@ -187,7 +194,7 @@ def test_a_blocked_publisher_gives_up_in_time(rabbitmq_proc: RabbitMqExecutor, b
     broker = RabbitMQ(f"{broker_url}?blocked_connection_timeout=1")
     broker.provision(TOPOLOGY, settle=0)
     shop = broker.connect("shop")
-    rabbitmq_proc.rabbitctl_output("set_vm_memory_high_watermark", "0.0000001")
+    alarm(rabbitmq_proc)
     try:
         sent = [envelope(order=number) for number in range(3)]
         shop.publish(sent[:1])
@@ -242,9 +249,10 @@ def close_connections(server: RabbitMqExecutor, name: str) -> None:
 
 
 def test_the_hooks_into_pika_exist() -> None:
-    """Joined writes, unreadable headers and dropping a socket rest on names that pika does not promise."""
+    """Joined writes, whole deliveries, unreadable headers and a dropped socket rest on names that pika promises not."""
     own = vars(Link)
     inherited = {name for parent in Link.__mro__[1:] for name in vars(parent)}
-    assert {"_adapter_emit_data", "_read_frame"} <= own.keys() & inherited
-    assert "_terminate_stream" in inherited
+    assert {"_adapter_emit_data", "_read_frame", "_on_stream_connected"} <= own.keys() & inherited
+    assert {"_terminate_stream", "_trim_frame_buffer", "_get_write_buffer_size"} <= inherited
+    assert {"_MAX_RECV_BYTES", "_MAX_CONSUME_BYTES"} <= vars(_AsyncTransportBase).keys()
     assert "_cancelled" in pika.channel.Channel.__init__.__code__.co_names

@@ -1,8 +1,8 @@
 """The consuming side, on the I/O thread: two queues on one channel, and acknowledgments."""
 
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
 from itertools import count
+from typing import Any
 
 import pika
 from pika.channel import Channel
@@ -14,6 +14,7 @@ from shared.messaging.rabbitmq.link import IOLoop, Link
 from shared.messaging.topology import dead_letters_of, inbox_of
 from shared.messaging.wire import death_of, drops_of, envelope_of
 
+DEAD_LETTERS = "dead letters"  # their consumer's tag
 DEAD_LETTERS_AT_A_TIME = 10
 _sessions = count(1)
 
@@ -41,6 +42,7 @@ class Consuming:
             on_open_error_callback=lambda _link, error: on_loss(error),
             on_close_callback=lambda _link, error: on_loss(error),
             custom_ioloop=loop,
+            on_read=self._delivered,
         )
 
     def acknowledge(self, tags: Sequence[int]) -> None:
@@ -80,38 +82,32 @@ class Consuming:
         channel.add_on_close_callback(lambda _channel, error: self.on_loss(error))
         channel.add_on_cancel_callback(lambda frame: self.on_loss(_Cancelled(frame.method.consumer_tag)))
         channel.basic_qos(prefetch_count=DEAD_LETTERS_AT_A_TIME)
-        dead_letters = dead_letters_of(self.service)
-        channel.basic_consume(dead_letters, partial(self._delivered, dead_letters), consumer_tag="dead letters")
+        channel.basic_consume(dead_letters_of(self.service), self._unusual, consumer_tag=DEAD_LETTERS)
         self._consume_inbox(channel, 1, self.on_ready)
 
     def _consume_inbox(self, channel: Channel, number: int, then: Callable[[], None] = lambda: None) -> None:
         self._consumers += 1
         inbox = inbox_of(self.service)
         channel.basic_qos(prefetch_count=number)
-        channel.basic_consume(
-            inbox, partial(self._delivered, inbox), consumer_tag=self._consumer(), callback=lambda _frame: then()
-        )
+        channel.basic_consume(inbox, self._unusual, consumer_tag=self._consumer(), callback=lambda _frame: then())
 
     def _consumer(self) -> str:
         return f"inbox {self._consumers}"
 
+    def _unusual(self, _channel: Channel, method: Basic.Deliver, said: pika.BasicProperties, body: bytes) -> None:
+        consumer, tag, redelivered = method.consumer_tag, method.delivery_tag, method.redelivered
+        self._delivered(str(consumer), int(tag or 0), bool(redelivered), str(method.exchange), vars(said), body)
+
     def _delivered(
-        self, queue: str, _channel: Channel, method: Basic.Deliver, properties: pika.BasicProperties, body: bytes
+        self, consumer: str, tag: int, redelivered: bool, exchange: str, said: Mapping[str, Any], body: bytes
     ) -> None:
-        said = vars(properties)
-        tag = self._first + int(method.delivery_tag or 0)
-        self._unacknowledged[tag] = None
-        death, exchange = None, method.exchange or ""
-        if queue == dead_letters_of(self.service):
+        death = None
+        if consumer == DEAD_LETTERS:
             death, exchange = death_of(said)
-        self.on_delivery(
-            Delivery(
-                envelope=envelope_of(said, body, exchange=exchange, service=self.service),
-                tag=tag,
-                drops=drops_of(said, bool(method.redelivered)),
-                death=death,
-            )
-        )
+        tag += self._first
+        self._unacknowledged[tag] = None
+        envelope = envelope_of(said, body, exchange=exchange, service=self.service)
+        self.on_delivery(Delivery(envelope=envelope, tag=tag, drops=drops_of(said, redelivered), death=death))
 
     def _open_channel(self) -> Channel | None:
         return self._channel if self._channel and self._channel.is_open else None

@@ -1,19 +1,20 @@
 """One AMQP connection on the I/O loop: pika's, with joined writes and a stomach for headers that it cannot read."""
 
 import logging
-import struct
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import pika
-from pika import exceptions, frame, spec
+from pika import exceptions, frame
 from pika.adapters.select_connection import IOLoop, SelectConnection
 
 from shared.messaging.broker import AccessRefused, ConnectionLost
+from shared.messaging.rabbitmq.frames import FRAME, HEADER, HEADER_FRAME, delivery
 
 log = logging.getLogger("fulfillment.broker")
-logging.getLogger("pika").setLevel(
-    logging.CRITICAL
-)  # it tells each lost socket several times; this package does so once
+# It tells each lost socket several times; this package does so once.
+logging.getLogger("pika").setLevel(logging.CRITICAL)
 
 HEARTBEAT = 15
 BLOCKED_TIMEOUT = 30
@@ -26,37 +27,54 @@ __all__ = ["IOLoop", "Link", "loss", "parameters_for", "reason"]
 class Link(SelectConnection):
     """Three tiny writes for each message become one for all messages of a turn of the loop, when `flush` is called."""
 
-    def __init__(self, *arguments: Any, **options: Any) -> None:
+    def __init__(self, *arguments: Any, on_read: Callable[..., None] | None = None, **options: Any) -> None:
         self._held: list[bytes] = []
+        self._on_read = on_read
         super().__init__(*arguments, **options)
+
+    def _adapter_emit_data(self, data: bytes) -> None:
+        self._held.append(data)
 
     def flush(self) -> None:
         """Hand what was written since the last time to the socket."""
         data, self._held = b"".join(self._held), []
         if data and not self.is_closed:
-            super()._adapter_emit_data(data)  # type: ignore[misc]
+            if not self.params.ssl_options and not self._get_write_buffer_size():  # type: ignore[attr-defined]
+                with suppress(OSError):  # pika tries again, and sees to it
+                    data = data[self._transport._sock.send(data) :]  # type: ignore[attr-defined]
+            if data:
+                super()._adapter_emit_data(data)  # type: ignore[misc]
+
+    def _on_stream_connected(self) -> None:
+        self._transport._MAX_RECV_BYTES = 65_536  # type: ignore[attr-defined]
+        if not self.params.ssl_options:
+            self._transport._MAX_CONSUME_BYTES = 1  # type: ignore[attr-defined]  # read once a turn, not until EAGAIN
+        super()._on_stream_connected()  # type: ignore[misc]
 
     def drop(self) -> None:
         """Close the socket without asking the broker, in the next turn of the loop."""
         if not self.is_closed:
             self._terminate_stream(exceptions.StreamLostError("given up"))  # type: ignore[attr-defined]
 
-    def _adapter_emit_data(self, data: bytes) -> None:
-        self._held.append(data)
-
     def _read_frame(self) -> Any:
-        """A message with undecodable properties arrives without any: it shall not kill one consumer after another."""
+        """Everyday deliveries are handed over first, all there are; other frames go pika's way, one at a time.
+
+        A message with undecodable properties arrives without any: it shall not kill one consumer after another.
+        """
+        buffer: bytes = self._frame_buffer  # type: ignore[attr-defined]
+        at = 0
+        while self._on_read and (read := delivery(buffer, at)):
+            at, message = read
+            self._on_read(*message)
+        self._trim_frame_buffer(at)  # type: ignore[attr-defined]
         try:
             return super()._read_frame()  # type: ignore[misc]
         except Exception as error:
-            raw: bytes = self._frame_buffer  # type: ignore[attr-defined]
-            kind, channel, size = struct.unpack_from(">BHL", raw)
-            if kind != spec.FRAME_HEADER:
+            if buffer[at] != HEADER:
                 raise
+            _, channel, size, _, _, length, _ = HEADER_FRAME.unpack_from(buffer, at)
             log.warning("a message came with properties that cannot be read: %s", reason(error))
-            body_size = struct.unpack_from(">Q", raw, spec.FRAME_HEADER_SIZE + 4)[0]
-            end = spec.FRAME_HEADER_SIZE + size + spec.FRAME_END_SIZE
-            return end, frame.Header(channel, body_size, pika.BasicProperties())
+            return FRAME.size + size + 1, frame.Header(channel, length, pika.BasicProperties())
 
 
 def parameters_for(url: str, name: str) -> pika.URLParameters:

@@ -117,7 +117,7 @@ class Publishing:
             message_id = self._unconfirmed.pop(tag)
             if isinstance(frame.method, Basic.Nack):
                 self.on_settled(message_id, "nacked")
-            elif self._returned[message_id]:
+            elif self._returned.get(message_id):
                 self._returned[message_id] -= 1
                 self.on_settled(message_id, "returned")
             else:
