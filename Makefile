@@ -5,7 +5,7 @@ BIN := .venv/bin
 export PATH := $(PATH):/usr/sbin:/sbin
 DESCRIBED := pyproject.toml deploy/prepare
 
-.PHONY: help demo test check lint format types walls simulate bench-peers bench bench-scaling bench-web bench-embedded bench-memory bench-report lock clean
+.PHONY: help demo test check lint format types walls simulate bench-peers bench bench-scaling bench-web bench-embedded bench-memory bench-floor bench-report lock clean
 
 help:
 	@echo "make demo                orders through all four services, in one process, with nothing to set up"
@@ -15,6 +15,7 @@ help:
 	@echo "make bench               orders a second, latency and processor time per order; keeps the figures"
 	@echo "make bench-scaling       how that grows with workers, batches, orders under way and orders in the database"
 	@echo "make bench-web           POST and GET against a plain handler; also bench-embedded, bench-memory"
+	@echo "make bench-floor         the same messages and rows by bare pika and psycopg, beside ours; ARGS=\"--bundle 50\""
 	@echo "make bench-report        docs/performance.md and its plots from the figures that were kept"
 	@echo "make bench-peers         the same work by this project, DBOS, Celery, aio-pika, FastStream and Restate, in turn"
 	@echo "make lock                resolve deploy/requirements*.txt anew from pyproject.toml"
@@ -51,7 +52,7 @@ bench-scaling: .venv/.ready-for-tests
 	deploy/prepare servers
 	$(BIN)/python -m tests.benchmarks scaling --keep $(ARGS)
 
-bench-web bench-embedded bench-memory: .venv/.ready-for-tests
+bench-web bench-embedded bench-memory bench-floor: .venv/.ready-for-tests
 	deploy/prepare servers
 	$(BIN)/python -m tests.benchmarks $(subst bench-,,$@) --keep $(ARGS)
 
@@ -62,7 +63,6 @@ bench-report: .venv/.ready-for-tests
 bench-peers: .venv/.ready-for-tests .venv-peers/.ready
 	deploy/prepare servers
 	$(BIN)/python -m tests.benchmarks.peers $(ARGS)
-	$(BIN)/python -m tests.benchmarks.floor
 
 lock: .venv/.ready-for-tests
 	$(BIN)/python -m pip install --quiet uv

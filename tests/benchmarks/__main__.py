@@ -1,4 +1,4 @@
-"""`python -m tests.benchmarks bench | scaling | web | embedded | memory | report`: what orders cost, and when more."""
+"""`python -m tests.benchmarks bench | scaling | web | embedded | memory | floor | report`: what orders cost."""
 
 import sys
 
@@ -10,6 +10,7 @@ from tests.benchmarks import report as pages
 from tests.benchmarks import results, saturation
 from tests.benchmarks import scaling as sweeps
 from tests.benchmarks import web as handlers
+from tests.benchmarks.floor import measuring as floors
 
 
 @click.group(help=__doc__)
@@ -80,6 +81,24 @@ def embedded(orders: int, seconds: float, keep: bool) -> None:
 def memory(orders: int, keep: bool) -> None:
     """How much memory every process has while very many orders pass through."""
     results.save("memory", flatness.measure(orders), keep=keep)
+
+
+@main.command()
+@click.option("--orders", default=8_000, show_default=True)
+@click.option("--rounds", default=3, show_default=True)
+@click.option("--bundle", default=0, help="Also a pipeline in which up to so many events of a type are one message.")
+@click.option(
+    "--only", default="", help="Contestants, by commas: messages, rows, pipeline, ours, bundles. [default: all]"
+)
+@click.option("--keep/--no-keep", default=False, help="Keep the figures for docs/performance.md.")
+def floor(orders: int, rounds: int, bundle: int, only: str, keep: bool) -> None:
+    """What the same messages and rows cost without any service. Exits 1 when the floor leaves less behind than ours."""
+    measured = floors.measure(orders, rounds, bundle, [name for name in only.split(",") if name])
+    print(f"\n{floors.summary_table(measured)}\n")
+    for each in measured["shortfalls"]:
+        print(each, file=sys.stderr)
+    results.save("floor", measured, keep=keep)
+    sys.exit(1 if measured["shortfalls"] else 0)
 
 
 @main.command()

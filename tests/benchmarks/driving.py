@@ -30,6 +30,7 @@ STATEMENTS = """
           FROM pg_stat_statements s JOIN pg_roles r ON r.oid = s.userid) said
 """
 SAID = "SELECT count(*), coalesce(sum(octet_length(body)), 0)::int8 FROM outbox WHERE id >= %s"
+PLACER = "tests.benchmarks.load"
 STATISTICS = 1.2  # seconds after which PostgreSQL's processes have told what they counted
 
 
@@ -57,16 +58,19 @@ class Measured:
         return asdict(self) | {"cpu_total": self.cpu_total}
 
 
-def warm_up(system: System, load: Load) -> None:
+def warm_up(system: System, load: Load, placer: str = PLACER) -> None:
     """Let every process open its connections and prepare its statements."""
-    drive(system, "warm-up", replace(load, orders=min(200, load.orders), rate=0.0, lines=1))
+    drive(system, "warm-up", replace(load, orders=min(200, load.orders), rate=0.0, lines=1), placer)
 
 
-def drive(system: System, what: str, load: Load) -> Measured:
-    """Place the orders, wait for their end. Raises Stuck, or RuntimeError when one did not end as it should."""
+def drive(system: System, what: str, load: Load, placer: str = PLACER) -> Measured:
+    """Place the orders by the module `placer`, wait for their end.
+
+    Raises Stuck, or RuntimeError when one did not end as it should.
+    """
     load = replace(load, run=secrets.token_hex(4), url=system.urls.get("order", ""))
     counted, used = _counters(system), system.cpu()
-    command = [sys.executable, "-m", "tests.benchmarks.load", load.as_json()]
+    command = [sys.executable, "-m", placer, load.as_json()]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, env=environment(), check=True)
     system.wait_for_the_end()
     placed = json.loads(done.stdout)

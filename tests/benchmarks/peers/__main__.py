@@ -36,7 +36,7 @@ def main(rounds: int, seconds: float, rates: str, rate_seconds: float, only: str
     for absent in [each for each in chosen if each.program and not (ROOT / each.program).exists()]:
         click.echo(f"{absent.name} is left out: there is no {absent.program}, which npm installs", err=True)
         chosen.remove(absent)
-    if not PEERS.exists() and any(each.module != "ours" for each in chosen):
+    if not PEERS.exists() and any(not each.is_ours for each in chosen):
         raise click.ClickException("the peers are not installed: make bench-peers installs and runs them")
     asked = [float(rate) for rate in rates.split(",") if rate]
     results: Results = defaultdict(lambda: defaultdict(dict))

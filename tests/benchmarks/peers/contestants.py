@@ -23,6 +23,11 @@ class Contestant:
     outstanding: int = 64  # orders under way when as many are placed as end
     environment: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def is_ours(self) -> bool:
+        """Whether it runs in this project's environment and on its tables."""
+        return self.module in ("ours", "floor")
+
 
 ALL = (
     Contestant(
@@ -56,6 +61,14 @@ ALL = (
         ports=("ingress", "admin", "node", "endpoint0", "endpoint1"),
         one_database=True,
         broker=False,
+    ),
+    Contestant(
+        name="floor",
+        module="floor",
+        prepare="prepare",
+        drivers=("drive-group 50",),
+        workers=tuple(f"worker {name}" for name in SERVICES),
+        outstanding=600,
     ),
     Contestant(
         name="ours",

@@ -115,7 +115,7 @@ class Running:
         else:
             places |= {service: servers.database_url(f"{name}-{service}") for service in SERVICES}
         self._orders_url = places["order"].replace("+psycopg", "")
-        if self.contestant.module != "ours":
+        if not self.contestant.is_ours:
             places = {what: where.replace("+psycopg", "") for what, where in places.items()}
             for service, tables in TABLES.items():
                 with psycopg.connect(places[service], autocommit=True) as connection:
@@ -126,7 +126,7 @@ class Running:
         return self._stack.enter_context(psycopg.connect(self._orders_url, autocommit=True))
 
     def _command(self, verb: str) -> list[str]:
-        interpreter = sys.executable if self.contestant.module == "ours" else str(PEERS)
+        interpreter = sys.executable if self.contestant.is_ours else str(PEERS)
         return [interpreter, "-m", f"tests.benchmarks.peers.{self.contestant.module}", *verb.split()]
 
     @property
