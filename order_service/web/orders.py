@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-from flask import Response, request, url_for
+from flask import Response, request
 from sqlalchemy import RowMapping
 
 from order_service.desk import Desk
@@ -28,7 +28,7 @@ from order_service.web.show import Show
 from order_service.web.watch import Watch
 from shared.auth import current, requires
 from shared.database import Database
-from shared.http.app import Routes, problems, reply, with_etag
+from shared.http.app import Routes, problems, reply, unless_known
 from shared.http.fields import IdempotencyHeader
 from shared.http.pages import listed, page, page_schema
 from shared.http.problems import problem, wrong_parameter
@@ -87,10 +87,10 @@ def order_routes(database: Database, show: Show, counter: GroupCommit, desk: Des
         if seconds and record.version <= known and not record.order.status.final:
             watch.wait(record.order.id, known, seconds)
             record = _find(find, order_id)
-        response = reply(show(record))
+        response = unless_known(record.version, lambda: reply(show(record)))
         if not record.order.status.final:
             response.headers.update(SOON)
-        return with_etag(response, record.version)
+        return response
 
     @routes.route("/orders")
     @requires()
@@ -170,7 +170,7 @@ def _placed(outcome: Outcome) -> Response:
         named = ", ".join(fault["pointer"] for fault in faults[:5])
         problem(422, f"{named}: not in the catalog.", faults=faults)
     response = Response(outcome.response, 202, mimetype="application/json")
-    response.headers.update({"Location": url_for("orders.get_order", order_id=outcome.order_id), **SOON})
+    response.headers.update(_where(outcome.order_id))
     if isinstance(outcome, Replayed):
         response.headers["Idempotent-Replayed"] = "true"
     return response
@@ -178,8 +178,13 @@ def _placed(outcome: Outcome) -> Response:
 
 def _accepted(record: Record, show: Show) -> Response:
     response = reply(show(record), 202)
-    response.headers.update({"Location": url_for("orders.get_order", order_id=record.order.id), **SOON})
+    response.headers.update(_where(record.order.id))
     return response
+
+
+def _where(order_id: str) -> dict[str, str]:
+    """Where and when to look for what becomes of an order; Flask's url_for would take as long as reading the body."""
+    return {"Location": f"{request.script_root}/orders/{order_id}", **SOON}
 
 
 def _find(find: Together[str, RowMapping | None], order_id: UUID) -> Record:

@@ -68,11 +68,18 @@ def reply(document: Any, status: int = 200, **headers: str) -> Response:
     return response
 
 
-def with_etag(response: Response, version: int) -> Response:
-    """Mark an answer with the version it shows: 304 without a body when the caller has it already."""
-    response.set_etag(str(version), weak=True)
-    response.make_conditional(request)
+def unless_known(version: int, make: Callable[[], Response]) -> Response:
+    """An answer marked with the version it shows; 304, and nothing is made, when the caller has that already."""
+    known = request.if_none_match.contains_weak(str(version))
+    response = Response(status=304) if known else make()
+    response.headers["ETag"] = f'W/"{version}"'
     return response
+
+
+class _App(Flask):
+    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        """No view is a coroutine: Flask need not look for one at each call."""
+        return func
 
 
 def create_app(
@@ -84,7 +91,7 @@ def create_app(
     """
     if not settings.api_keys:
         raise ValueError("an API without API_KEYS would be open to nobody")
-    app = Flask(settings.service, static_folder=None)
+    app = _App(settings.service, static_folder=None)
     app.config.update(
         MAX_CONTENT_LENGTH=BODY_LIMIT,
         MAX_FORM_MEMORY_SIZE=BODY_LIMIT,
@@ -131,8 +138,8 @@ def _begin() -> None:
 
 
 def _finish(response: Response) -> Response:
-    for name, text in HEADERS.items():
-        response.headers.setdefault(name, text)
+    given = {name.lower() for name in response.headers.keys()}  # noqa: SIM118 - pairs otherwise
+    response.headers.extend({name: text for name, text in HEADERS.items() if name.lower() not in given})
     level = logging.DEBUG if request.path in ("/healthz", "/readyz") else logging.INFO
     if log.isEnabledFor(level):
         who = g.principal.name if "principal" in g else "-"

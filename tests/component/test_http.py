@@ -15,7 +15,7 @@ from werkzeug.test import TestResponse
 
 from shared.auth import current, public, requires
 from shared.config import load
-from shared.http.app import BODY_LIMIT, Routes, create_app, problems, reply, with_etag
+from shared.http.app import BODY_LIMIT, Routes, create_app, problems, reply, unless_known
 from shared.http.fields import SKU, Cursor, IdempotencyHeader, Moment, StrictSchema, Text, Whole, WholeText, cursor
 from shared.http.serve import is_stopping, running
 
@@ -68,7 +68,7 @@ def parcels() -> Routes:
     @requires("customer", "operator")
     @routes.response(200)
     def parcel(parcel_id: Any) -> Response:
-        return with_etag(reply({"id": parcel_id, "at": datetime(2026, 11, 21, 9, 30, tzinfo=UTC)}), 7)
+        return unless_known(7, lambda: reply({"id": parcel_id, "at": datetime(2026, 11, 21, 9, 30, tzinfo=UTC)}))
 
     @routes.route("/forgotten")
     def forgotten() -> Response:
