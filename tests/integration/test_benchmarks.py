@@ -12,6 +12,8 @@ from shared.database import Database
 from tests.benchmarks.driving import drive
 from tests.benchmarks.embedded import Shop
 from tests.benchmarks.filling import fill, youngest
+from tests.benchmarks.floor import contestants
+from tests.benchmarks.floor.account import shortfalls
 from tests.benchmarks.load import Load
 from tests.benchmarks.servers import Servers
 from tests.benchmarks.system import COUNTING, System, running
@@ -42,6 +44,20 @@ def test_an_order_is_measured_and_copied_and_the_books_add_up() -> None:
     assert {"postgresql", "rabbitmq", "order worker"} <= measured.cpu.keys()
     assert len(books.orders.orders) == 51
     assert list(map(str, books.differences)) == []
+
+
+@pytest.mark.rabbitmq
+@pytest.mark.postgresql
+def test_the_floor_leaves_behind_what_ours_does() -> None:
+    """The floor's rows are as many, as wide and as often changed as ours; its messages alone come to an end, too."""
+    with Servers(**COUNTING) as servers:
+        mine = contestants.ours(servers, 50)[1]
+        others = [contestants.rows(servers, 50)[1], contestants.pipeline(servers, 50, bundle=10)[1]]
+        others.append(contestants.pipeline(servers, 50)[1])
+        assert contestants.messages(servers, 50)[0]["per_second"] > 0
+    for account in others:
+        assert list(shortfalls(mine, account)) == []
+        assert list(shortfalls(account, mine)) == []
 
 
 def test_everything_in_one_process_ends_too() -> None:

@@ -13,7 +13,10 @@ TOGETHER = {  # of changes, because the larger a batch is, the more orders of a 
 COUNTED = """
     SELECT relname, n_tup_ins::int8, n_tup_upd::int8 FROM pg_stat_user_tables
     WHERE n_tup_ins + n_tup_upd > 0 AND relname NOT IN ('products', 'alembic_version')"""
-GOODS = ("inventory.stock", "inventory.stock_movements")  # hold a row of each product before there are orders
+GOODS = {  # tables that hold a row of each product before there are orders, and which rows are those of orders
+    "inventory.stock": "true",
+    "inventory.stock_movements": "reference <> 'bench'",
+}
 
 
 class Left(NamedTuple):
@@ -35,8 +38,9 @@ def account_of(system: System) -> Account:
     for service in system.databases:
         with system.connect(service) as watcher:
             for table, written, changed in watcher.execute(COUNTED).fetchall():
-                width = scalar(watcher, f"SELECT avg(pg_column_size(t.*))::float8 FROM {table} t")
                 name = f"{service}.{table}"
+                of_orders = GOODS.get(name, "true")
+                width = scalar(watcher, f"SELECT avg(pg_column_size(t.*))::float8 FROM {table} t WHERE {of_orders}")
                 account[name] = Left((written - SKUS * (name in GOODS)) / orders, changed / orders, width)
     return account
 
