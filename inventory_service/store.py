@@ -26,6 +26,7 @@ from shared.messaging.consumer import Answers
 from shared.messaging.envelope import Envelope
 from shared.messaging.upkeep import Tables
 from shared.rows import OrderRows
+from shared.statements import Transaction
 
 METADATA = metadata()
 TABLES = Tables(METADATA)
@@ -77,7 +78,7 @@ _enter = insert(movements).from_select([c.name for c in movements.c], select(*_m
 class StockRoom:
     """The reservations of one batch and the products that they may move. What is put is written by `flush`."""
 
-    def __init__(self, rows: Mapping[str, RowMapping], connection: Connection, now: datetime) -> None:
+    def __init__(self, rows: Mapping[str, Mapping[str, Any]], connection: Transaction, now: datetime) -> None:
         self.cause: Envelope | None = None
         self.stock: dict[str, Stock] = {}
         self._connection, self._now, self._rows = connection, moment(now), rows
@@ -86,7 +87,7 @@ class StockRoom:
         self._moved: list[tuple[str, str, Kind, int]] = []
 
     @classmethod
-    def load(cls, connection: Connection, requests: Sequence[Any], now: datetime, _: Answers) -> "StockRoom":
+    def load(cls, connection: Transaction, requests: Sequence[Any], now: datetime, _: Answers) -> "StockRoom":
         """Read, under lock in key order, the reservations of these requests, then the products that they may move."""
         room = cls(_rows.load(connection, {each.order_id for each in requests}), connection, now)
         new = (each for each in requests if isinstance(each, StockRequested) and each.order_id not in room._rows)
@@ -139,7 +140,7 @@ def sums(moved: Sequence[tuple[str, str, Kind, int]]) -> list[dict[str, Any]]:
     return [{"sku": sku, "on_hand": on_hand, "reserved": held} for sku, (on_hand, held) in change.items()]
 
 
-def reservation_from(row: RowMapping) -> Reservation:
+def reservation_from(row: Mapping[str, Any]) -> Reservation:
     status = Status(row["status"])
     return Reservation(order_id=row["order_id"], status=status, lines=row["lines"], detail=row["detail"])
 

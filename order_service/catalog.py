@@ -11,6 +11,7 @@ from order_service.tables import products
 from shared.batches import as_json, batch_rows
 from shared.clock import DatabaseClock
 from shared.database import UtcDateTime, moment
+from shared.statements import Transaction
 
 DEMO_CATALOG = (
     Product(sku="POPULAR-LAMP", name="Popular lamp", unit_price=1999),
@@ -36,7 +37,7 @@ _add = (
 )
 
 
-def find_products(connection: Connection, skus: Collection[str]) -> Mapping[str, Product]:
+def find_products(connection: Transaction, skus: Collection[str]) -> Mapping[str, Product]:
     """The products among these, by sku."""
     wanted = as_json([{"sku": each} for each in set(skus)])
     return {row.sku: Product(**row._asdict()) for row in connection.execute(_find, {"skus": wanted})}

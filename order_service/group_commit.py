@@ -103,7 +103,7 @@ class GroupCommit:
             return [self._waiting.popleft() for _ in range(min(self._largest, len(self._waiting)))]
 
     def _commit(self, orders: Sequence[NewOrder]) -> Sequence[Outcome]:
-        with self._database.transaction() as connection:
+        with self._database.batch() as connection:
             outcomes = place(connection, self._clock.now(connection), orders, self._terms, self._new_id)
         self._wakeup.ring()
         return outcomes

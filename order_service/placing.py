@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import msgspec
-from sqlalchemy import Connection, String, select, true
+from sqlalchemy import String, select, true
 from sqlalchemy.dialects.postgresql import insert
 
 from order_service.catalog import find_products
@@ -18,6 +18,7 @@ from shared.batches import as_json, batch_rows
 from shared.contracts import Event
 from shared.database import moment
 from shared.messaging.envelope import NewId, enclose, uuid7
+from shared.statements import Transaction
 
 PLACED = OrderPlaced()
 
@@ -95,7 +96,7 @@ class _Draft:
 
 
 def place(
-    connection: Connection, now: datetime, wanted: Sequence[NewOrder], terms: Terms, new_id: NewId = uuid7
+    connection: Transaction, now: datetime, wanted: Sequence[NewOrder], terms: Terms, new_id: NewId = uuid7
 ) -> list[Outcome]:
     """Place a group of orders; answers in their order. Their first messages are in the outbox, due at once.
 
@@ -166,7 +167,7 @@ def _draft(wanted: NewOrder, products: Mapping[str, Product], terms: Terms, now:
     return _Draft(wanted=wanted, held=held, order=order, said=decision.messages, response=response)
 
 
-def _claim_keys(connection: Connection, drafts: Mapping[Key, _Draft]) -> set[Key]:
+def _claim_keys(connection: Transaction, drafts: Mapping[Key, _Draft]) -> set[Key]:
     """Take the keys that nobody took before."""
     rows = [
         {
@@ -184,7 +185,7 @@ def _claim_keys(connection: Connection, drafts: Mapping[Key, _Draft]) -> set[Key
     return {(row.principal, row.path, row.key) for row in connection.execute(_claim, {"keys": as_json(rows)})}
 
 
-def _find_keys(connection: Connection, keys: Collection[Key]) -> dict[Key, tuple[str, Replayed]]:
+def _find_keys(connection: Transaction, keys: Collection[Key]) -> dict[Key, tuple[str, Replayed]]:
     """The answers given earlier under these keys, and to which body."""
     if not keys:
         return {}
@@ -195,7 +196,7 @@ def _find_keys(connection: Connection, keys: Collection[Key]) -> dict[Key, tuple
     }
 
 
-def _write(connection: Connection, drafts: Sequence[_Draft], now: datetime, new_id: NewId) -> None:
+def _write(connection: Transaction, drafts: Sequence[_Draft], now: datetime, new_id: NewId) -> None:
     if not drafts:
         return
     new_orders = [

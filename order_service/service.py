@@ -5,7 +5,6 @@ from datetime import datetime
 from typing import Any
 
 from flask import Flask
-from sqlalchemy import Connection
 
 from order_service.catalog import seed
 from order_service.handlers import HANDLERS
@@ -19,6 +18,7 @@ from shared.config import Misconfigured, Settings
 from shared.database import Database
 from shared.messaging.consumer import Answers, Handling
 from shared.service import Service
+from shared.statements import Transaction
 from shared.wakeup import WakeUp
 
 
@@ -49,7 +49,7 @@ def handling(settings: Settings, database: Database) -> Handling:
     """All that a worker needs."""
     paced = flows(settings)
 
-    def load(connection: Connection, facts: Sequence[Any], now: datetime, answers: Answers) -> Sagas:
+    def load(connection: Transaction, facts: Sequence[Any], now: datetime, answers: Answers) -> Sagas:
         return Sagas.load(connection, {fact.order_id for fact in facts}, paced, now)
 
     return Handling(handlers=HANDLERS, load=load, due=lambda connection, now, most: due(connection, paced, now, most))

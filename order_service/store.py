@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import Boolean, Connection, Integer, RowMapping, String, bindparam, func, insert, select, update
+from sqlalchemy import Boolean, Integer, RowMapping, String, bindparam, func, insert, select, update
 
 from order_service.decide import Decision, Entry, decide
 from order_service.saga import Heard, OrderStatus, Progress, Reason, Saga, Workflow
@@ -16,6 +16,7 @@ from shared.contracts import Event
 from shared.database import Id, UtcDateTime, moment
 from shared.messaging.consumer import Stop, Unprocessable
 from shared.messaging.envelope import Envelope
+from shared.statements import Transaction
 
 Flows = Mapping[int, Workflow]  # by version
 
@@ -122,19 +123,19 @@ class Held:
 class Sagas:
     """The sagas that one transaction works on, locked and in memory. `flush` writes what changed."""
 
-    def __init__(self, connection: Connection, rows: Iterable[RowMapping], flows: Flows, now: datetime) -> None:
+    def __init__(self, connection: Transaction, rows: Iterable[RowMapping], flows: Flows, now: datetime) -> None:
         self.cause: Envelope | None = None
         self.held = {row["order_id"]: Held.read(row, flows) for row in rows}
         self._connection, self._now = connection, now
 
     @classmethod
-    def load(cls, connection: Connection, order_ids: Iterable[str], flows: Flows, now: datetime) -> "Sagas":
+    def load(cls, connection: Transaction, order_ids: Iterable[str], flows: Flows, now: datetime) -> "Sagas":
         """Lock and read the sagas of these orders, in one order for all workers. Raises UnknownVersion."""
         keys = as_json([{"order_id": each} for each in set(order_ids)])
         return cls(connection, connection.execute(_load, {"keys": keys}).mappings(), flows, now)
 
     @classmethod
-    def due(cls, connection: Connection, flows: Flows, now: datetime, most: int) -> "Sagas":
+    def due(cls, connection: Transaction, flows: Flows, now: datetime, most: int) -> "Sagas":
         """Lock and read at most `most` sagas whose time has come, the longest overdue first, passing over those that
         another transaction has in hand."""
         return cls(connection, connection.execute(_due, {"now": now, "most": most}).mappings(), flows, now)
@@ -207,7 +208,7 @@ def history_row(
     }
 
 
-def append_history(connection: Connection, entries: Sequence[Mapping[str, Any]]) -> None:
+def append_history(connection: Transaction, entries: Sequence[Mapping[str, Any]]) -> None:
     if entries:
         connection.execute(_enter, {"entries": as_json(entries)})
 

@@ -2,16 +2,15 @@
 
 from datetime import datetime
 
-from sqlalchemy import Connection
-
 from order_service.saga import Tick
 from order_service.store import Flows, Sagas
 from shared.contracts import Event
+from shared.statements import Transaction
 
 TICK = Tick()
 
 
-def due(connection: Connection, flows: Flows, now: datetime, most: int) -> list[Event]:
+def due(connection: Transaction, flows: Flows, now: datetime, most: int) -> list[Event]:
     """Say Tick to at most `most` sagas that are due; returns what is to be published.
 
     Each is locked, and passed over by other workers meanwhile: nobody acts twice, and a crash only makes it late.

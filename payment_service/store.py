@@ -14,6 +14,7 @@ from shared.messaging.envelope import Envelope
 from shared.messaging.upkeep import Tables
 from shared.rows import OrderRows
 from shared.simulated import SimulatedWorld
+from shared.statements import Transaction
 
 METADATA = metadata()
 TABLES = Tables(METADATA)
@@ -59,7 +60,7 @@ _enter = insert(movements).from_select([c.name for c in movements.c], select(*_m
 class Payments:
     """The payments of one batch. What is put is written by `flush`, with the movements that follow from it."""
 
-    def __init__(self, rows: Mapping[str, RowMapping], connection: Connection, now: datetime, answers: Answers):
+    def __init__(self, rows: Mapping[str, Mapping[str, Any]], connection: Transaction, now: datetime, answers: Answers):
         self.cause: Envelope | None = None
         self.answers = answers
         self._connection, self._now, self._rows = connection, now, rows
@@ -67,7 +68,7 @@ class Payments:
         self._after = dict(self._before)
 
     @classmethod
-    def load(cls, connection: Connection, requests: Sequence[Any], now: datetime, answers: Answers) -> "Payments":
+    def load(cls, connection: Transaction, requests: Sequence[Any], now: datetime, answers: Answers) -> "Payments":
         """Read, under lock, the payments that these requests are about."""
         return cls(_rows.load(connection, {each.order_id for each in requests}), connection, now, answers)
 
@@ -101,7 +102,7 @@ class Payments:
         }
 
 
-def payment_from(row: RowMapping) -> Payment:
+def payment_from(row: RowMapping | Mapping[str, Any]) -> Payment:
     fields = {name: row[name] for name in Payment.__dataclass_fields__}
     return Payment(**{**fields, "status": Status(row["status"])})
 

@@ -4,20 +4,22 @@ import time
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
-from sqlalchemy import Connection, text
+from sqlalchemy import text
+
+from shared.statements import Transaction
 
 TRUSTED = 1.0  # seconds
 
 
 class Clock(Protocol):
-    def now(self, connection: Connection) -> datetime:
+    def now(self, connection: Transaction) -> datetime:
         """The moment, UTC-aware; `connection` is the transaction in which it will be used."""
 
 
 class SystemClock:
     """This machine's clock."""
 
-    def now(self, connection: Connection) -> datetime:
+    def now(self, connection: Transaction) -> datetime:
         return datetime.now(UTC)
 
 
@@ -31,7 +33,7 @@ class DatabaseClock:
     def __init__(self) -> None:
         self._asked = datetime.min.replace(tzinfo=UTC), -TRUSTED  # the answer, and the monotonic time when it came
 
-    def now(self, connection: Connection) -> datetime:
+    def now(self, connection: Transaction) -> datetime:
         if connection.dialect.name == "sqlite":
             return datetime.now(UTC)
         server, here = self._asked  # both at once: other threads ask too

@@ -1,31 +1,33 @@
 """One database per service: engines for SQLite and PostgreSQL, and the column types both share."""
 
-import math
+import re
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
+from weakref import WeakSet
 
 import msgspec
 from sqlalchemy import (
     BigInteger,
     Connection,
     Dialect,
-    Engine,
     Integer,
     MetaData,
     String,
     Text,
-    create_engine,
-    event,
 )
 from sqlalchemy.dialects import postgresql
-from sqlalchemy.engine import ExceptionContext
-from sqlalchemy.exc import DBAPIError, DisconnectionError, OperationalError
-from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 from sqlalchemy.types import TypeDecorator, TypeEngine
+
+from shared.direct import direct
+from shared.engines import postgresql_engine, sqlite_engine, try_again
+from shared.pipeline import pipelined
+from shared.statements import Transaction
 
 NAMES = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -36,10 +38,7 @@ NAMES = {
 }
 
 
-# A plan that is made while a table is small, and kept, must not read the whole of it when it has grown.
-BY_KEY = {"enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off", "jit": "off"}
 LOCK_NOT_AVAILABLE, UNDEFINED_TABLE = "55P03", "42P01"  # PostgreSQL's codes
-IDLE = 1.0  # seconds after which a pooled connection is tried before use
 
 
 def metadata() -> MetaData:
@@ -104,10 +103,21 @@ class RowsChanged(Exception):
     """Rows that were read are not as they were: somebody else wrote them, so what was decided must be decided again."""
 
 
-@lru_cache(maxsize=64)  # a batch says the same moment hundreds of times
 def is_lock_timeout(error: BaseException) -> bool:
     """Whether PostgreSQL gave up waiting because another transaction held a lock for too long."""
     return isinstance(error, OperationalError) and getattr(error.orig, "sqlstate", None) == LOCK_NOT_AVAILABLE
+
+
+@contextmanager
+def _telling_of_changed_rows() -> Iterator[None]:
+    """Who writes a version that does not follow the one that is there writes NULL, which its column refuses."""
+    try:
+        yield
+    except IntegrityError as error:
+        column = getattr(getattr(error.orig, "diag", None), "column_name", None)
+        if column == "version" or re.fullmatch(r"NOT NULL constraint failed: \w+\.version", str(error.orig)):
+            raise RowsChanged("somebody else wrote rows that were read") from error
+        raise
 
 
 def not_migrated(error: DBAPIError) -> bool:
@@ -115,6 +125,7 @@ def not_migrated(error: DBAPIError) -> bool:
     return getattr(error.orig, "sqlstate", "") == UNDEFINED_TABLE or str(error.orig).startswith("no such table")
 
 
+@lru_cache(maxsize=64)  # a batch says the same moment hundreds of times
 def moment(at: datetime) -> str:
     """An aware time as text of fixed width in UTC, so that texts sort as the times do."""
     return at.astimezone(UTC).isoformat(timespec="microseconds")
@@ -124,14 +135,22 @@ class Database:
     """A service's database: transactions, and reads that take no write lock."""
 
     def __init__(
-        self, url: str, *, pool_size: int = 10, lock_timeout: float = 2.0, statement_timeout: float = 30.0
+        self,
+        url: str,
+        *,
+        pool_size: int = 10,
+        lock_timeout: float = 2.0,
+        statement_timeout: float = 30.0,
+        idle: float = 1.0,
     ) -> None:
-        """`url` as SQLAlchemy reads it; timeouts in seconds."""
-        self.url = url
+        """`url` as SQLAlchemy reads it; timeouts in seconds. A connection that lay `idle` is tried before use."""
+        self.url, self._idle = url, idle
         if url.startswith("sqlite"):
-            self.engine = _sqlite_engine(url, lock_timeout)
+            self.engine = sqlite_engine(url, lock_timeout)
         else:
-            self.engine = _postgresql_engine(url, pool_size, lock_timeout, statement_timeout)
+            self.engine = postgresql_engine(url, pool_size, lock_timeout, statement_timeout, idle)
+        self._mine = threading.local()
+        self._kept = WeakSet[Connection]()
         self._reader = self.engine.execution_options(read_only=True)
         if self.is_postgresql:
             self._reader = self.engine.execution_options(isolation_level="AUTOCOMMIT")
@@ -142,9 +161,20 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
-        """All or nothing: commits when the block ends, rolls back when it raises."""
-        with self.engine.begin() as connection:
+        """All or nothing: commits when the block ends, rolls back when it raises. Raises RowsChanged."""
+        with _telling_of_changed_rows(), self.engine.begin() as connection:
             yield connection
+
+    @contextmanager
+    def batch(self, *, autocommit: bool = False) -> Iterator[Transaction]:
+        """A transaction of constant statements, in as few round trips as can be. Raises as `transaction` does.
+
+        With `autocommit`, for one statement alone, the commit takes no round trip of its own.
+        """
+        mine = self._own_connection()
+        worked = pipelined(mine, autocommit=autocommit) if self.is_postgresql else direct(mine)
+        with _telling_of_changed_rows(), worked as transaction:
+            yield transaction
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -152,82 +182,24 @@ class Database:
         with self._reader.connect() as connection:
             yield connection
 
+    @contextmanager
+    def reading_batch(self) -> Iterator[Transaction]:
+        """Like `reading`, for constant statements that are sent together."""
+        with self.batch(autocommit=True) if self.is_postgresql else self.reading() as connection:
+            yield connection
+
     def dispose(self) -> None:
+        for connection in self._kept:
+            connection.close()
         self.engine.dispose()
 
-
-def _sqlite_engine(url: str, lock_timeout: float) -> Engine:
-    engine = create_engine(url, hide_parameters=True)
-
-    @event.listens_for(engine, "connect")
-    def _connect(connection: Any, _record: Any) -> None:
-        connection.isolation_level = None  # SQLAlchemy, not sqlite3, emits BEGIN
-        for pragma in (
-            "journal_mode=WAL",
-            "synchronous=FULL",
-            "foreign_keys=ON",
-            f"busy_timeout={int(lock_timeout * 1000)}",
-        ):
-            connection.execute(f"PRAGMA {pragma}")
-
-    @event.listens_for(engine, "begin")
-    def _begin(connection: Connection) -> None:
-        # A deferred transaction that turns from reading to writing fails at once when another one wrote meanwhile.
-        options = connection.get_execution_options()
-        if options.get("isolation_level") != "AUTOCOMMIT":
-            connection.exec_driver_sql("BEGIN" if options.get("read_only") else "BEGIN IMMEDIATE")
-
-    return engine
-
-
-def _keep_fresh(engine: Engine) -> None:
-    """A connection that lay idle is tried before it is used: the server may have been restarted meanwhile."""
-
-    @event.listens_for(engine, "checkin")
-    def _checkin(_connection: Any, record: ConnectionPoolEntry) -> None:
-        record.info["idle_since"] = time.monotonic()
-
-    @event.listens_for(engine, "checkout")
-    def _checkout(connection: Any, record: ConnectionPoolEntry, _proxy: Any) -> None:
-        if time.monotonic() - record.info.get("idle_since", math.inf) > IDLE:
-            try:
-                engine.dialect.do_ping(connection)
-            except Exception as error:
-                raise DisconnectionError from error
-
-
-def _call_losses_by_one_name(engine: Engine) -> None:
-    """A session that the server ended because its transaction slept is lost like any other connection."""
-
-    @event.listens_for(engine, "handle_error")
-    def _handle_error(context: ExceptionContext) -> BaseException | None:
-        error = context.sqlalchemy_exception
-        if not context.is_disconnect or isinstance(error, OperationalError):
-            return None
-        return OperationalError(context.statement, None, context.original_exception, hide_parameters=True)
-
-
-def _postgresql_engine(url: str, pool_size: int, lock_timeout: float, statement_timeout: float) -> Engine:
-    milliseconds = {
-        "lock_timeout": lock_timeout,
-        "statement_timeout": statement_timeout,
-        "idle_in_transaction_session_timeout": 15.0,  # a stopped process must not keep its row locks
-    }
-    settings = {name: str(int(seconds * 1000)) for name, seconds in milliseconds.items()} | BY_KEY
-    options = " ".join(f"-c {name}={value}" for name, value in settings.items())
-    engine = create_engine(
-        url,
-        hide_parameters=True,  # logs must not tell tokens and addresses
-        pool_size=pool_size,
-        max_overflow=pool_size,
-        connect_args={
-            "connect_timeout": 5,
-            "options": options,
-            "keepalives_idle": 10,
-            "keepalives_interval": 5,
-            "tcp_user_timeout": 30_000,
-        },
-    )
-    _keep_fresh(engine)
-    _call_losses_by_one_name(engine)
-    return engine
+    def _own_connection(self) -> Connection:
+        """The one that this thread keeps: to take one from the pool costs more than a small batch."""
+        connection: Connection | None = getattr(self._mine, "connection", None)
+        if connection is None or connection.closed:
+            self._mine.connection = connection = self.engine.connect()
+            self._kept.add(connection)
+        elif self.is_postgresql and time.monotonic() - self._mine.used_at > self._idle:
+            try_again(connection)
+        self._mine.used_at = time.monotonic()
+        return connection

@@ -1,13 +1,14 @@
 """One row per order in a participant's table: read under lock for a whole batch, written back in one statement."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, Table, select, true
+from sqlalchemy import Table, case, select, true
 from sqlalchemy.dialects.postgresql import insert
 
 from shared.batches import as_json, batch_rows
-from shared.database import Id, RowsChanged
+from shared.database import Id
+from shared.statements import Transaction
 
 
 class OrderRows:
@@ -26,20 +27,19 @@ class OrderRows:
             [c.name for c in table.c], select(*rows.c).where(true()).order_by(rows.c.order_id)
         )
         changing = {c.name: upsert.excluded[c.name] for c in table.c if not c.primary_key and c.name != "created_at"}
+        follows = table.c.version == upsert.excluded.version - 1
         self._save = upsert.on_conflict_do_update(
             index_elements=[table.c.order_id],
-            set_=changing,
-            where=table.c.version == upsert.excluded.version - 1,
-        ).returning(table.c.order_id)
+            set_={**changing, "version": case((follows, upsert.excluded.version))},  # else NULL: see RowsChanged
+        )
 
-    def load(self, connection: Connection, order_ids: Iterable[str]) -> Mapping[str, RowMapping]:
+    def load(self, connection: Transaction, order_ids: Iterable[str]) -> Mapping[str, Mapping[str, Any]]:
         """The rows of these orders by order id, locked, in one order for all workers; absent ones are left out."""
         keys = as_json([{"order_id": each} for each in order_ids])
         return {row["order_id"]: row for row in connection.execute(self._load, {"keys": keys}).mappings()}
 
-    def save(self, connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Insert or update whole rows, as `batch_rows` wants them; raises RowsChanged if somebody else wrote them."""
+    def save(self, connection: Transaction, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Insert or update whole rows, as `batch_rows` wants them. The transaction ends in RowsChanged if they are not
+        as they were read."""
         if rows:
-            written: Collection[Any] = connection.execute(self._save, {"rows": as_json(rows)}).all()
-            if len(written) != len(rows):
-                raise RowsChanged(f"{len(rows) - len(written)} of {len(rows)} rows were written by somebody else")
+            connection.execute(self._save, {"rows": as_json(rows)})

@@ -33,6 +33,7 @@ from shared.clock import Clock
 from shared.config import Settings
 from shared.database import BigInt, Database, Id, UtcDateTime, moment
 from shared.outside import Answer, Approved, Refused, Unreachable
+from shared.statements import Transaction
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,11 +103,12 @@ class SimulatedWorld:
             Column("outage", Boolean, nullable=False),
             Column("timeout_ms", Integer, nullable=False),
         )
+        self._conduct = select(self.simulation)
 
-    def conduct(self, connection: Connection, default: Conduct) -> Callable[[str], Conduct]:
+    def conduct(self, connection: Transaction, default: Conduct) -> Callable[[str], Conduct]:
         """How each party behaves now: as set at run time, else by default."""
         found = {row["party"]: Conduct(**{k: v for k, v in row.items() if k != "party"})
-                 for row in connection.execute(select(self.simulation)).mappings()}  # fmt: skip
+                 for row in connection.execute(self._conduct).mappings()}  # fmt: skip
         return lambda party: found.get(party, default)
 
     def set_conduct(self, connection: Connection, party: str, conduct: Conduct) -> None:
@@ -144,8 +146,10 @@ class Simulator:
 
     def ask(self, inquiries: Sequence[Inquiry]) -> dict[str, Answer]:
         """The answers that come back, by key. What is missing may or may not have been done."""
-        with self.database.reading() as connection:
+        with self.database.reading_batch() as connection:
+            earlier = self._earlier_of(connection, inquiries)  # comes with the conduct, in one round trip
             conduct = self.world.conduct(connection, self.default)
+            known = earlier.all()
         reached, lost, waits, away = [], set(), [0], dict[str, Answer]()
         for inquiry in inquiries:
             manner = conduct(inquiry.party)
@@ -159,36 +163,45 @@ class Simulator:
                     lost.add(inquiry.key)
         if longest := max(waits):
             self.sleep(longest / 1000)
+            known = self._look_again(inquiries)
         for attempt in range(5):
             try:
-                answers = self._enter_all(reached) if reached else {}
+                answers = self._enter_all(reached, known)
                 break
             except IntegrityError:  # the same key is being asked from elsewhere, whose entry wins
                 if attempt == 4:
                     raise
+                known = self._look_again(inquiries)
         return away | {key: answer for key, answer in answers.items() if key not in lost}
 
-    def _enter_all(self, inquiries: Sequence[Inquiry]) -> dict[str, Approved | Refused]:
+    def _earlier_of(self, connection: Transaction, inquiries: Sequence[Inquiry]) -> Any:
+        orders = as_json([{"order_id": each} for each in {each.order_id for each in inquiries}])
+        return connection.execute(self._earlier, {"orders": orders})
+
+    def _look_again(self, inquiries: Sequence[Inquiry]) -> list[Any]:
+        with self.database.reading_batch() as connection:
+            return list(self._earlier_of(connection, inquiries))
+
+    def _enter_all(self, inquiries: Sequence[Inquiry], earlier: Sequence[Any]) -> dict[str, Approved | Refused]:
+        """Decide and enter what is new, in a transaction of the world's own; raises IntegrityError when it is not."""
         answers: dict[str, Approved | Refused] = {}
         entered: list[dict[str, Any]] = []
         again: list[dict[str, Any]] = []
-        with self.database.transaction() as connection:
+        known = {row.key: (row.approved, row.text) for row in earlier}
+        history = defaultdict[tuple[str, str], dict[str, bool]](dict)
+        for row in earlier:
+            history[row.order_id, row.party][row.kind] = row.approved
+        with self.database.batch() as connection:
             now = moment(self.clock.now(connection))
-            known: dict[str, tuple[bool, str]] = {}
-            history = defaultdict[tuple[str, str], dict[str, bool]](dict)
-            orders = as_json([{"order_id": each} for each in {each.order_id for each in inquiries}])
-            for row in connection.execute(self._earlier, {"orders": orders}):
-                known[row.key] = row.approved, row.text
-                history[row.order_id, row.party][row.kind] = row.approved
             for inquiry in inquiries:
                 answered = inquiry.key in known
                 if answered:
                     again.append({"key": inquiry.key})
                 else:
-                    earlier = history[inquiry.order_id, inquiry.party]
-                    entry = _entry(inquiry, self.policy(inquiry, earlier), now)
+                    of_order = history[inquiry.order_id, inquiry.party]
+                    entry = _entry(inquiry, self.policy(inquiry, of_order), now)
                     entered.append(entry)
-                    earlier[inquiry.kind] = entry["approved"]
+                    of_order[inquiry.kind] = entry["approved"]
                     known[inquiry.key] = entry["approved"], entry["text"]
                 if answered or inquiry.subject != LOST_ONCE:
                     approved, text = known[inquiry.key]

@@ -12,6 +12,7 @@ from shared.messaging.envelope import Envelope
 from shared.messaging.upkeep import Tables
 from shared.rows import OrderRows
 from shared.simulated import SimulatedWorld
+from shared.statements import Transaction
 from shipping_service.domain import Shipment, Status, Trial
 
 METADATA = metadata()
@@ -42,7 +43,7 @@ _rows = OrderRows(shipments)
 class Shipments:
     """The shipments of one batch. What is put is written by `flush`."""
 
-    def __init__(self, rows: Mapping[str, RowMapping], connection: Connection, now: datetime, answers: Answers):
+    def __init__(self, rows: Mapping[str, Mapping[str, Any]], connection: Transaction, now: datetime, answers: Answers):
         self.cause: Envelope | None = None
         self.answers = answers
         self._connection, self._now, self._rows = connection, moment(now), rows
@@ -51,7 +52,7 @@ class Shipments:
         self._intended: set[str] = set()
 
     @classmethod
-    def load(cls, connection: Connection, requests: Sequence[Any], now: datetime, answers: Answers) -> "Shipments":
+    def load(cls, connection: Transaction, requests: Sequence[Any], now: datetime, answers: Answers) -> "Shipments":
         """Read, under lock, the shipments that these requests are about."""
         return cls(_rows.load(connection, {each.order_id for each in requests}), connection, now, answers)
 
@@ -83,7 +84,7 @@ class Shipments:
         }
 
 
-def shipment_from(row: RowMapping) -> Shipment:
+def shipment_from(row: Mapping[str, Any]) -> Shipment:
     fields = {name: row[name] for name in Shipment.__dataclass_fields__}
     carriers = {carrier: Trial(trial) for carrier, trial in row["carriers"].items()}
     return Shipment(**{**fields, "status": Status(row["status"]), "carriers": carriers})

@@ -2,12 +2,11 @@
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
-from sqlalchemy import Connection
 from sqlalchemy.exc import InterfaceError, OperationalError
 
 from shared.clock import Clock
@@ -16,6 +15,7 @@ from shared.messaging.broker import Delivery
 from shared.messaging.envelope import MESSAGE_ID, Envelope, Message, NewId, Reader, Unreadable, enclose
 from shared.messaging.outbox import LEFT_BEHIND
 from shared.messaging.upkeep import Tables
+from shared.statements import Transaction
 
 log = logging.getLogger("fulfillment.consumer")
 
@@ -65,13 +65,23 @@ class Handling:
     """
 
     handlers: Handlers
-    load: Callable[[Connection, Sequence[Any], datetime, Answers], UnitOfWork]
+    load: Callable[[Transaction, Sequence[Any], datetime, Answers], UnitOfWork]
     calls: Handlers = field(default_factory=dict)
     ask: Callable[[Sequence[Call]], Answers] | None = None
-    due: Callable[[Connection, datetime, int], Sequence[Message]] | None = None
+    due: Callable[[Transaction, datetime, int], Sequence[Message]] | None = None
 
 
 Request = tuple[Delivery, Any]
+Letter = tuple[Delivery, str]
+
+
+class Batch(NamedTuple):
+    """What goes through one transaction."""
+
+    requests: Sequence[Request]
+    letters: Sequence[Letter]  # could not even be read
+    answers: Answers
+    published: Collection[str]
 
 
 class Consumer:
@@ -90,28 +100,28 @@ class Consumer:
         kept as a dead letter in the same transaction, the others are done. Raises WEATHER with nothing done.
         """
         requests, letters = self._read(deliveries)
-        answers = self._consult(requests)
+        batch = Batch(requests, letters, self._consult(requests), published)
         try:
-            return self._commit(requests, letters, answers, published)
+            return self._commit(batch)
         except (Stop, *WEATHER):
             raise
         except Exception as error:
             log.warning("a message of a batch of %d fails, each is worked alone: %r", len(deliveries), error)
-            return self._commit(requests, letters, answers, published, alone=True)
+            return self._commit_alone(batch)
 
     def advance(self, most: int) -> list[Envelope]:
         """Do what time asks, for at most `most` things; returns the committed messages."""
         if self.handling.due is None:
             return []
-        with self.database.transaction() as connection:
+        with self.database.batch() as connection:
             now = self.clock.now(connection)
             said = self._enclose(self.handling.due(connection, now, most), now, None)
             self.tables.outbox.add(connection, said, now + LEFT_BEHIND)
         return said
 
-    def _read(self, deliveries: Sequence[Delivery]) -> tuple[list[Request], list[tuple[Delivery, str]]]:
+    def _read(self, deliveries: Sequence[Delivery]) -> tuple[list[Request], list[Letter]]:
         requests: list[Request] = []
-        letters: list[tuple[Delivery, str]] = []
+        letters: list[Letter] = []
         for delivery in deliveries:
             try:
                 if delivery.death:
@@ -144,7 +154,7 @@ class Consumer:
     ) -> list[tuple[Request, UnitOfWork]]:
         """Let the handlers note what they are about to ask, in `calls` too; returns the requests that wait for it."""
         try:
-            with self.database.transaction() as connection:
+            with self.database.batch() as connection:
                 work = self.handling.load(connection, [m for _, m in requests], self.clock.now(connection), answers)
                 asked = {request[0].envelope.id: (request, self._asks(request, work, answers)) for request in requests}
                 new = {call.key: call for _, call in asked.values() if call}
@@ -174,55 +184,47 @@ class Consumer:
         call: Call | None = self.handling.calls[type(message)](message, work)
         return call if call and call.key not in answers else None
 
-    def _commit(
-        self,
-        requests: Sequence[Request],
-        letters: Sequence[tuple[Delivery, str]],
-        answers: Answers,
-        published: Collection[str],
-        *,
-        alone: bool = False,
-    ) -> list[Envelope]:
-        """The transaction. With `alone`, each message has a savepoint of its own, and the failing ones are buried."""
-        buried, said = list(letters), list[Envelope]()
-        with self.database.transaction() as connection:
-            now = self.clock.now(connection)
-            fresh = self._fresh(connection, requests, now)
-            for part in [[each] for each in fresh] if alone else [fresh] if fresh else []:
-                try:
-                    if alone:
-                        with connection.begin_nested():
-                            said += self._handle(connection, part, answers, now, buried)
-                    else:
-                        said += self._handle(connection, part, answers, now, buried)
-                except Exception as error:
-                    if not alone or isinstance(error, (Stop, *WEATHER)):
-                        raise
-                    log.exception("message %s is put aside", part[0][0].envelope.id)
-                    buried.append((part[0][0], f"failed: {type(error).__name__}: {error}"))
-            self.tables.outbox.add(connection, said, now + LEFT_BEHIND)
-            self.tables.outbox.mark_published(connection, published, now)
-            self.tables.dead_letters.add(connection, buried, now)
-            self.tables.dead_letters.replayed(connection, [d for d, _ in requests] + [d for d, _ in letters], now)
-        for delivery, reason in buried:
-            log.error("dead letter %s (%s): %s", delivery.envelope.id, delivery.envelope.type, reason)
-        return said
+    def _commit(self, batch: Batch) -> list[Envelope]:
+        """The transaction."""
+        with self.database.batch() as connection:
+            now, buried, said = self.clock.now(connection), list(batch.letters), list[Envelope]()
+            if batch.requests:
+                taken = self._take(connection, batch, now)  # read when the rows are: they come together
+                work = self.handling.load(connection, [message for _, message in batch.requests], now, batch.answers)
+                said = self._handle(work, self._fresh(batch, taken), now, buried)
+            self._keep(connection, batch, said, buried, now)
+        return self._told(said, buried)
 
-    def _fresh(self, connection: Connection, requests: Sequence[Request], now: datetime) -> list[Request]:
-        times = Counter(delivery.envelope.id for delivery, _ in requests)
-        taken = self.tables.inbox.take(connection, times, now) if times else set()
-        first = {delivery.envelope.id: delivery for delivery, _ in reversed(requests)}
-        return [(d, m) for d, m in requests if d.envelope.id in taken and first[d.envelope.id] is d]
+    def _commit_alone(self, batch: Batch) -> list[Envelope]:
+        """The transaction, where each message has a savepoint of its own, and the failing ones are buried."""
+        with self.database.transaction() as connection:
+            now, buried, said = self.clock.now(connection), list(batch.letters), list[Envelope]()
+            for request in self._fresh(batch, self._take(connection, batch, now)):
+                try:
+                    with connection.begin_nested():
+                        work = self.handling.load(connection, [request[1]], now, batch.answers)
+                        said += self._handle(work, [request], now, buried)
+                except (Stop, *WEATHER):
+                    raise
+                except Exception as error:
+                    log.exception("message %s is put aside", request[0].envelope.id)
+                    buried.append((request[0], f"failed: {type(error).__name__}: {error}"))
+            self._keep(connection, batch, said, buried, now)
+        return self._told(said, buried)
+
+    def _take(self, connection: Transaction, batch: Batch, now: datetime) -> Iterable[tuple[str, int]]:
+        return self.tables.inbox.take(connection, Counter(d.envelope.id for d, _ in batch.requests), now)
+
+    def _fresh(self, batch: Batch, taken: Iterable[tuple[str, int]]) -> list[Request]:
+        """Those that were never taken in before, each once."""
+        times = Counter(delivery.envelope.id for delivery, _ in batch.requests)
+        new = {message_id for message_id, deliveries in taken if deliveries == times[message_id]}
+        first = {request[0].envelope.id: request for request in reversed(batch.requests)}
+        return [each for each in batch.requests if each[0].envelope.id in new and first[each[0].envelope.id] is each]
 
     def _handle(
-        self,
-        connection: Connection,
-        requests: Sequence[Request],
-        answers: Answers,
-        now: datetime,
-        buried: list[tuple[Delivery, str]],
+        self, work: UnitOfWork, requests: Sequence[Request], now: datetime, buried: list[Letter]
     ) -> list[Envelope]:
-        work = self.handling.load(connection, [message for _, message in requests], now, answers)
         said: list[Envelope] = []
         for delivery, message in requests:
             work.cause = delivery.envelope
@@ -230,9 +232,22 @@ class Consumer:
                 outcome = self.handling.handlers[type(message)](message, work)
             except Unprocessable as error:
                 buried.append((delivery, str(error)))
-                continue
-            said += self._enclose(outcome, now, delivery.envelope)
+            else:
+                said += self._enclose(outcome, now, delivery.envelope)
         work.flush()
+        return said
+
+    def _keep(
+        self, connection: Transaction, batch: Batch, said: list[Envelope], buried: list[Letter], now: datetime
+    ) -> None:
+        self.tables.outbox.add(connection, said, now + LEFT_BEHIND)
+        self.tables.outbox.mark_published(connection, batch.published, now)
+        self.tables.dead_letters.add(connection, buried, now)
+        self.tables.dead_letters.replayed(connection, [d for d, _ in (*batch.requests, *batch.letters)], now)
+
+    def _told(self, said: list[Envelope], buried: list[Letter]) -> list[Envelope]:
+        for delivery, reason in buried:
+            log.error("dead letter %s (%s): %s", delivery.envelope.id, delivery.envelope.type, reason)
         return said
 
     def _enclose(

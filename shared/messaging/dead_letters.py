@@ -24,6 +24,7 @@ from sqlalchemy.dialects.postgresql import insert
 from shared.database import Id, UtcDateTime
 from shared.messaging.broker import Delivery
 from shared.messaging.envelope import Envelope, NewId
+from shared.statements import Transaction
 
 
 class DeadLetters:
@@ -76,7 +77,7 @@ class DeadLetters:
             .values(state="replayed", replayed_at=bindparam("now", type_=UtcDateTime))
         )
 
-    def add(self, connection: Connection, letters: Iterable[tuple[Delivery, str]], now: datetime) -> None:
+    def add(self, connection: Transaction, letters: Iterable[tuple[Delivery, str]], now: datetime) -> None:
         """Keep these deliveries with the reason why they could not be worked."""
         rows = [_row(delivery.envelope, delivery.drops, reason, now) for delivery, reason in letters]
         if rows:
@@ -100,7 +101,7 @@ class DeadLetters:
             for row in connection.execute(wanted.limit(most)).mappings()
         ]
 
-    def replayed(self, connection: Connection, deliveries: Sequence[Delivery], now: datetime) -> None:
+    def replayed(self, connection: Transaction, deliveries: Sequence[Delivery], now: datetime) -> None:
         """These replays are worked in this transaction, whatever came of them."""
         done = [{"replay_of": each.replay_of, "now": now} for each in deliveries if each.replay_of]
         if done:

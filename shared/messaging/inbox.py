@@ -1,6 +1,6 @@
 """The idempotent receiver: every message id is taken in once, in the transaction that does its work."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 from sqlalchemy import Column, Connection, Integer, MetaData, Table, bindparam, delete, select, true
@@ -8,6 +8,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from shared.batches import as_json, batch_rows
 from shared.database import Id, UtcDateTime
+from shared.statements import Transaction
 
 
 class Inbox:
@@ -34,14 +35,16 @@ class Inbox:
             inbox.c.message_id.in_(oldest), inbox.c.received_at < bindparam("before", type_=UtcDateTime)
         )
 
-    def take(self, connection: Connection, times: Mapping[str, int], now: datetime) -> set[str]:
-        """Enter these message ids, delivered so many times each; those that were not known before are returned.
+    def take(self, connection: Transaction, times: Mapping[str, int], now: datetime) -> Iterable[tuple[str, int]]:
+        """Enter these message ids, delivered so many times each; returns how often each was by now.
+
+        Those that were not known before have been delivered as often as they were entered with.
 
         Two workers that were handed one message meet here: the second waits for the first, and finds the id known.
         """
         ids = as_json([{"id": message_id, "times": count} for message_id, count in times.items()])
-        rows = connection.execute(self._take, {"ids": ids, "now": now})
-        return {message_id for message_id, deliveries in rows if deliveries == times[message_id]}
+        taken: Iterable[tuple[str, int]] = connection.execute(self._take, {"ids": ids, "now": now})
+        return taken
 
     def purge(self, connection: Connection, before: datetime, most: int) -> int:
         """Forget at most `most` ids received before `before`; ids are time-ordered, so the oldest come first."""

@@ -18,13 +18,13 @@ from sqlalchemy import (
     insert,
     null,
     select,
-    true,
     update,
 )
 
 from shared.batches import as_json, batch_rows
 from shared.database import Id, UtcDateTime, moment
 from shared.messaging.envelope import Envelope
+from shared.statements import Transaction
 
 LEFT_BEHIND = timedelta(seconds=5)  # a worker publishes what it committed well before this, unless it died
 
@@ -87,11 +87,8 @@ class Outbox:
         self._backlog = select(func.count()).select_from(
             select(null()).where(unpublished).limit(bindparam("most")).subquery()
         )
-        self._any_due = (
-            select(true()).where(unpublished, outbox.c.due_at <= bindparam("until", type_=UtcDateTime)).limit(1)
-        )
 
-    def add(self, connection: Connection, envelopes: Iterable[Envelope], due_at: datetime) -> None:
+    def add(self, connection: Transaction, envelopes: Iterable[Envelope], due_at: datetime) -> None:
         """Keep them with what the transaction decides; nobody else publishes them before `due_at`."""
         due = moment(due_at)
         rows = [
@@ -112,19 +109,15 @@ class Outbox:
         if rows:
             connection.execute(self._add, {"messages": as_json(rows)})
 
-    def mark_published(self, connection: Connection, ids: Collection[str], now: datetime) -> None:
+    def mark_published(self, connection: Transaction, ids: Collection[str], now: datetime) -> None:
         """The broker has confirmed these."""
         if ids:
             connection.execute(self._mark, {"ids": as_json([{"id": each} for each in ids]), "now": now})
 
-    def claim(self, connection: Connection, until: datetime, most: int, *, again_at: datetime) -> list[Envelope]:
+    def claim(self, connection: Transaction, until: datetime, most: int, *, again_at: datetime) -> list[Envelope]:
         """At most `most` unpublished messages that are due by `until`; nobody else gets them before `again_at`."""
         found = connection.execute(self._claim, {"until": until, "most": most, "again_at": again_at})
         return sorted((_envelope(row._asdict()) for row in found), key=lambda each: each.id)
-
-    def any_due(self, connection: Connection, until: datetime) -> bool:
-        """Whether `claim` would find something; takes no lock."""
-        return bool(connection.execute(self._any_due, {"until": until}).scalar())
 
     def backlog(self, connection: Connection, most: int) -> int:
         """How many messages are unpublished, counted up to `most`."""

@@ -29,17 +29,14 @@ class Upkeep:
 
     def claim(self, most: int, *, everything: bool = False) -> list[Envelope]:
         """At most `most` messages that were committed and not published in time, or all that are unpublished by now."""
-        with self.database.reading() as connection:
+        with self.database.batch(autocommit=True) as connection:
             now = self.clock.now(connection)
             until = now + LEFT_BEHIND if everything else now
-            if not self.tables.outbox.any_due(connection, until):
-                return []
-        with self.database.transaction() as connection:
             return self.tables.outbox.claim(connection, until, most, again_at=until + LEFT_BEHIND)
 
     def mark_published(self, ids: Collection[str]) -> None:
         """The broker has confirmed these, and no batch is at hand to mark them along."""
-        with self.database.transaction() as connection:
+        with self.database.batch(autocommit=True) as connection:
             self.tables.outbox.mark_published(connection, ids, self.clock.now(connection))
 
     def suspect(self, delivery: Delivery) -> int:

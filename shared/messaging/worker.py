@@ -1,6 +1,7 @@
 """A worker's day: take a batch, work it, acknowledge, publish; in between, what time and crashes have left to do."""
 
 import logging
+import math
 import random
 import time
 from collections.abc import Callable, Sequence
@@ -53,6 +54,7 @@ class Worker:
         self.monotonic = monotonic
         self.connection: Connection | None = None
         self.confirmed: list[str] = []  # to be marked published
+        self._mark_at = 0.0  # when nothing has marked them along by then
         self.in_flight: set[str] = set()  # published, not yet settled
         self.held: list[Delivery] = []  # taken, not yet worked: the database was away
         self.suspects: list[Delivery] = []
@@ -63,7 +65,7 @@ class Worker:
         self._claim_everything = True
         self._chores: list[tuple[float, Callable[[], bool]]] = [
             (pace.relay, self._relay),
-            (pace.timers, self._fire_timers),
+            (pace.timers if consumer.handling.due else math.inf, self._fire_timers),
             (pace.replay, self._replay),
             (pace.purge, self._purge),
         ]
@@ -122,7 +124,7 @@ class Worker:
             elif self.suspects:
                 self._work_suspect(self.connection, self.suspects[0])
                 self.suspects.pop(0)
-            elif self.confirmed:
+            elif self.confirmed and self.monotonic() >= self._mark_at:
                 self._mark()
             self._do_chores()
         finally:
@@ -152,6 +154,8 @@ class Worker:
 
     def _settle(self, connection: Connection) -> None:
         settled = connection.settled()
+        if settled.confirmed and not self.confirmed:
+            self._mark_at = self.monotonic() + MARK_AFTER
         self.confirmed += settled.confirmed
         self.in_flight.difference_update(settled.confirmed, settled.refused)
         if settled.refused:
@@ -159,8 +163,8 @@ class Worker:
             log.error("%d messages stay in the outbox, such as %s: %s", len(settled.refused), message_id, reason)
 
     def _take(self, connection: Connection, patience: float) -> list[Delivery]:
-        until_due = max(0.0, min(self._due) - self.monotonic())
-        patience = min(patience, until_due, MARK_AFTER if self.confirmed else patience)
+        until = min(*self._due, self._mark_at) if self.confirmed else min(self._due)
+        patience = max(0.0, min(patience, until - self.monotonic()))
         taken = connection.take(self.pace.batch, 0.0 if self.suspects or self.woken.is_set() else patience)
         self.suspects += [each for each in taken if each.drops >= SUSPICIOUS and not each.death]
         if taken:

@@ -1,5 +1,6 @@
 """A service's real consumer on a real database, without a broker: batches go in, facts come out."""
 
+import logging
 import random
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -86,11 +87,19 @@ class Bench:
             if not statement.startswith("BEGIN"):
                 sent.append(statement)
 
+        pipelined = logging.Handler()
+        pipelined.emit = lambda record: sent.append(record.getMessage())  # type: ignore[method-assign]
+        logger = logging.getLogger("fulfillment.statements")
+        before = logger.level
+        logger.addHandler(pipelined)
+        logger.setLevel(logging.DEBUG)
         event.listen(self.database.engine, "before_cursor_execute", note)
         try:
             yield sent
         finally:
             event.remove(self.database.engine, "before_cursor_execute", note)
+            logger.setLevel(before)
+            logger.removeHandler(pipelined)
 
     def close(self) -> None:
         self.database.dispose()

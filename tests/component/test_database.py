@@ -6,14 +6,12 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
-from shared import database as module
 from shared.database import Database
 
 
-def test_a_connection_that_died_while_idle_is_replaced(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_connection_that_died_while_idle_is_replaced(postgres_url: str) -> None:
     """After a restart of the server the first request finds a fresh connection, not the corpse of an old one."""
-    monkeypatch.setattr(module, "IDLE", 0.0)
-    database, killer = Database(postgres_url), Database(postgres_url)
+    database, killer = Database(postgres_url, idle=0.0), Database(postgres_url)
     with database.reading() as connection:
         pid = connection.execute(text("SELECT pg_backend_pid()")).scalar_one()
     with killer.reading() as connection:

@@ -1,6 +1,6 @@
 """Five defects, each a small change of the real code that must be found, so that silence means something."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -16,7 +16,7 @@ from order_service.workflow import WORKFLOWS
 from shared.contracts import StockReleased, StockReleaseRequested, StockRequested
 from shared.messaging.broker import Connection as Port
 from shared.messaging.broker import Delivery
-from shared.messaging.consumer import Answers, Consumer, Handling, Request
+from shared.messaging.consumer import Answers, Batch, Consumer, Handling, Request
 from shared.messaging.envelope import Envelope
 from shared.messaging.worker import Worker
 
@@ -63,9 +63,9 @@ class HastyWorker(Worker):
 
 
 class ForgetfulConsumer(Consumer):
-    def _fresh(self, connection: Connection, requests: Sequence[Request], now: datetime) -> list[Request]:
-        super()._fresh(connection, requests, now)
-        return list(requests)
+    def _fresh(self, batch: Batch, taken: Iterable[tuple[str, int]]) -> list[Request]:
+        super()._fresh(batch, taken)
+        return list(batch.requests)
 
 
 def reserve_again(request: StockRequested, room: StockRoom) -> Any:

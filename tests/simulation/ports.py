@@ -16,6 +16,7 @@ from shared.messaging.embedded import Embedded, EmbeddedConnection
 from shared.messaging.envelope import Envelope
 from shared.migrate import migrate
 from shared.service import services
+from shared.statements import Transaction
 from tests.simulation.weather import Point, Strike
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ class VirtualClock:
     def __init__(self, world: "World", skew: float = 0.0) -> None:
         self.world, self.skew = world, skew
 
-    def now(self, connection: sqlalchemy.Connection) -> datetime:
+    def now(self, connection: Transaction) -> datetime:
         return BEGINNING + timedelta(seconds=self.world.seconds + self.skew)
 
     def seconds(self, text: str) -> float:
@@ -71,10 +72,20 @@ class StruckDatabase(Database):
 
     @contextmanager
     def transaction(self) -> Iterator[sqlalchemy.Connection]:
-        _strike(self.world, Point.BEFORE_TRANSACTION)
-        with super().transaction() as connection:
+        with self._struck(), super().transaction() as connection:
             yield connection
             _strike(self.world, Point.BEFORE_COMMIT)
+
+    @contextmanager
+    def batch(self, *, autocommit: bool = False) -> Iterator[Transaction]:
+        with self._struck(), super().batch(autocommit=autocommit) as transaction:
+            yield transaction
+            _strike(self.world, Point.BEFORE_COMMIT)
+
+    @contextmanager
+    def _struck(self) -> Iterator[None]:
+        _strike(self.world, Point.BEFORE_TRANSACTION)
+        yield
         _strike(self.world, Point.AFTER_COMMIT)
 
 
@@ -82,7 +93,7 @@ class _Unstruck(Database):
     """The same database, where nothing goes wrong."""
 
     def __init__(self, database: Database) -> None:
-        self.engine, self._reader = database.engine, database._reader
+        vars(self).update(vars(database))
 
 
 @cache

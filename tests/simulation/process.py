@@ -27,7 +27,8 @@ class Process:
         if worker is None or worker.connection is None:
             return True
         connection = worker.connection.connection
-        mine = worker.held or worker.suspects or worker.confirmed or worker.woken.is_set()
+        to_mark = worker.confirmed and worker._mark_at <= world.seconds
+        mine = worker.held or worker.suspects or to_mark or worker.woken.is_set()
         news = connection._confirmed or connection._refused or connection._lost
         if mine or news or world.has_messages(self.service):
             return True

@@ -144,6 +144,7 @@ class World:
             mine = [each for each in self.processes if each.service == name and each not in self.acting]
             moments += [each.sleeps_until for each in mine if each.sleeps_until > self.seconds]
             awake = [each.worker for each in mine if each.worker and each.sleeps_until <= self.seconds]
+            moments += [worker._mark_at for worker in awake if worker.confirmed]
             for chore, at in self._chores(name).items():
                 if awake and at is not None:
                     moments.append(max(at, min(worker._due[chore] for worker in awake), self.seconds + 0.000_001))

@@ -7,7 +7,8 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, FromClause, Select, Table, func, literal, select, union_all
 
-from shared.database import BY_KEY, Database
+from shared.database import Database
+from shared.engines import BY_KEY
 from shared.service import services
 
 OrderId = str

@@ -1,0 +1,98 @@
+"""SQLAlchemy's engines for SQLite and PostgreSQL, with the settings that this project relies on."""
+
+import math
+import time
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.engine import ExceptionContext
+from sqlalchemy.exc import DisconnectionError, OperationalError
+from sqlalchemy.pool import ConnectionPoolEntry
+
+# A plan that is made while a table is small, and kept, must not read the whole of it when it has grown.
+BY_KEY = {"enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off", "jit": "off"}
+
+
+def sqlite_engine(url: str, lock_timeout: float) -> Engine:
+    engine = create_engine(url, hide_parameters=True)
+
+    @event.listens_for(engine, "connect")
+    def _connect(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None  # SQLAlchemy, not sqlite3, emits BEGIN
+        for pragma in (
+            "journal_mode=WAL",
+            "synchronous=FULL",
+            "foreign_keys=ON",
+            f"busy_timeout={int(lock_timeout * 1000)}",
+        ):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        # A deferred transaction that turns from reading to writing fails at once when another one wrote meanwhile.
+        options = connection.get_execution_options()
+        if options.get("isolation_level") != "AUTOCOMMIT":
+            connection.exec_driver_sql("BEGIN" if options.get("read_only") else "BEGIN IMMEDIATE")
+
+    return engine
+
+
+def _keep_fresh(engine: Engine, idle: float) -> None:
+    """A connection that lay idle is tried before it is used: the server may have been restarted meanwhile."""
+
+    @event.listens_for(engine, "checkin")
+    def _checkin(_connection: Any, record: ConnectionPoolEntry) -> None:
+        record.info["idle_since"] = time.monotonic()
+
+    @event.listens_for(engine, "checkout")
+    def _checkout(connection: Any, record: ConnectionPoolEntry, _proxy: Any) -> None:
+        if time.monotonic() - record.info.get("idle_since", math.inf) > idle:
+            try:
+                engine.dialect.do_ping(connection)
+            except Exception as error:
+                raise DisconnectionError from error
+
+
+def try_again(connection: Connection) -> None:
+    """Ask the server for nothing; a connection that it does not know any more is replaced by its next use."""
+    try:
+        connection.dialect.do_ping(connection.connection)
+    except Exception as error:
+        connection.invalidate(error)
+
+
+def _call_losses_by_one_name(engine: Engine) -> None:
+    """A session that the server ended because its transaction slept is lost like any other connection."""
+
+    @event.listens_for(engine, "handle_error")
+    def _handle_error(context: ExceptionContext) -> BaseException | None:
+        error = context.sqlalchemy_exception
+        if not context.is_disconnect or isinstance(error, OperationalError):
+            return None
+        return OperationalError(context.statement, None, context.original_exception, hide_parameters=True)
+
+
+def postgresql_engine(url: str, pool_size: int, lock_timeout: float, statement_timeout: float, idle: float) -> Engine:
+    milliseconds = {
+        "lock_timeout": lock_timeout,
+        "statement_timeout": statement_timeout,
+        "idle_in_transaction_session_timeout": 15.0,  # a stopped process must not keep its row locks
+    }
+    settings = {name: str(int(seconds * 1000)) for name, seconds in milliseconds.items()} | BY_KEY
+    options = " ".join(f"-c {name}={value}" for name, value in settings.items())
+    engine = create_engine(
+        url,
+        hide_parameters=True,  # logs must not tell tokens and addresses
+        pool_size=pool_size,
+        max_overflow=pool_size,
+        connect_args={
+            "connect_timeout": 5,
+            "options": options,
+            "keepalives_idle": 10,
+            "keepalives_interval": 5,
+            "tcp_user_timeout": 30_000,
+        },
+    )
+    _keep_fresh(engine, idle)
+    _call_losses_by_one_name(engine)
+    return engine

@@ -1,0 +1,213 @@
+"""A batch's transaction on both databases: what it returns, what it keeps, and what is left of one that failed."""
+
+# ruff: noqa: PT012 - the block is the transaction that fails
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from sqlalchemy import Boolean, Column, Integer, String, Table, bindparam, insert, select, text, update
+from sqlalchemy.exc import DataError, IntegrityError, OperationalError
+
+from shared.batches import as_json, batch_rows
+from shared.database import BigInt, Database, Id, Json, RowsChanged, UtcDateTime, metadata, moment
+from shared.rows import OrderRows
+from shared.statements import Transaction
+
+NOON = datetime(2026, 11, 21, 12, 0, 0, 120_000, UTC)
+PARCEL = "01900000-0000-7000-8000-000000000001"
+
+METADATA = metadata()
+parcels = Table(
+    "parcels",
+    METADATA,
+    Column("order_id", Id, primary_key=True),
+    Column("grams", BigInt, nullable=False),
+    Column("fragile", Boolean, nullable=False),
+    Column("stickers", Json),
+    Column("note", String(50)),
+    Column("version", Integer, nullable=False),
+    Column("sent_at", UtcDateTime, nullable=False),
+)
+ROWS = OrderRows(parcels)
+ADD = insert(parcels)
+LOOK = select(parcels).where(parcels.c.order_id == bindparam("which", type_=Id))
+WEIGHTS = select(parcels.c.grams).order_by(parcels.c.grams)
+
+
+def parcel(number: int = 1, **changes: Any) -> dict[str, Any]:
+    row = {"order_id": PARCEL[:-4] + f"{number:04}", "grams": number, "fragile": True, "stickers": {"up": [1, 2]}}
+    return row | {"note": None, "version": 1, "sent_at": NOON} | changes
+
+
+def weights(database: Database) -> list[int]:
+    with database.reading_batch() as connection:
+        return [row.grams for row in connection.execute(WEIGHTS)]
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    opened = Database(database_url)
+    METADATA.create_all(opened.engine)
+    yield opened
+    opened.dispose()
+
+
+def test_what_was_written_is_read_as_sqlalchemy_reads_it(database: Database) -> None:
+    """Ids are texts, times are UTC, JSON is what it was, NULL is None: whichever way the statement goes."""
+    with database.batch() as connection:
+        connection.execute(ADD, parcel(1, note="für Ada"))
+        (row,) = connection.execute(LOOK, {"which": PARCEL}).mappings()
+    with database.reading() as connection:
+        usual = dict(connection.execute(LOOK, {"which": PARCEL}).mappings().one())
+    assert dict(row) == usual == parcel(1, note="für Ada")
+    assert row["sent_at"].tzinfo is UTC
+
+
+def test_several_rows_may_be_given_to_one_statement(database: Database) -> None:
+    """It is carried out for each."""
+    with database.batch() as connection:
+        connection.execute(ADD, [parcel(1), parcel(2)])
+    assert weights(database) == [1, 2]
+
+
+def test_answers_may_be_read_in_any_order(database: Database) -> None:
+    """An answer that is not read at once is not lost."""
+    with database.batch() as connection:
+        connection.execute(ADD, parcel(1))
+        first = connection.execute(WEIGHTS)
+        connection.execute(ADD, parcel(2))
+        second = connection.execute(WEIGHTS)
+        assert [row.grams for row in second] == [1, 2]
+        assert [row.grams for row in first] == [1]
+        assert connection.execute(text("SELECT 7")).scalar_one() == 7
+
+
+@pytest.mark.parametrize("autocommit", [False, True])
+def test_a_statement_that_fails_leaves_nothing_behind(database: Database, autocommit: bool) -> None:
+    """Nothing before it is kept, nothing behind it is done, and the connection works on."""
+    with pytest.raises(IntegrityError), database.batch(autocommit=autocommit) as connection:
+        connection.execute(ADD, parcel(1))
+        connection.execute(ADD, parcel(1))
+        connection.execute(ADD, parcel(2))
+    assert weights(database) == []
+    with database.batch() as connection:
+        connection.execute(ADD, parcel(3))
+    assert weights(database) == [3]
+
+
+def test_a_statement_that_fails_fails_where_it_is_read(database: Database) -> None:
+    """An error is raised by the first question behind it, at the latest."""
+    with database.batch() as connection:
+        connection.execute(ADD, parcel(1))
+    reached = False
+    with pytest.raises(IntegrityError), database.batch() as connection:
+        connection.execute(ADD, parcel(1))
+        connection.execute(WEIGHTS).all()
+        reached = True
+    assert not reached
+
+
+@pytest.mark.parametrize("question", [True, False])
+def test_a_block_that_raises_is_rolled_back(database: Database, question: bool) -> None:
+    """Whether or not something was sent by then."""
+    with pytest.raises(KeyboardInterrupt), database.batch() as connection:
+        connection.execute(ADD, parcel(1))
+        if question:
+            connection.execute(WEIGHTS).all()
+        raise KeyboardInterrupt
+    assert weights(database) == []
+
+
+def test_rows_that_somebody_else_wrote_end_the_batch(database: Database) -> None:
+    """A version that does not follow the one that is there is refused, with all that belongs to it."""
+    row = parcel(1, stickers="{}", sent_at=moment(NOON))
+    with database.batch() as connection:
+        ROWS.save(connection, [row])
+        ROWS.save(connection, [row | {"version": 2, "grams": 2}])
+    for version in (2, 4):
+        with pytest.raises(RowsChanged), database.batch() as connection:
+            connection.execute(ADD, parcel(9))
+            ROWS.save(connection, [row | {"version": version, "grams": 3}])
+    with pytest.raises(RowsChanged), database.transaction() as connection:
+        ROWS.save(connection, [row | {"version": 2, "grams": 3}])
+    assert weights(database) == [2]
+
+
+def test_a_batch_may_be_larger_than_what_the_network_holds(database: Database) -> None:
+    """Megabytes go out while megabytes come in."""
+    numbers = batch_rows("numbers", number=Integer, note=String)
+    echo = select(numbers.c.number, numbers.c.note).order_by(numbers.c.number)
+    rows = as_json([{"number": number, "note": "x" * 40} for number in range(60_000)])
+    with database.batch() as connection:
+        answers = [connection.execute(echo, {"numbers": rows}) for _ in range(6)]
+        assert [sum(row.number for row in answer) for answer in answers] == [sum(range(60_000))] * 6
+
+
+def test_a_text_with_a_nul_is_refused(postgres_url: str) -> None:
+    """It would be cut off there on its way to PostgreSQL."""
+    database = Database(postgres_url)
+    METADATA.create_all(database.engine)
+    with pytest.raises(DataError), database.batch() as connection:
+        connection.execute(ADD, parcel(1, note="cut\0off"))
+    assert weights(database) == []
+    database.dispose()
+
+
+def test_a_connection_that_is_lost_is_weather(postgres_url: str) -> None:
+    """The batch fails as if the server were away, nothing is kept, and the next batch has another connection."""
+    database, killer = Database(postgres_url), Database(postgres_url)
+    METADATA.create_all(database.engine)
+    whoami = text("SELECT pg_backend_pid()")
+
+    def killed(connection: Transaction) -> None:
+        pid = connection.execute(whoami).scalar_one()
+        with killer.reading() as other:
+            other.execute(text("SELECT pg_terminate_backend(:pid, 5000)"), {"pid": pid})
+
+    with pytest.raises(OperationalError), database.batch() as connection:
+        connection.execute(ADD, parcel(1))
+        killed(connection)
+        connection.execute(WEIGHTS).all()
+    with pytest.raises(OperationalError), database.batch() as connection:
+        connection.execute(ADD, parcel(1))
+        killed(connection)  # found out by the commit
+    with pytest.raises(OperationalError), database.batch() as connection:
+        killed(connection)
+        raise ValueError("which does not matter any more")
+    with database.batch() as connection:
+        connection.execute(ADD, parcel(2))
+    assert weights(database) == [2]
+    database.dispose()
+    killer.dispose()
+
+
+def test_a_connection_that_died_while_idle_is_replaced_for_a_batch(postgres_url: str) -> None:
+    """After a restart of the server the first batch finds a fresh connection."""
+    database, killer = Database(postgres_url, idle=0.0), Database(postgres_url)
+    whoami = text("SELECT pg_backend_pid()")
+    with database.batch() as connection:
+        pid = connection.execute(whoami).scalar_one()
+    with killer.reading() as other:
+        other.execute(text("SELECT pg_terminate_backend(:pid, 5000)"), {"pid": pid})
+    with database.batch() as connection:
+        assert connection.execute(whoami).scalar_one() != pid
+    database.dispose()
+    killer.dispose()
+
+
+def test_the_same_connection_serves_sqlalchemy_afterwards(postgres_url: str) -> None:
+    """It leaves pipeline mode with the batch, also when that failed."""
+    database = Database(postgres_url, pool_size=1)
+    METADATA.create_all(database.engine)
+    for _ in range(2):
+        with pytest.raises(IntegrityError), database.batch() as connection:
+            connection.execute(ADD, [parcel(1), parcel(1)])
+        with database.batch() as connection:
+            connection.execute(update(parcels).values(grams=5))
+    database.dispose()
+    with database.transaction() as connection:
+        connection.execute(ADD, parcel(1))
+    assert weights(database) == [1]
+    database.dispose()
