@@ -1,11 +1,14 @@
-"""Deliveries read in one go, compared with pika, which reads them frame by frame."""
+"""Messages read and written in one go, compared with pika, which does it frame by frame."""
 
+import struct
 from typing import Any
 
+import msgspec
 import pika
+import pytest
 from pika import frame, spec
 
-from shared.messaging.rabbitmq.frames import delivery
+from shared.messaging.rabbitmq.frames import delivery, publishing
 from shared.messaging.wire import properties_of
 from tests.unit.test_wire import PAID
 
@@ -71,3 +74,24 @@ def test_no_bit_makes_a_difference_to_pika() -> None:
             assert read is None or read == as_pika_reads(bytes(changed))
             alike += read is not None
     assert alike > 1_000
+
+
+@pytest.mark.parametrize("change", [{}, {"causation_id": None, "traceparent": None}, {"type": "größte.lampe"}])
+@pytest.mark.parametrize("body", [b"", b"{}", b"POPULAR-LAMP" * 20])
+def test_a_message_is_written_as_pika_writes_it(change: dict[str, Any], body: bytes) -> None:
+    """Byte for byte; a body that has no room in one frame is divided."""
+    sent = msgspec.structs.replace(PAID, body=body, **change)
+    said = properties_of(sent)
+    method = spec.Basic.Publish(exchange="payment.events", routing_key=sent.type, mandatory=True)
+    parts = [body[start : start + 100] for start in range(0, len(body), 100)]
+    frames = frame.Method(3, method), frame.Header(3, len(body), pika.BasicProperties(**said))
+    expected = b"".join(each.marshal() for each in (*frames, *(frame.Body(3, part) for part in parts)))
+    assert publishing(3, "payment.events", sent.type, said, body, 100) == expected
+
+
+@pytest.mark.parametrize("change", [{"correlation_id": "x" * 256}, {"version": 1 << 31}, {"producer": "\ud800"}])
+def test_what_amqp_cannot_say_is_refused(change: dict[str, Any]) -> None:
+    """Words that are too long, numbers that are too large, halves of characters."""
+    sent = msgspec.structs.replace(PAID, **change)
+    with pytest.raises((ValueError, struct.error)):
+        publishing(3, "payment.events", sent.type, properties_of(sent), sent.body, 100)

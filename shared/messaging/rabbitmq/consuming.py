@@ -1,13 +1,12 @@
 """The consuming side, on the I/O thread: two queues on one channel, and acknowledgments."""
 
 from collections.abc import Callable, Mapping, Sequence
-from itertools import count
+from itertools import count, takewhile
 from typing import Any
 
-import pika
 from pika.channel import Channel
 from pika.connection import Parameters
-from pika.spec import Basic
+from pika.spec import Basic, BasicProperties
 
 from shared.messaging.broker import Delivery
 from shared.messaging.rabbitmq.link import IOLoop, Link
@@ -48,11 +47,7 @@ class Consuming:
     def acknowledge(self, tags: Sequence[int]) -> None:
         """Unknown tags mean nothing. The oldest that follow each other without a gap are one frame."""
         done = {tag for tag in tags if tag in self._unacknowledged}
-        last = 0
-        for tag in self._unacknowledged:
-            if tag not in done:
-                break
-            last = tag
+        last = max(takewhile(done.__contains__, self._unacknowledged), default=0)
         if channel := self._open_channel():
             if last:
                 channel.basic_ack(last - self._first, multiple=True)
@@ -94,16 +89,14 @@ class Consuming:
     def _consumer(self) -> str:
         return f"inbox {self._consumers}"
 
-    def _unusual(self, _channel: Channel, method: Basic.Deliver, said: pika.BasicProperties, body: bytes) -> None:
+    def _unusual(self, _channel: Channel, method: Basic.Deliver, said: BasicProperties, body: bytes) -> None:
         consumer, tag, redelivered = method.consumer_tag, method.delivery_tag, method.redelivered
         self._delivered(str(consumer), int(tag or 0), bool(redelivered), str(method.exchange), vars(said), body)
 
     def _delivered(
         self, consumer: str, tag: int, redelivered: bool, exchange: str, said: Mapping[str, Any], body: bytes
     ) -> None:
-        death = None
-        if consumer == DEAD_LETTERS:
-            death, exchange = death_of(said)
+        death, exchange = death_of(said) if consumer == DEAD_LETTERS else (None, exchange)
         tag += self._first
         self._unacknowledged[tag] = None
         envelope = envelope_of(said, body, exchange=exchange, service=self.service)

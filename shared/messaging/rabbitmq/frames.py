@@ -1,8 +1,11 @@
-"""An everyday delivery, read in one go; pika reads it frame by frame, which takes three times as long."""
+"""An everyday message's frames, read and written in one go; pika does it one by one, which takes twice as long."""
 
 import struct
+from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
+from pika import frame, spec
 from pika.data import decode_short_string, decode_table
 
 METHOD, HEADER, BODY, END, DELIVER = 1, 2, 3, 0xCE, 60 << 16 | 60
@@ -40,3 +43,37 @@ def delivery(data: bytes, at: int) -> tuple[int, tuple[Any, ...]] | None:
         return None
     read = consumer, tag, redelivered, exchange, said, data[end - length : end]
     return (end + 1, read) if plain and at == body - 1 and ends == (END, END, END) else None
+
+
+def publishing(channel: int, exchange: str, key: str, said: Mapping[str, Any], body: bytes, room: int) -> bytes:
+    """The frames of a mandatory message with everyday properties, with `room` bytes for a body in each frame.
+
+    Raises ValueError or struct.error for what AMQP cannot say.
+    """
+    table = b"".join([_word(name) + _value(value) for name, value in said["headers"].items()])
+    headers = struct.pack(">I", len(table)) + table + bytes((said["delivery_mode"],))
+    ids = _short(said["correlation_id"]), _short(said["message_id"]), MOMENT.pack(said["timestamp"])
+    words = b"".join((_word(said["content_type"]), headers, *ids, _word(said["type"])))
+    size = HEADER_FRAME.size - FRAME.size + len(words)
+    header = HEADER_FRAME.pack(HEADER, channel, size, EVERYDAY[1], 0, len(body), EVERYDAY[2])
+    parts = [body[place : place + room] for place in range(0, len(body), room)]
+    bodies = [FRAME.pack(BODY, channel, len(part)) + part + b"\xce" for part in parts]
+    return b"".join((_method(channel, exchange, key), header, words, b"\xce", *bodies))
+
+
+@lru_cache(1_000)
+def _method(channel: int, exchange: str, key: str) -> bytes:
+    return frame.Method(channel, spec.Basic.Publish(exchange=exchange, routing_key=key, mandatory=True)).marshal()
+
+
+def _short(text: str) -> bytes:
+    return bytes((len(data := text.encode()),)) + data
+
+
+_word = lru_cache(1_000)(_short)  # for what is said again and again
+
+
+def _value(value: str | int) -> bytes:
+    if isinstance(value, int):
+        return b"I" + struct.pack(">i", value)
+    return b"S" + struct.pack(">I", len(data := value.encode())) + data

@@ -16,9 +16,8 @@ log = logging.getLogger("fulfillment.broker")
 # It tells each lost socket several times; this package does so once.
 logging.getLogger("pika").setLevel(logging.CRITICAL)
 
-HEARTBEAT = 15
-BLOCKED_TIMEOUT = 30
 SILENCE = {"TCP_USER_TIMEOUT": 30_000, "TCP_KEEPIDLE": 15, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}
+DEFAULTS = {"heartbeat": 15, "blocked_connection_timeout": 30, "tcp_options": SILENCE}
 ACCESS_REFUSED = 403
 
 __all__ = ["IOLoop", "Link", "loss", "parameters_for", "reason"]
@@ -32,8 +31,11 @@ class Link(SelectConnection):
         self._on_read = on_read
         super().__init__(*arguments, **options)
 
-    def _adapter_emit_data(self, data: bytes) -> None:
+    def write(self, data: bytes) -> None:
+        """Have this sent by the next `flush`, behind what pika has said until now."""
         self._held.append(data)
+
+    _adapter_emit_data = write
 
     def flush(self) -> None:
         """Hand what was written since the last time to the socket."""
@@ -61,8 +63,7 @@ class Link(SelectConnection):
 
         A message with undecodable properties arrives without any: it shall not kill one consumer after another.
         """
-        buffer: bytes = self._frame_buffer  # type: ignore[attr-defined]
-        at = 0
+        buffer, at = self._frame_buffer, 0  # type: ignore[attr-defined]
         while self._on_read and (read := delivery(buffer, at)):
             at, message = read
             self._on_read(*message)
@@ -80,12 +81,9 @@ class Link(SelectConnection):
 def parameters_for(url: str, name: str) -> pika.URLParameters:
     """Connection parameters with this project's timeouts where the URL sets none. Raises ValueError."""
     parameters = pika.URLParameters(url)
-    if parameters.heartbeat is None:
-        parameters.heartbeat = HEARTBEAT
-    if parameters.blocked_connection_timeout is None:
-        parameters.blocked_connection_timeout = BLOCKED_TIMEOUT
-    if parameters.tcp_options is None:
-        parameters.tcp_options = SILENCE
+    for setting, value in DEFAULTS.items():
+        if getattr(parameters, setting) is None:
+            setattr(parameters, setting, value)
     parameters.client_properties = {"connection_name": name}
     return parameters
 

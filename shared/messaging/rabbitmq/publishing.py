@@ -5,15 +5,15 @@ import random
 import struct
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
+from itertools import takewhile
 
-import pika
-from pika import exceptions
 from pika.channel import Channel
 from pika.connection import Parameters
 from pika.frame import Method
-from pika.spec import Basic
+from pika.spec import Basic, BasicProperties
 
 from shared.messaging.envelope import Envelope
+from shared.messaging.rabbitmq.frames import FRAME, publishing
 from shared.messaging.rabbitmq.link import IOLoop, Link, loss, reason
 from shared.messaging.topology import exchange_of
 from shared.messaging.wire import properties_of
@@ -35,7 +35,7 @@ class Publishing:
         loop: IOLoop,
         service: str,
         parameters: Parameters,
-        on_settled: Callable[[str, str | None], None],
+        on_settled: Callable[[tuple[str, str | None]], None],
         on_attempt: Callable[[], None],
         window: int,
     ) -> None:
@@ -74,18 +74,17 @@ class Publishing:
             self._pump()
         else:
             for envelope in envelopes:
-                self.on_settled(envelope.id, "unsent: the publishing connection is down")
+                self.on_settled((envelope.id, "unsent: the publishing connection is down"))
 
     def _pump(self) -> None:
-        while self._waiting and self._channel and not self._blocked and len(self._unconfirmed) < self.window:
+        exchange, channel, link = exchange_of(self.service), self._channel, self.link
+        while self._waiting and channel and link and not self._blocked and len(self._unconfirmed) < self.window:
             envelope = self._waiting.popleft()
-            properties = pika.BasicProperties(**properties_of(envelope))
+            message = envelope.type, properties_of(envelope), envelope.body, link.params.frame_max - FRAME.size - 1
             try:
-                self._channel.basic_publish(
-                    exchange_of(self.service), envelope.type, envelope.body, properties, mandatory=True
-                )
-            except (exceptions.ShortStringTooLong, ValueError, struct.error) as error:
-                self.on_settled(envelope.id, f"unsendable: {reason(error)}")
+                link.write(publishing(channel.channel_number, exchange, *message))
+            except (ValueError, struct.error) as error:
+                self.on_settled((envelope.id, f"unsendable: {reason(error)}"))
             else:
                 self._published += 1
                 self._unconfirmed[self._published] = envelope.id
@@ -101,27 +100,21 @@ class Publishing:
             log.info("%s publishes again", self.service)
         self.on_attempt()
 
-    def _return(self, properties: pika.BasicProperties) -> None:
+    def _return(self, properties: BasicProperties) -> None:
         self._returned[str(properties.message_id)] += 1  # its confirm follows
 
     def _confirmed(self, frame: Method[Basic.Ack | Basic.Nack]) -> None:
         last = int(frame.method.delivery_tag or 0)
-        tags = [last]
-        if frame.method.multiple:
-            tags = []
-            for tag in self._unconfirmed:
-                if last and tag > last:  # 0 means all
-                    break
-                tags.append(tag)
-        for tag in tags:
+        several = takewhile(lambda tag: tag <= last or not last, self._unconfirmed)  # 0 means all
+        for tag in list(several) if frame.method.multiple else [last]:
             message_id = self._unconfirmed.pop(tag)
             if isinstance(frame.method, Basic.Nack):
-                self.on_settled(message_id, "nacked")
+                self.on_settled((message_id, "nacked"))
             elif self._returned.get(message_id):
                 self._returned[message_id] -= 1
-                self.on_settled(message_id, "returned")
+                self.on_settled((message_id, "returned"))
             else:
-                self.on_settled(message_id, None)
+                self.on_settled((message_id, None))
         self._returned = +self._returned  # forgets those that have been told
         self._failures = 0
         self._pump()
@@ -142,9 +135,9 @@ class Publishing:
         link.drop()
         why = reason(error)
         for message_id in self._unconfirmed.values():
-            self.on_settled(message_id, f"unknown: {why}")
+            self.on_settled((message_id, f"unknown: {why}"))
         for envelope in self._waiting:
-            self.on_settled(envelope.id, f"unsent: {why}")
+            self.on_settled((envelope.id, f"unsent: {why}"))
         unconfirmed, unsent = len(self._unconfirmed), len(self._waiting)
         self._unconfirmed.clear()
         self._waiting.clear()

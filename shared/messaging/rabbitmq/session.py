@@ -37,21 +37,22 @@ class Session:
         self._ready: deque[Delivery] = deque()
         self._confirmed: list[str] = []
         self._refused: dict[str, str] = {}
-        self._news = self._woken = self._consumes = self._tried_to_publish = False
+        self._news = self._woken = False
+        self._awaited = {"consuming", "publishing"}
         self._lost: ConnectionLost | None = None
 
         self._arrived: list[Delivery] = []  # in this turn of the loop
         self._settled: list[tuple[str, str | None]] = []  # in this turn of the loop
         self._closing = self._finished = False
         self._loop = IOLoop()
-        self._consuming = Consuming(self._loop, service, consumes, self._arrived.append, self._on_ready, self._on_loss)
-        self._publishing = Publishing(self._loop, service, publishes, self._on_settled, self._on_attempt, window)
+        consuming, publishing = partial(self._tried, "consuming"), partial(self._tried, "publishing")
+        self._consuming = Consuming(self._loop, service, consumes, self._arrived.append, consuming, self._on_loss)
+        self._publishing = Publishing(self._loop, service, publishes, self._settled.append, publishing, window)
         self._thread = Thread(target=self._run, name=f"{service} broker I/O", daemon=True)
         self._thread.start()
         with self._changed:
-            self._changed.wait_for(lambda: self._lost or (self._consumes and self._tried_to_publish), TO_CONNECT)
-            error = None if self._consumes and self._tried_to_publish else ConnectionLost(f"{service}: no answer")
-            error = self._lost or error
+            self._changed.wait_for(lambda: self._lost or not self._awaited, TO_CONNECT)
+            error = self._lost or (ConnectionLost(f"{service}: no answer") if self._awaited else None)
         if error:
             self.close()
             raise error
@@ -144,18 +145,10 @@ class Session:
     def _links(self) -> list[Link]:
         return [link for link in (self._consuming.link, self._publishing.link) if link]
 
-    def _on_ready(self) -> None:
+    def _tried(self, side: str) -> None:
         with self._changed:
-            self._consumes = True
+            self._awaited.discard(side)
             self._changed.notify_all()
-
-    def _on_attempt(self) -> None:
-        with self._changed:
-            self._tried_to_publish = True
-            self._changed.notify_all()
-
-    def _on_settled(self, message_id: str, why: str | None) -> None:
-        self._settled.append((message_id, why))
 
     def _on_loss(self, error: BaseException) -> None:
         if self._closing:
