@@ -52,7 +52,7 @@ class Connection(Protocol):
     def take(self, limit: int, timeout: float) -> list[Delivery]:
         """At most `limit` messages, what is there, without lingering; waits at most `timeout` seconds for the first.
 
-        Returns early, perhaps empty, after `wake()` or when a published message has settled.
+        Returns early, perhaps empty, after `wake()`.
         """
 
     def acknowledge(self, deliveries: Sequence[Delivery]) -> None:

@@ -5,7 +5,7 @@ from bisect import bisect_right, insort
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from threading import Condition
+from threading import Condition, RLock
 
 import msgspec
 
@@ -57,7 +57,7 @@ class Embedded:
         self, topology: Topology, mischief: Mischief | None = None, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self.topology, self.mischief, self.clock = topology, mischief or Honest(), clock
-        self._changed = Condition()
+        self._lock = RLock()
         self._queues: dict[str, list[_Copy]] = {name: [] for name in topology.queues}  # each sorted by arrival
         self._routes: dict[tuple[str, str], list[str]] = defaultdict(list)
         for exchange, key, queue in topology.bindings:
@@ -69,25 +69,25 @@ class Embedded:
         """A connection for a service of the topology; raises ConnectionLost. Nobody asks `alive`."""
         if service not in self.topology.publishes:
             raise ConnectionLost(f"no queue {inbox_of(service)}")
-        with self._changed:
+        with self._lock:
             connection = EmbeddedConnection(self, service)
             self._connections.append(connection)
             return connection
 
     def cut(self, service: str) -> None:
         """Break every connection of a service; what it held is delivered again."""
-        with self._changed:
+        with self._lock:
             for connection in [each for each in self._connections if each.service == service]:
                 self._drop(connection, "cut")
 
     def next_event_at(self) -> float | None:
         """When the next delayed message arrives, by this broker's clock; None when none is on its way."""
-        with self._changed:
+        with self._lock:
             return self._next_arrival(self._queues)
 
     def idle(self) -> bool:
         """Nothing is queued, on its way or unacknowledged."""
-        with self._changed:
+        with self._lock:
             return not any(self._queues.values()) and not any(each._held for each in self._connections)
 
     # What follows is called by connections that hold the lock.
@@ -156,19 +156,25 @@ class Embedded:
         for held in connection._held.values():
             self._give_back(held.queue, held.copy)
         connection._held.clear()
-        self._changed.notify_all()
+        connection._changed.notify_all()
+        self._call()
+
+    def _call(self) -> None:
+        """Wake those for whom there may be something."""
+        for each in self._connections:
+            if self._queues[each._inbox] or self._queues[each._dead_letters]:
+                each._changed.notify_all()
 
 
 class EmbeddedConnection:
     """The port, on queues in memory. `take` with a timeout of 0 never waits."""
 
     def __init__(self, broker: Embedded, service: str) -> None:
-        self.service, self._broker, self._changed = service, broker, broker._changed
+        self.service, self._broker, self._changed = service, broker, Condition(broker._lock)
         self._inbox, self._dead_letters = inbox_of(service), dead_letters_of(service)
         self._held: dict[int, _Held] = {}
         self._confirmed: list[str] = []
         self._refused: dict[str, str] = {}
-        self._told = 0  # settled messages that a `take` has already returned for
         self._lost: str | None = None
         self._woken = False
         self._prefetch, self._prefetches = 1, 0
@@ -177,14 +183,14 @@ class EmbeddedConnection:
         with self._changed:
             self._check()
             until = time.monotonic() + timeout
-            while not (taken := self._take(limit)) and not self._has_news():
+            while not (taken := self._take(limit)) and not self._woken:
                 left = until - time.monotonic()
                 if left <= 0:
                     break
                 arrival = self._broker._next_arrival((self._inbox, self._dead_letters))
                 self._changed.wait(left if arrival is None else min(left, arrival - self._broker.clock()))
                 self._check()
-            self._woken, self._told = False, len(self._confirmed) + len(self._refused)
+            self._woken = False
             return taken
 
     def acknowledge(self, deliveries: Sequence[Delivery]) -> None:
@@ -193,7 +199,6 @@ class EmbeddedConnection:
             for delivery in deliveries:
                 if held := self._held.pop(delivery.tag, None):
                     self._broker._done(held.copy)
-            self._changed.notify_all()
 
     def reject(self, deliveries: Sequence[Delivery]) -> None:
         with self._changed:
@@ -201,20 +206,20 @@ class EmbeddedConnection:
             for delivery in deliveries:
                 if held := self._held.pop(delivery.tag, None):
                     self._broker._bury(held.queue, held.copy, "rejected")
-            self._changed.notify_all()
+            self._broker._call()
 
     def publish(self, envelopes: Sequence[Envelope]) -> None:
         with self._changed:
             self._check()
             for envelope in envelopes:
                 self._broker._publish(self, envelope)
-            self._changed.notify_all()
+            self._broker._call()
 
     def settled(self) -> Settled:
         with self._changed:
             self._check()
             settled = Settled(confirmed=self._confirmed, refused=self._refused)
-            self._confirmed, self._refused, self._told = [], {}, 0
+            self._confirmed, self._refused = [], {}
             return settled
 
     def prefetch(self, count: int) -> None:
@@ -239,9 +244,6 @@ class EmbeddedConnection:
             self._broker._drop(self, "cut")
         if self._lost:
             raise ConnectionLost(f"{self.service}: {self._lost}")
-
-    def _has_news(self) -> bool:
-        return self._woken or len(self._confirmed) + len(self._refused) > self._told
 
     def _take(self, limit: int) -> list[Delivery]:
         mine = [held for held in self._held.values() if held.prefetch == self._prefetches or held.queue != self._inbox]

@@ -29,7 +29,7 @@ def measure(orders: int, rates: Sequence[int] = RATES, seconds: float = 10.0) ->
             runs.append(tell(drive(system, "HTTP, saturated", replace(load, orders=orders // 2, **BY_HTTP))))
             for rate in rates:
                 at_rate = replace(load, rate=float(rate), orders=int(rate * seconds))
-                runs.append(tell(drive(system, f"pipeline, {rate}/s", replace(at_rate, group=1))))
+                runs.append(tell(drive(system, f"pipeline, {rate}/s", at_rate)))
                 runs.append(tell(drive(system, f"HTTP, {rate}/s", replace(at_rate, **BY_HTTP))))
         with running(servers, settings=NAIVE) as system:
             naive = replace(load, orders=max(50, orders // 20), group=1)

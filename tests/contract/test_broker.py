@@ -312,17 +312,6 @@ def test_wake_ends_a_wait(world: World) -> None:
     assert time.monotonic() - began < DEADLINE / 2
 
 
-def test_a_confirm_ends_a_wait(world: World) -> None:
-    """A take returns when a published message has settled."""
-    shop, store = world.connect("shop"), world.connect("store")
-    began = time.monotonic()
-    shop.publish([envelope()])
-    store.acknowledge(take(store, 1))
-    assert shop.take(10, DEADLINE) == []
-    assert len(shop.settled().confirmed) == 1
-    assert time.monotonic() - began < DEADLINE / 2
-
-
 def test_take_with_no_patience_does_not_wait(world: World) -> None:
     """A timeout of 0 returns what is there."""
     store = world.connect("store")

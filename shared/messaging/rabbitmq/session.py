@@ -37,7 +37,7 @@ class Session:
         self._ready: deque[Delivery] = deque()
         self._confirmed: list[str] = []
         self._refused: dict[str, str] = {}
-        self._news = self._woken = False
+        self._woken = False
         self._awaited = {"consuming", "publishing"}
         self._lost: ConnectionLost | None = None
 
@@ -60,9 +60,9 @@ class Session:
 
     def take(self, limit: int, timeout: float) -> list[Delivery]:
         with self._changed:
-            self._changed.wait_for(lambda: self._ready or self._news or self._woken or self._lost, timeout)
+            self._changed.wait_for(lambda: self._ready or self._woken or self._lost, timeout)
             self._check()
-            self._news = self._woken = False
+            self._woken = False
             return [self._ready.popleft() for _ in range(min(limit, len(self._ready)))]
 
     def acknowledge(self, deliveries: Sequence[Delivery]) -> None:
@@ -78,7 +78,7 @@ class Session:
         with self._changed:
             self._check()
             settled = Settled(confirmed=self._confirmed, refused=self._refused)
-            self._confirmed, self._refused, self._news = [], {}, False
+            self._confirmed, self._refused = [], {}
             return settled
 
     def prefetch(self, count: int) -> None:
@@ -137,8 +137,8 @@ class Session:
                 self._ready += self._arrived
                 self._confirmed += [message_id for message_id, why in self._settled if why is None]
                 self._refused |= {message_id: why for message_id, why in self._settled if why is not None}
-                self._news = self._news or bool(self._settled)
-                self._changed.notify_all()
+                if self._arrived:
+                    self._changed.notify_all()
             self._arrived.clear()
             self._settled.clear()
 
