@@ -1,4 +1,4 @@
-"""A service's connections to the broker, by bare pika: confirmed publishing, consuming in batches, joined writes."""
+"""A service's connections to the broker, by pika's loop: confirmed publishing, consuming in batches, joined writes."""
 
 from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
@@ -8,10 +8,10 @@ import msgspec
 import pika
 from pika.adapters.select_connection import IOLoop, SelectConnection
 
+from tests.benchmarks.floor.frames import OCCURRED_AT, begins_delivery, delivered, published
 from tests.benchmarks.floor.order import Message
 
 BATCH = 200
-OCCURRED_AT, TIMESTAMP = "2026-11-21T12:43:56.645665+00:00", 1_795_265_036
 
 
 class Joined(SelectConnection):
@@ -19,17 +19,45 @@ class Joined(SelectConnection):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         self._held: list[bytes] = []
+        self.on_delivery: Callable[[int, Message], None] = ignored
         super().__init__(*arguments, **options)
 
-    def _adapter_emit_data(self, data: bytes) -> None:
+    def write(self, data: bytes) -> None:
         if not self._held:
             self.ioloop.call_later(0, self._flush)
         self._held.append(data)
+
+    _adapter_emit_data = write
 
     def _flush(self) -> None:
         data, self._held = b"".join(self._held), []
         if not self.is_closed:
             super()._adapter_emit_data(data)  # type: ignore[misc]
+
+    def _on_data_available(self, data: bytes) -> None:
+        """Deliveries are read here, all else by pika, frame by frame."""
+        self._frame_buffer += data
+        while self._frame_buffer:
+            at = 0
+            while read := delivered(self._frame_buffer, at):
+                at, tag, message = read
+                self.on_delivery(tag, message)
+            self._trim_frame_buffer(at)
+            if begins_delivery(self._frame_buffer, 0):
+                break  # the rest of it is on its way
+            size, value = self._read_frame()
+            if not value:
+                break
+            self._trim_frame_buffer(size)
+            self._process_frame(value)
+
+
+def ignored(tag: int, message: Message) -> None:
+    """Nothing is consumed yet."""
+
+
+def nothing_else(*_: Any) -> None:
+    raise RuntimeError("pika was handed a delivery that is read elsewhere")
 
 
 class Post:
@@ -66,7 +94,7 @@ class Post:
         )
 
     def _opened_out(self, channel: Any) -> None:
-        self._out = channel
+        self._out = channel.connection
         channel.add_on_return_callback(self._returned)
         channel.confirm_delivery(self._confirm, callback=lambda _frame: self._begin())
 
@@ -76,35 +104,24 @@ class Post:
 
     def _opened_in(self, channel: Any) -> None:
         self._in = channel
+        channel.connection.on_delivery = self._deliver
         channel.basic_qos(prefetch_count=2 * BATCH)
-        channel.basic_consume(f"{self._service}.inbox", self._deliver)
+        channel.basic_consume(f"{self._service}.inbox", nothing_else)
 
     def publish(self, messages: Iterable[Message]) -> None:
         if not self._bundle:
             for each in messages:
-                self._send(each.kind, each.body, [each.id], each)
+                self._send(each.body, [each.id], each)
             return
-        for kind, alike in groupby(sorted(messages, key=lambda each: each.kind), key=lambda each: each.kind):
+        for _, alike in groupby(sorted(messages, key=lambda each: each.kind), key=lambda each: each.kind):
             waiting = list(alike)
             while waiting:
                 first, waiting = waiting[: self._bundle], waiting[self._bundle :]
                 body = [(m.id, m.order_id, m.cause, OCCURRED_AT, msgspec.Raw(m.body)) for m in first]
-                self._send(kind, msgspec.json.encode(body), [each.id for each in first], first[0])
+                self._send(msgspec.json.encode(body), [each.id for each in first], first[0])
 
-    def _send(self, kind: str, body: bytes, ids: list[str], first: Message) -> None:
-        headers: dict[str, Any] = {"version": 1, "producer": self._service, "occurred_at": OCCURRED_AT}
-        if first.cause:
-            headers["causation_id"] = first.cause
-        properties = pika.BasicProperties(
-            content_type="application/json",
-            delivery_mode=2,
-            type=kind,
-            message_id=first.id,
-            correlation_id=first.order_id,
-            timestamp=TIMESTAMP,
-            headers=headers,
-        )
-        self._out.basic_publish(f"{self._service}.events", kind, body, properties, mandatory=True)
+    def _send(self, body: bytes, ids: list[str], first: Message) -> None:
+        self._out.write(published(f"{self._service}.events", first, body))
         self._published += 1
         self._unconfirmed[self._published] = ids
 
@@ -121,19 +138,16 @@ class Post:
             self.confirmed += self._unconfirmed.pop(tag)
         self._on_confirmed()
 
-    def _deliver(self, _channel: Any, method: Any, properties: Any, body: bytes) -> None:
+    def _deliver(self, tag: int, message: Message) -> None:
         if not self._heard:
             self._loop.call_later(0, self._turn)
-        tag = method.delivery_tag
         if not self._bundle:
-            cause = properties.headers.get("causation_id")
-            message = Message(properties.message_id, properties.type, properties.correlation_id, cause, body)
             self._heard.append((message, tag))
             return
-        bundle = msgspec.json.decode(body, type=list[tuple[str, str, str | None, str, msgspec.Raw]])
-        for left, (message_id, order_id, cause, _, inner) in zip(reversed(range(len(bundle))), bundle, strict=True):
-            message = Message(message_id, properties.type, order_id, cause, bytes(inner))
-            self._heard.append((message, 0 if left else tag))
+        bundle = msgspec.json.decode(message.body, type=list[tuple[str, str, str | None, str, msgspec.Raw]])
+        for left, (message_id, order_id, cause, _, body) in zip(reversed(range(len(bundle))), bundle, strict=True):
+            inner = Message(message_id, message.kind, order_id, cause, bytes(body))
+            self._heard.append((inner, 0 if left else tag))
 
     def _turn(self) -> None:
         batch, self._heard = self._heard[:BATCH], self._heard[BATCH:]
