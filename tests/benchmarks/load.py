@@ -95,7 +95,7 @@ def in_groups(load: Load) -> tuple[list[float], list[float]]:
             count = places.take(min(load.group, load.orders - len(due)))
             due += [time.time()] * count
         wanted = [_new_order(load, number) for number in range(len(due) - count, len(due))]
-        with database.transaction() as connection:
+        with database.batch() as connection:
             place(connection, datetime.now(UTC), wanted, TERMS)
         wakeup.ring()
         taken += [time.time()] * count

@@ -73,7 +73,7 @@ def placing_in_groups(run: str) -> Place:
         )
 
     def place_all(numbers: Sequence[int]) -> list[str]:
-        with database.transaction() as connection:
+        with database.batch() as connection:
             outcomes = place(connection, datetime.now(UTC), [wanted(number) for number in numbers], TERMS)
         wakeup.ring()
         return [outcome.order_id for outcome in outcomes if isinstance(outcome, Placed)]
