@@ -163,9 +163,8 @@ class Worker:
             log.error("%d messages stay in the outbox, such as %s: %s", len(settled.refused), message_id, reason)
 
     def _take(self, connection: Connection, patience: float) -> list[Delivery]:
-        now = self.monotonic()
-        until = min(*self._due, self._mark_at) if self.confirmed else min(self._due)
-        patience = max(0.0, min(patience, until - now, MARK_AFTER if self.in_flight else math.inf))
+        until = min(*self._due, self._mark_at if self.confirmed else math.inf) - self.monotonic()
+        patience = max(0.0, min(patience, until, MARK_AFTER if self.in_flight else math.inf))
         taken = connection.take(self.pace.batch, 0.0 if self.suspects or self.woken.is_set() else patience)
         self.suspects += [each for each in taken if each.drops >= SUSPICIOUS and not each.death]
         if taken:
