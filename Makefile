@@ -62,7 +62,7 @@ bench-report: .venv/.ready-for-tests
 
 bench-peers: .venv/.ready-for-tests .venv-peers/.ready
 	deploy/prepare servers
-	$(BIN)/python -m tests.benchmarks.peers $(ARGS)
+	$(BIN)/python -m tests.benchmarks.peers --keep $(ARGS)
 
 lock: .venv/.ready-for-tests
 	$(BIN)/python -m pip install --quiet uv

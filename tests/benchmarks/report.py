@@ -2,11 +2,13 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from tests.benchmarks.results import FOLDER, load, process_table, run_table, table
 
 PAGE = FOLDER.parent / "performance.md"
+README = FOLDER.parents[1] / "README.md"
 MISSING = "*Not measured yet.*"
 SWEEPS = {"workers": "workers", "batch": "limit", "outstanding": "under way", "lines": "lines", "hot": "products"}
 ALTERNATIVE = {
@@ -44,6 +46,12 @@ def write() -> list[str]:
         names = ("what", "per_second", "p50", "p99", "cpu", "memory", "stop")
         head = ["server and handler", "requests/s", "p50 ms", "p99", "CPU ms/request", "MiB", "s to stop"]
         parts["web"] = table(head, ([run.get(name) for name in names] for run in web["runs"]))
+    if peers := load("peers"):
+        parts["peers"] = _peers(peers["contestants"])
+    if floor := load("floor"):
+        names = ["orders/s", "CPU ms/order", "Python", "PostgreSQL", "RabbitMQ", "orders/s to pipeline's"]
+        rows = [[name, *(each.get(column) for column in names)] for name, each in floor["summary"].items()]
+        parts["floor"] = table(["contestant", *names], rows)
     if embedded := load("embedded"):
         names = ("per_second", "cpu", "p50", "p99", "commits", "bare p50")
         head = ["orders/s", "CPU ms/order", "p50 ms at 50/s", "p99", "commits/order", "as many bare commits, ms"]
@@ -51,14 +59,34 @@ def write() -> list[str]:
     for file in plot_all(scaling or {}, load("memory"), FOLDER):
         name = file.removesuffix(".svg")
         parts[name] += f"\n\n![{ALTERNATIVE[name]}](performance/{file})"
-    text = PAGE.read_text()
-    missing = [name for name in re.findall(r"<!-- begin (\w+) -->", text) if name not in parts]
-    for name, part in {**parts, **dict.fromkeys(missing, MISSING)}.items():
+    _fill(README, {"peers": parts.get("peers", MISSING)})
+    missing = [name for name in re.findall(r"<!-- begin (\w+) -->", PAGE.read_text()) if name not in parts]
+    _fill(PAGE, {**parts, **dict.fromkeys(missing, MISSING)})
+    return missing
+
+
+def _fill(page: Path, parts: Mapping[str, str]) -> None:
+    """Replace what stands between each part's markers; raises LookupError where there are none."""
+    text = page.read_text()
+    for name, part in parts.items():
         text, count = re.subn(_between(name), lambda m, part=part: f"{m[1]}\n{part}\n{m[2]}", text, flags=re.DOTALL)
         if count != 1:
-            raise LookupError(f"{PAGE} has no place for {name}")
-    PAGE.write_text(text)
-    return missing
+            raise LookupError(f"{page} has no place for {name}")
+    page.write_text(text)
+
+
+def _peers(contestants: Sequence[Mapping[str, Any]]) -> str:
+    """Who ends how many orders, at which cost, and how much more ours does in the same round."""
+    rates = list(contestants[0]["rates"])
+    head = ["same work", "orders/s", "CPU ms/order", "ours is", "ours by HTTP is"]
+    head += [text for rate in rates for text in (f"p50 ms at {rate}", "p99")]
+    rows = []
+    for each in contestants:
+        latencies = [each["rates"][rate] or {"p50": None, "p99": None} for rate in rates]
+        ratios = [each["ratios"].get(other) or None for other in ("ours", "ours-http")]
+        rows.append([each["name"], each["per_second"], each["cpu_total"], *ratios])
+        rows[-1] += [found[what] for found in latencies for what in ("p50", "p99")]
+    return table(head, rows)
 
 
 def _between(name: str) -> str:

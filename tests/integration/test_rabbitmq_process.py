@@ -28,7 +28,7 @@ def test_heartbeats_do_not_need_the_batch_thread(broker_url: str) -> None:
     time.sleep(4)  # the batch
     store.acknowledge(taken)
     shop.publish([envelope()])
-    assert len(settle(shop, 1)[0]) == 1
+    assert len(settle(shop, 2)[0]) == 2
     (delivery,) = take(store, 1)
     assert delivery.drops == 0
     shop.close()

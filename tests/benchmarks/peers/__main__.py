@@ -10,12 +10,14 @@ import sys
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict
+from typing import Any
 
 import click
 
 from tests.benchmarks.measure import machine, percentile
 from tests.benchmarks.peers.contestants import ALL, Contestant
 from tests.benchmarks.peers.running import PEERS, ROOT, Measured, Running
+from tests.benchmarks.results import save
 from tests.benchmarks.servers import Servers
 
 SATURATED = "saturated"
@@ -29,8 +31,9 @@ Results = dict[str, dict[str, dict[int, Measured | None]]]  # by contestant, loa
 @click.option("--rates", default="50,150", show_default=True, help="Orders per second to measure latency at.")
 @click.option("--rate-seconds", default=4.0, show_default=True, help="At each of these rates.")
 @click.option("--only", default=",".join(each.name for each in ALL), help="Contestants, by commas.  [default: all]")
+@click.option("--keep/--no-keep", default=False, help="Keep the figures for docs/performance.md.")
 @click.option("--against", default="ours,ours-http", show_default=True, help="Whom the others are compared with.")
-def main(rounds: int, seconds: float, rates: str, rate_seconds: float, only: str, against: str) -> None:
+def main(rounds: int, seconds: float, rates: str, rate_seconds: float, only: str, keep: bool, against: str) -> None:
     """Start servers, measure, print each measurement as a line of JSON and then tables."""
     chosen = [each for each in ALL if each.name in only.split(",")]
     for absent in [each for each in chosen if each.program and not (ROOT / each.program).exists()]:
@@ -57,6 +60,12 @@ def main(rounds: int, seconds: float, rates: str, rate_seconds: float, only: str
                     click.echo(line(number, contestant.name, load, each))
     show(results, [SATURATED, *(f"{rate:g}/s" for rate in asked)], against.split(","))
     click.echo("\n" + ", ".join(f"{name} {value}" for name, value in about.items()))
+    if keep:
+        save(
+            "peers",
+            {"machine": about, "rounds": rounds, "contestants": summary(results, against.split(","))},
+            keep=True,
+        )
     sys.exit(1 if failed else 0)
 
 
@@ -114,6 +123,36 @@ def show(results: Results, loads: Sequence[str], against: Sequence[str]) -> None
             together = [each for measured in rounds for each in measured.latencies]
             each_round = "  ".join(f"{each.p50:.1f} {each.p99:.1f}" for each in rounds)
             click.echo(f"  {name:20} {percentile(together, 50):8.1f} {percentile(together, 99):8.1f}   {each_round}")
+
+
+def summary(results: Results, against: Sequence[str]) -> list[dict[str, Any]]:
+    """What is kept of each contestant: medians of the rounds, paired ratios, latencies over all rounds."""
+    kept = []
+    for name, by_load in results.items():
+        rounds = [each for each in by_load[SATURATED].values() if each]
+        kept.append(
+            {
+                "name": name,
+                "per_second": statistics.median(each.per_second for each in rounds),
+                "each_round": [each.per_second for each in rounds],
+                "ratios": {
+                    other: paired(results.get(other, {}).get(SATURATED, {}), by_load[SATURATED]) for other in against
+                },
+                "cpu": {part: statistics.median(each.cpu[part] for each in rounds) for part in rounds[0].cpu},
+                "cpu_total": statistics.median(each.cpu_total for each in rounds),
+                "rates": {load: latency(list(by_load[load].values())) for load in by_load if load != SATURATED},
+            }
+        )
+    return kept
+
+
+def latency(rounds: Sequence[Measured | None]) -> dict[str, float] | None:
+    """p50 and p99 in milliseconds over all rounds; None for who could not keep up."""
+    kept = [each for each in rounds if each]
+    if len(kept) < len(rounds):
+        return None
+    together = [each for measured in kept for each in measured.latencies]
+    return {"p50": percentile(together, 50), "p99": percentile(together, 99)}
 
 
 def paired(ours: dict[int, Measured | None], theirs: dict[int, Measured | None]) -> str:
