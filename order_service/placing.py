@@ -4,7 +4,6 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-import msgspec
 from sqlalchemy import String, select, true
 from sqlalchemy.dialects.postgresql import insert
 
@@ -176,7 +175,7 @@ def _claim_keys(connection: Transaction, drafts: Mapping[Key, _Draft]) -> set[Ke
             "key": key,
             "body_hash": draft.wanted.body_hash,
             "order_id": draft.order.id,
-            "response": msgspec.Raw(draft.response),
+            "response": draft.response.decode(),
         }
         for (principal, path, key), draft in drafts.items()
     ]

@@ -183,9 +183,9 @@ def saga_from(row: RowMapping) -> Saga:
     )
 
 
-def json(value: Any) -> msgspec.Raw:
-    """A JSON value that `as_json` takes in as it is, for a column that keeps its text."""
-    return msgspec.Raw(msgspec.json.encode(value))
+def json(value: Any) -> str:
+    """A value as the text that a column keeps. SQLite would read it anew for every other column of its row."""
+    return msgspec.json.encode(value).decode()
 
 
 def history_row(
@@ -202,7 +202,7 @@ def history_row(
         "step": entry.step,
         "outcome": entry.outcome,
         "detail": entry.detail,
-        "did": entry.did,
+        "did": json(entry.did),
         "from_status": entry.from_status,
         "to_status": entry.to_status,
     }
@@ -218,8 +218,8 @@ def saga_row(held: Held) -> dict[str, Any]:
     saga = held.saga
     return {
         "order_id": held.order_id,
-        "facts": None if held.before and saga.facts is held.before.facts else saga.facts,
-        "steps": saga.steps,
+        "facts": None if held.before and saga.facts is held.before.facts else json(saga.facts),
+        "steps": json(saga.steps),
         "backward": saga.backward,
         "reason": saga.reason,
         "reason_detail": saga.reason_detail,
