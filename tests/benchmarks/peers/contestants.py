@@ -48,7 +48,7 @@ ALL = (
         one_database=True,
         broker=False,
     ),
-    Contestant(name="celery", module="celery_chain", workers=("worker --pool=threads --concurrency=4",)),
+    Contestant(name="celery", module="celery_chain", workers=("worker --pool=threads --concurrency=8",)),
     Contestant(name="aio-pika", module="aio_pika_services", workers=tuple(f"serve {name}" for name in SERVICES)),
     Contestant(name="faststream", module="faststream_services", workers=tuple(f"serve {name}" for name in SERVICES)),
     Contestant(
