@@ -65,8 +65,12 @@ def direct(connection: Connection) -> Iterator[Direct]:
             yield Direct(driver)
             driver.execute("COMMIT")
         except BaseException:
-            if driver.in_transaction:
-                driver.execute("ROLLBACK")
+            try:
+                if driver.in_transaction:
+                    driver.execute("ROLLBACK")
+            except sqlite3.Error as error:
+                connection.invalidate(error)
+                raise
             raise
     except sqlite3.Error as error:
         raise DBAPIError.instance(None, None, error, sqlite3.Error, hide_parameters=True) from error
@@ -83,6 +87,8 @@ def _readers(statement: ClauseElement) -> list[tuple[int, Reader]]:
 def _as_value(value: Any) -> Any:
     """A parameter as SQLite keeps it."""
     match value:
+        case datetime() if value.tzinfo is None:
+            raise sqlite3.DataError(f"a naive time would be ambiguous: {value!r}")
         case datetime():
             return value.astimezone(UTC).isoformat(timespec="microseconds")
         case dict() | list() | tuple():

@@ -13,6 +13,9 @@ from sqlalchemy.pool import ConnectionPoolEntry
 BY_KEY = {"enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off", "jit": "off"}
 
 
+LANGUAGE = {"datestyle": "ISO", "timezone": "UTC", "client_encoding": "UTF8"}  # whatever the server's own is
+
+
 def sqlite_engine(url: str, lock_timeout: float) -> Engine:
     engine = create_engine(url, hide_parameters=True)
 
@@ -78,7 +81,7 @@ def postgresql_engine(url: str, pool_size: int, lock_timeout: float, statement_t
         "statement_timeout": statement_timeout,
         "idle_in_transaction_session_timeout": 15.0,  # a stopped process must not keep its row locks
     }
-    settings = {name: str(int(seconds * 1000)) for name, seconds in milliseconds.items()} | BY_KEY
+    settings = {name: str(int(seconds * 1000)) for name, seconds in milliseconds.items()} | BY_KEY | LANGUAGE
     options = " ".join(f"-c {name}={value}" for name, value in settings.items())
     engine = create_engine(
         url,

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 import psycopg
 from psycopg import errors
-from psycopg.pq import ConnStatus, ExecStatus, TransactionStatus
+from psycopg.pq import ConnStatus, ExecStatus, PipelineStatus, TransactionStatus
 from psycopg.pq.abc import PGconn, PGresult
 from sqlalchemy import Connection, Dialect
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
@@ -70,6 +70,8 @@ class Pipeline:
         self._unsent = False
         self._poll = poll()
         self._poll.register(connection.socket, POLLIN)
+        if connection.pipeline_status != PipelineStatus.OFF:
+            raise psycopg.ProgrammingError("this thread is in a batch already")
         connection.enter_pipeline_mode()
         if not autocommit:
             self._send(b"BEGIN")
@@ -137,8 +139,8 @@ class Pipeline:
         self._unsent = True
 
     def _receive(self) -> None:
-        result = self._next_result()
         answered = self._expected.popleft()
+        result = self._next_result()
         if result.status in (ExecStatus.FATAL_ERROR, ExecStatus.PIPELINE_ABORTED):
             raise errors.error_from_result(result)
         if isinstance(answered, ComingRows):
@@ -195,6 +197,8 @@ def _as_text(value: Any) -> bytes | None:
             text = value.encode()
         case bytes():
             return b"\\x" + value.hex().encode()
+        case datetime() if value.tzinfo is None:
+            raise psycopg.DataError(f"a naive time would be ambiguous: {value!r}")
         case datetime():
             text = value.isoformat().encode()
         case bool() | int() | float():

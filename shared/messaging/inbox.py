@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 
-from sqlalchemy import Column, Connection, Integer, MetaData, Table, bindparam, delete, select, true
+from sqlalchemy import Column, Integer, MetaData, Table, bindparam, delete, select, true
 from sqlalchemy.dialects.postgresql import insert
 
 from shared.batches import as_json, batch_rows
@@ -30,9 +30,13 @@ class Inbox:
         self._take = took.on_conflict_do_update(
             index_elements=[inbox.c.message_id], set_={"deliveries": inbox.c.deliveries + took.excluded.deliveries}
         ).returning(inbox.c.message_id, inbox.c.deliveries)
-        oldest = select(inbox.c.message_id).order_by(inbox.c.message_id).limit(bindparam("most")).scalar_subquery()
-        self._purge = delete(inbox).where(
-            inbox.c.message_id.in_(oldest), inbox.c.received_at < bindparam("before", type_=UtcDateTime)
+        oldest = select(inbox.c.message_id).where(inbox.c.message_id > bindparam("after", type_=Id))
+        oldest = oldest.order_by(inbox.c.message_id).limit(bindparam("most"))
+        self._purge = (
+            delete(inbox)
+            .where(inbox.c.message_id.in_(oldest.scalar_subquery()))
+            .where(inbox.c.received_at < bindparam("before", type_=UtcDateTime))
+            .returning(inbox.c.message_id)
         )
 
     def take(self, connection: Transaction, times: Mapping[str, int], now: datetime) -> Iterable[tuple[str, int]]:
@@ -46,6 +50,7 @@ class Inbox:
         taken: Iterable[tuple[str, int]] = connection.execute(self._take, {"ids": ids, "now": now})
         return taken
 
-    def purge(self, connection: Connection, before: datetime, most: int) -> int:
-        """Forget at most `most` ids received before `before`; ids are time-ordered, so the oldest come first."""
-        return connection.execute(self._purge, {"before": before, "most": most}).rowcount
+    def purge(self, connection: Transaction, before: datetime, most: int, after: str) -> list[str]:
+        """Forget at most `most` ids behind `after` that were received before `before`, the oldest first."""
+        found = connection.execute(self._purge, {"before": before, "most": most, "after": after})
+        return [row.message_id for row in found]

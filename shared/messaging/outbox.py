@@ -78,11 +78,13 @@ class Outbox:
             .where(outbox.c.id.in_(due.scalar_subquery()))
             .returning(*(c for c in columns if c.name != "due_at"))
         )
-        oldest = (
-            select(outbox.c.id).where(~unpublished).order_by(outbox.c.id).limit(bindparam("most")).scalar_subquery()
-        )
-        self._purge = delete(outbox).where(
-            outbox.c.id.in_(oldest), outbox.c.published_at < bindparam("before", type_=UtcDateTime)
+        oldest = select(outbox.c.id).where(~unpublished, outbox.c.id > bindparam("after", type_=Id))
+        oldest = oldest.order_by(outbox.c.id).limit(bindparam("most"))
+        self._purge = (
+            delete(outbox)
+            .where(outbox.c.id.in_(oldest.scalar_subquery()))
+            .where(outbox.c.published_at < bindparam("before", type_=UtcDateTime))
+            .returning(outbox.c.id)
         )
         self._backlog = select(func.count()).select_from(
             select(null()).where(unpublished).limit(bindparam("most")).subquery()
@@ -124,9 +126,10 @@ class Outbox:
         count: int = connection.execute(self._backlog, {"most": most}).scalar_one()
         return count
 
-    def purge(self, connection: Connection, before: datetime, most: int) -> int:
-        """Forget, among the `most` oldest published messages, those published before `before`; ids are time-ordered."""
-        return connection.execute(self._purge, {"before": before, "most": most}).rowcount
+    def purge(self, connection: Transaction, before: datetime, most: int, after: str) -> list[str]:
+        """Forget, among the `most` oldest published messages behind `after`, those published before `before`."""
+        found = connection.execute(self._purge, {"before": before, "most": most, "after": after})
+        return [row.id for row in found]
 
 
 def _envelope(row: dict[str, object]) -> Envelope:

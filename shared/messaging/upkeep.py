@@ -13,6 +13,8 @@ from shared.messaging.envelope import Envelope
 from shared.messaging.inbox import Inbox
 from shared.messaging.outbox import LEFT_BEHIND, Outbox
 
+BEGINNING = ("00000000-0000-0000-0000-000000000000",) * 2  # before all ids of outbox and inbox
+
 
 class Tables:
     """The messaging tables of one service, declared in its metadata."""
@@ -26,6 +28,7 @@ class Upkeep:
 
     def __init__(self, tables: Tables, database: Database, clock: Clock) -> None:
         self.tables, self.database, self.clock = tables, database, clock
+        self._purged = BEGINNING
 
     def claim(self, most: int, *, everything: bool = False) -> list[Envelope]:
         """At most `most` messages that were committed and not published in time, or all that are unpublished by now."""
@@ -62,9 +65,13 @@ class Upkeep:
             return self.tables.dead_letters.to_replay(connection, most)
 
     def purge(self, outbox_kept: timedelta, inbox_kept: timedelta, most: int) -> bool:
-        """Forget at most `most` old rows of each table; says whether there may be more."""
-        with self.database.transaction() as connection:
+        """Forget at most `most` old rows of each table; says whether there may be more. The next call goes on from
+        there: what was deleted stays in the index for a while, and would be walked over each time."""
+        with self.database.batch() as connection:
             now = self.clock.now(connection)
-            gone = self.tables.outbox.purge(connection, now - outbox_kept, most)
-            forgotten = self.tables.inbox.purge(connection, now - inbox_kept, most)
-        return max(gone, forgotten) > most // 2  # among the oldest may be some that must stay
+            said, heard = self._purged
+            gone = self.tables.outbox.purge(connection, now - outbox_kept, most, said)
+            forgotten = self.tables.inbox.purge(connection, now - inbox_kept, most, heard)
+        more = max(len(gone), len(forgotten)) > most // 2  # among the oldest may be some that must stay
+        self._purged = (max(gone, default=said), max(forgotten, default=heard)) if more else BEGINNING
+        return more

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Boolean, Column, Integer, String, Table, bindparam, insert, select, text, update
-from sqlalchemy.exc import DataError, IntegrityError, OperationalError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, OperationalError
 
 from shared.batches import as_json, batch_rows
 from shared.database import BigInt, Database, Id, Json, RowsChanged, UtcDateTime, metadata, moment
@@ -153,6 +153,41 @@ def test_a_text_with_a_nul_is_refused(postgres_url: str) -> None:
         connection.execute(ADD, parcel(1, note="cut\0off"))
     assert weights(database) == []
     database.dispose()
+
+
+def test_a_batch_within_a_batch_is_refused(database: Database) -> None:
+    """They would share the thread's connection; the outer one goes on."""
+    with database.batch() as connection:
+        connection.execute(ADD, parcel(1))
+        with pytest.raises(DBAPIError), database.batch():
+            raise AssertionError("never reached")
+        connection.execute(ADD, parcel(2))
+    assert weights(database) == [1, 2]
+
+
+def test_a_naive_time_is_refused(database: Database) -> None:
+    """It would mean another moment on another machine."""
+    with pytest.raises(DataError, match="ambiguous"), database.batch() as connection:
+        connection.execute(ADD, parcel(1, sent_at=NOON.replace(tzinfo=None)))
+    assert weights(database) == []
+
+
+def test_times_are_read_whatever_the_server_writes(postgres_url: str) -> None:
+    """A server that prefers another way to write times, in another zone, is asked for this one."""
+    database = Database(postgres_url)
+    METADATA.create_all(database.engine)
+    with database.transaction() as connection:
+        connection.execute(text("ALTER ROLE postgres SET datestyle = 'German'"))
+        connection.execute(text("ALTER ROLE postgres SET timezone = 'Asia/Kathmandu'"))
+    other = Database(postgres_url)
+    with other.batch() as connection:
+        connection.execute(ADD, parcel(1))
+        (row,) = connection.execute(LOOK, {"which": PARCEL}).mappings()
+    assert row["sent_at"] == NOON
+    with database.transaction() as connection:
+        connection.execute(text("ALTER ROLE postgres RESET ALL"))
+    database.dispose()
+    other.dispose()
 
 
 def test_a_connection_that_is_lost_is_weather(postgres_url: str) -> None:
