@@ -47,7 +47,7 @@ def write() -> list[str]:
         head = ["server and handler", "requests/s", "p50 ms", "p99", "CPU ms/request", "MiB", "s to stop"]
         parts["web"] = table(head, ([run.get(name) for name in names] for run in web["runs"]))
     if peers := load("peers"):
-        parts["peers"] = _peers(peers["contestants"])
+        parts["peers"] = peers_table(peers["contestants"])
     if floor := load("floor"):
         names = ["orders/s", "CPU ms/order", "Python", "PostgreSQL", "RabbitMQ", "orders/s to pipeline's"]
         rows = [[name, *(each.get(column) for column in names)] for name, each in floor["summary"].items()]
@@ -75,7 +75,7 @@ def _fill(page: Path, parts: Mapping[str, str]) -> None:
     page.write_text(text)
 
 
-def _peers(contestants: Sequence[Mapping[str, Any]]) -> str:
+def peers_table(contestants: Sequence[Mapping[str, Any]]) -> str:
     """Who ends how many orders, at which cost, and how much more ours does in the same round."""
     rates = list(contestants[0]["rates"])
     head = ["same work", "orders/s", "CPU ms/order", "ours is", "ours by HTTP is"]
