@@ -44,14 +44,14 @@ def _sweep(points: Sequence[Mapping[str, Any]], label: str, by_factors: bool) ->
     left, right = figure.subplots(1, 2)
     at = [point["at"] for point in points]
     left.plot(at, [point["per_second"] for point in points], marker="o", color="#1f5fa8")
-    left.set(xlabel=label, ylabel="orders/s", ylim=(0, None))
+    left.set(xlabel=label, ylabel="orders/s", ylim=(0, 1.1 * max(point["per_second"] for point in points)))
     bottom = [0.0] * len(points)
     marks = range(len(points))
     for party, color in zip(PARTIES, ("#1f5fa8", "#5f9e6e", "#d98b3a"), strict=True):
         parts = [_share(point["cpu"], party) for point in points]
         right.bar(marks, parts, bottom=bottom, label=party, color=color, width=0.6)
         bottom = [under + part for under, part in zip(bottom, parts, strict=True)]
-    right.set(xlabel=label, ylabel="CPU ms per order")
+    right.set(xlabel=label, ylabel="CPU ms per order", ylim=(0, 1.4 * max(bottom)))  # room for the legend
     right.set_xticks(marks, [f"{each:,}" for each in at])
     right.legend(frameon=False, fontsize=8)
     if by_factors:
@@ -59,7 +59,7 @@ def _sweep(points: Sequence[Mapping[str, Any]], label: str, by_factors: bool) ->
         left.set_xticks(at, [f"{each:,}" for each in at])
         left.minorticks_off()
     else:
-        left.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+        left.set_xticks([at[0], at[-1]], [f"{each:,}" for each in (at[0], at[-1])])
     return figure
 
 
