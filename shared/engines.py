@@ -1,6 +1,7 @@
 """SQLAlchemy's engines for SQLite and PostgreSQL, with the settings that this project relies on."""
 
 import math
+import sqlite3
 import time
 from typing import Any
 
@@ -22,8 +23,8 @@ def sqlite_engine(url: str, lock_timeout: float) -> Engine:
     @event.listens_for(engine, "connect")
     def _connect(connection: Any, _record: Any) -> None:
         connection.isolation_level = None  # SQLAlchemy, not sqlite3, emits BEGIN
+        _keep_a_log(connection, lock_timeout)
         for pragma in (
-            "journal_mode=WAL",
             "synchronous=FULL",
             "foreign_keys=ON",
             f"busy_timeout={int(lock_timeout * 1000)}",
@@ -38,6 +39,20 @@ def sqlite_engine(url: str, lock_timeout: float) -> Engine:
             connection.exec_driver_sql("BEGIN" if options.get("read_only") else "BEGIN IMMEDIATE")
 
     return engine
+
+
+def _keep_a_log(connection: Any, patience: float) -> None:
+    """Switch to write-ahead logging. Of several who open a new database at once SQLite lets one do so, and does not let
+    the others wait."""
+    until = time.monotonic() + patience
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.005)
 
 
 def _keep_fresh(engine: Engine, idle: float) -> None:

@@ -1,6 +1,9 @@
 """The engines: what a pool hands out works, whatever the server did meanwhile."""
 
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from sqlalchemy import text
@@ -20,6 +23,23 @@ def test_a_connection_that_died_while_idle_is_replaced(postgres_url: str) -> Non
         assert connection.execute(text("SELECT pg_backend_pid()")).scalar_one() != pid
     database.dispose()
     killer.dispose()
+
+
+def test_many_may_open_a_new_sqlite_database_at_once(tmp_path: Path) -> None:
+    """Each process switches a new file to write-ahead logging; none fails because another one is doing so."""
+    for number in range(20):
+        databases = [Database(f"sqlite:///{tmp_path}/{number}.db") for _ in range(4)]
+        together = threading.Barrier(len(databases))
+
+        def opened(database: Database, together: threading.Barrier = together) -> str:
+            together.wait(10)
+            with database.transaction() as connection:
+                return str(connection.execute(text("PRAGMA journal_mode")).scalar_one())
+
+        with ThreadPoolExecutor(len(databases)) as threads:
+            assert list(threads.map(opened, databases)) == ["wal"] * len(databases)
+        for database in databases:
+            database.dispose()
 
 
 def test_a_transaction_that_slept_too_long_fails_as_if_the_server_were_away(postgres_url: str) -> None:
