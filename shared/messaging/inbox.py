@@ -3,11 +3,12 @@
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 
-from sqlalchemy import Column, Integer, MetaData, Table, bindparam, delete, select, true
+from sqlalchemy import Column, Integer, MetaData, Table, bindparam, select, true
 from sqlalchemy.dialects.postgresql import insert
 
 from shared.batches import as_json, batch_rows
 from shared.database import Id, UtcDateTime
+from shared.messaging.purging import Purge
 from shared.statements import Transaction
 
 
@@ -30,14 +31,7 @@ class Inbox:
         self._take = took.on_conflict_do_update(
             index_elements=[inbox.c.message_id], set_={"deliveries": inbox.c.deliveries + took.excluded.deliveries}
         ).returning(inbox.c.message_id, inbox.c.deliveries)
-        oldest = select(inbox.c.message_id).where(inbox.c.message_id > bindparam("after", type_=Id))
-        oldest = oldest.order_by(inbox.c.message_id).limit(bindparam("most"))
-        self._purge = (
-            delete(inbox)
-            .where(inbox.c.message_id.in_(oldest.scalar_subquery()))
-            .where(inbox.c.received_at < bindparam("before", type_=UtcDateTime))
-            .returning(inbox.c.message_id)
-        )
+        self.purge = Purge(inbox.c.message_id, inbox.c.received_at)
 
     def take(self, connection: Transaction, times: Mapping[str, int], now: datetime) -> Iterable[tuple[str, int]]:
         """Enter these message ids, delivered so many times each; returns how often each was by now.
@@ -49,8 +43,3 @@ class Inbox:
         ids = as_json([{"id": message_id, "times": count} for message_id, count in times.items()])
         taken: Iterable[tuple[str, int]] = connection.execute(self._take, {"ids": ids, "now": now})
         return taken
-
-    def purge(self, connection: Transaction, before: datetime, most: int, after: str) -> list[str]:
-        """Forget at most `most` ids behind `after` that were received before `before`, the oldest first."""
-        found = connection.execute(self._purge, {"before": before, "most": most, "after": after})
-        return [row.message_id for row in found]

@@ -13,7 +13,6 @@ from sqlalchemy import (
     Table,
     Text,
     bindparam,
-    delete,
     func,
     insert,
     null,
@@ -24,6 +23,7 @@ from sqlalchemy import (
 from shared.batches import as_json, batch_rows
 from shared.database import Id, UtcDateTime, moment
 from shared.messaging.envelope import Envelope
+from shared.messaging.purging import Purge
 from shared.statements import Transaction
 
 LEFT_BEHIND = timedelta(seconds=5)  # a worker publishes what it committed well before this, unless it died
@@ -78,14 +78,7 @@ class Outbox:
             .where(outbox.c.id.in_(due.scalar_subquery()))
             .returning(*(c for c in columns if c.name != "due_at"))
         )
-        oldest = select(outbox.c.id).where(~unpublished, outbox.c.id > bindparam("after", type_=Id))
-        oldest = oldest.order_by(outbox.c.id).limit(bindparam("most"))
-        self._purge = (
-            delete(outbox)
-            .where(outbox.c.id.in_(oldest.scalar_subquery()))
-            .where(outbox.c.published_at < bindparam("before", type_=UtcDateTime))
-            .returning(outbox.c.id)
-        )
+        self.purge = Purge(outbox.c.id, outbox.c.published_at, ~unpublished)
         self._backlog = select(func.count()).select_from(
             select(null()).where(unpublished).limit(bindparam("most")).subquery()
         )
@@ -125,11 +118,6 @@ class Outbox:
         """How many messages are unpublished, counted up to `most`."""
         count: int = connection.execute(self._backlog, {"most": most}).scalar_one()
         return count
-
-    def purge(self, connection: Transaction, before: datetime, most: int, after: str) -> list[str]:
-        """Forget, among the `most` oldest published messages behind `after`, those published before `before`."""
-        found = connection.execute(self._purge, {"before": before, "most": most, "after": after})
-        return [row.id for row in found]
 
 
 def _envelope(row: dict[str, object]) -> Envelope:
