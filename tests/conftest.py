@@ -7,6 +7,7 @@ import socket
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from glob import glob
 from itertools import count
 from pathlib import Path
@@ -112,6 +113,13 @@ def new_postgresql_database(postgresql_server: str, request: pytest.FixtureReque
             connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
 
     return make
+
+
+@pytest.fixture
+def crowd() -> Iterator[ThreadPoolExecutor]:
+    """Sixty-four threads."""
+    with ThreadPoolExecutor(64) as pool:
+        yield pool
 
 
 @pytest.fixture

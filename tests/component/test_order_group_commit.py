@@ -16,8 +16,7 @@ from order_service.placing import Outcome, Placed, Replayed, place
 from shared.database import Database
 from shared.wakeup import WakeUp
 from tests.component.orders import NOON, Shop, wanted
-
-PATIENCE = 10.0  # seconds, for what takes milliseconds
+from tests.crowd import PATIENCE, wait_for
 
 
 class Turnstile:
@@ -39,23 +38,8 @@ def shop(database_url: str) -> Iterator[Shop]:
     shop.close()
 
 
-@pytest.fixture
-def crowd() -> Iterator[ThreadPoolExecutor]:
-    with ThreadPoolExecutor(64) as pool:
-        yield pool
-
-
 def gathered(counter: GroupCommit, most: int) -> Callable[[], bool]:
     return lambda: len(counter._waiting) == most
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    pause = threading.Event()
-    for _ in range(int(PATIENCE / 0.005)):
-        if condition():
-            return
-        pause.wait(0.005)
-    raise AssertionError("it did not come to pass")
 
 
 def test_what_gathers_is_committed_together(shop: Shop, crowd: ThreadPoolExecutor) -> None:

@@ -1,14 +1,13 @@
 """Many ask at the same time, one asks for all."""
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from order_service.together import Together
-
-PATIENCE = 10.0  # seconds, for what takes milliseconds
+from tests.crowd import PATIENCE, wait_for
 
 
 class Oracle:
@@ -25,21 +24,6 @@ class Oracle:
         if "nonsense" in wishes:
             raise ValueError(wishes)
         return [each.upper() for each in wishes]
-
-
-@pytest.fixture
-def crowd() -> Iterator[ThreadPoolExecutor]:
-    with ThreadPoolExecutor(64) as pool:
-        yield pool
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    pause = threading.Event()
-    for _ in range(int(PATIENCE / 0.005)):
-        if condition():
-            return
-        pause.wait(0.005)
-    raise AssertionError("it did not come to pass")
 
 
 def test_what_gathers_is_asked_together(crowd: ThreadPoolExecutor) -> None:
