@@ -8,7 +8,7 @@ import statistics
 import subprocess
 import sys
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -58,14 +58,11 @@ def main(rounds: int, seconds: float, rates: str, rate_seconds: float, only: str
                 for load, each in measured.items():
                     results[contestant.name][load][number] = each
                     click.echo(line(number, contestant.name, load, each))
-    show(results, [SATURATED, *(f"{rate:g}/s" for rate in asked)], against.split(","))
+    kept = summary(results, against.split(","))
+    show(kept, [f"{rate:g}/s" for rate in asked], against.split(","))
     click.echo("\n" + ", ".join(f"{name} {value}" for name, value in about.items()))
     if keep:
-        save(
-            "peers",
-            {"machine": about, "rounds": rounds, "contestants": summary(results, against.split(","))},
-            keep=True,
-        )
+        save("peers", {"machine": about, "rounds": rounds, "contestants": kept}, keep=True)
     sys.exit(1 if failed else 0)
 
 
@@ -98,31 +95,24 @@ def line(number: int, name: str, load: str, measured: Measured | None) -> str:
     return json.dumps({"round": number + 1, "contestant": name, "load": load, **rounded})
 
 
-def show(results: Results, loads: Sequence[str], against: Sequence[str]) -> None:
-    """Medians of the rounds, paired ratios, and percentiles over the latencies of all rounds."""
+def show(kept: Sequence[Mapping[str, Any]], loads: Sequence[str], against: Sequence[str]) -> None:
+    """The summary, as tables."""
     headings = "".join(f"{name + ' is':>13}" for name in against)
     click.echo(f"\n{'contestant':12} {'orders/s':>9} {'(each round)':>24}{headings}   CPU ms/order")
-    for name, by_load in results.items():
-        rounds = [each for each in by_load[SATURATED].values() if each]
-        each_round = "/".join(f"{each.per_second:.0f}" for each in rounds)
-        ratio = "".join(
-            f"{paired(results.get(other, {}).get(SATURATED, {}), by_load[SATURATED]):>13}" for other in against
-        )
-        parts = {part: statistics.median(each.cpu[part] for each in rounds) for part in rounds[0].cpu}
-        split = " + ".join(f"{part} {each:.2f}" for part, each in parts.items())
-        total = statistics.median(each.cpu_total for each in rounds)
-        most = statistics.median(each.per_second for each in rounds)
-        click.echo(f"{name:12} {most:9.0f} {each_round:>24}{ratio}   {total:.2f} = {split}")
-    for load in loads[1:]:
+    for each in kept:
+        each_round = "/".join(f"{per_second:.0f}" for per_second in each["each_round"])
+        ratio = "".join(f"{each['ratios'][other]:>13}" for other in against)
+        split = " + ".join(f"{part} {cpu:.2f}" for part, cpu in each["cpu"].items())
+        said = f"{each['name']:12} {each['per_second']:9.0f} {each_round:>24}{ratio}"
+        click.echo(f"{said}   {each['cpu_total']:.2f} = {split}")
+    for load in loads:
         click.echo(f"\nlatency at {load}, ms: {'p50':>8} {'p99':>8}   p50 and p99 of each round")
-        for name, by_load in results.items():
-            rounds = [each for each in by_load[load].values() if each]
-            if len(rounds) < len(by_load[load]):
-                click.echo(f"  {name:20} cannot keep up")
-                continue
-            together = [each for measured in rounds for each in measured.latencies]
-            each_round = "  ".join(f"{each.p50:.1f} {each.p99:.1f}" for each in rounds)
-            click.echo(f"  {name:20} {percentile(together, 50):8.1f} {percentile(together, 99):8.1f}   {each_round}")
+        for each in kept:
+            if found := each["rates"][load]:
+                each_round = "  ".join(f"{p50:.1f} {p99:.1f}" for p50, p99 in found["each_round"])
+                click.echo(f"  {each['name']:20} {found['p50']:8.1f} {found['p99']:8.1f}   {each_round}")
+            else:
+                click.echo(f"  {each['name']:20} cannot keep up")
 
 
 def summary(results: Results, against: Sequence[str]) -> list[dict[str, Any]]:
@@ -146,13 +136,14 @@ def summary(results: Results, against: Sequence[str]) -> list[dict[str, Any]]:
     return kept
 
 
-def latency(rounds: Sequence[Measured | None]) -> dict[str, float] | None:
-    """p50 and p99 in milliseconds over all rounds; None for who could not keep up."""
+def latency(rounds: Sequence[Measured | None]) -> dict[str, Any] | None:
+    """p50 and p99 in milliseconds over all rounds, and of each; None for who could not keep up."""
     kept = [each for each in rounds if each]
     if len(kept) < len(rounds):
         return None
     together = [each for measured in kept for each in measured.latencies]
-    return {"p50": percentile(together, 50), "p99": percentile(together, 99)}
+    each_round = [(each.p50, each.p99) for each in kept]
+    return {"p50": percentile(together, 50), "p99": percentile(together, 99), "each_round": each_round}
 
 
 def paired(ours: dict[int, Measured | None], theirs: dict[int, Measured | None]) -> str:
