@@ -48,7 +48,7 @@ class Measured:
     client_cpu: float  # milliseconds an order; not part of the system
     accepted_p50: float  # milliseconds until the order was taken
     accepted_p99: float
-    per_order: Mapping[str, float] = field(default_factory=dict)  # messages, statements, commits, bytes
+    per_order: Mapping[str, float] = field(default_factory=dict)  # events, messages, statements, commits, bytes
 
     @property
     def cpu_total(self) -> float:
@@ -77,7 +77,7 @@ def drive(system: System, what: str, load: Load, placer: str = PLACER) -> Measur
     used = {name: (now - used[name]) * 1000 / load.orders for name, now in system.cpu().items()}
     time.sleep(STATISTICS)
     counts = {name: (now - counted[name]) / load.orders for name, now in _counters(system).items()}
-    counts |= {name: count / load.orders for name, count in _messages(system, placed["due"][0]).items()}
+    counts |= {name: count / load.orders for name, count in _events(system, placed["due"][0]).items()}
     ends = _ends(system, load)
     if len(ends) != load.orders:
         raise RuntimeError(f"{what}: {load.orders - len(ends)} of {load.orders} orders were not fulfilled")
@@ -104,21 +104,21 @@ def _ends(system: System, load: Load) -> dict[int, float]:
 
 
 def _counters(system: System) -> dict[str, int]:
-    """What PostgreSQL has counted since its start; looking is left out, as far as it can be told apart."""
+    """What the servers have counted since their start; looking is left out, as far as it can be told apart."""
     with system.connect() as watcher:
         watcher.execute("SELECT pg_stat_force_next_flush()")
         records, wal_bytes, syncs = row(watcher, WRITTEN)
         statements, watched = row(watcher, STATEMENTS)
         commits = scalar(watcher, COMMITS) - watched
-    names = ("statements", "commits", "wal records", "wal bytes", "wal syncs")
-    return dict(zip(names, (statements, commits, records, wal_bytes, syncs), strict=True))
+    names = ("statements", "commits", "wal records", "wal bytes", "wal syncs", "messages")
+    return dict(zip(names, (statements, commits, records, wal_bytes, syncs, system.servers.messages()), strict=True))
 
 
-def _messages(system: System, since: float) -> dict[str, int]:
+def _events(system: System, since: float) -> dict[str, int]:
     """What is in all outboxes since a moment, found by the time that message ids begin with."""
     first = UUID(int=(int(since * 1000) - 1) << 80)
     found = []
     for name in services():
         with system.connect(name) as watcher:
             found.append(row(watcher, SAID, first))
-    return {"messages": sum(count for count, _ in found), "message bytes": sum(size for _, size in found)}
+    return {"events": sum(count for count, _ in found), "event bytes": sum(size for _, size in found)}

@@ -79,6 +79,11 @@ class Servers:
         """CPU time that each server has used since its start."""
         return {name: cpu_seconds(process.pid) for name, process in self._processes.items()}
 
+    def messages(self) -> int:
+        """How many messages RabbitMQ has been sent since its start."""
+        counters = "maps:get([{protocol, amqp091}], rabbit_global_counters:overview())"
+        return int(self._rabbitmqctl("eval", f"maps:get(messages_received_total, {counters})."))
+
     def versions(self) -> dict[str, str]:
         server = self._rabbitmqctl("eval", "rabbit_misc:version().").strip().strip('"')
         program = subprocess.run([f"{POSTGRESQL}/postgres", "-V"], capture_output=True, text=True, check=True)
