@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Boolean, CheckConstraint, Column, Connection, Integer, RowMapping, String, Table, insert, select
 
 from payment_service.domain import Payment, Status
-from shared.batches import as_json, batch_rows
+from shared.batches import batch_rows
 from shared.database import BigInt, Id, UtcDateTime, metadata, moment
 from shared.messaging.consumer import Answers
 from shared.messaging.envelope import Envelope
@@ -90,7 +90,7 @@ class Payments:
             if getattr(each, kind) != getattr(self._before.get(each.order_id), kind, 0)
         ]
         if entries:
-            self._connection.execute(_enter, {"moved": as_json(entries)})
+            self._connection.execute(_enter, {"moved": entries})
 
     def _row(self, payment: Payment) -> dict[str, Any]:
         before = self._rows.get(payment.order_id)

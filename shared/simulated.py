@@ -28,7 +28,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
 
-from shared.batches import as_json, batch_rows
+from shared.batches import batch_rows
 from shared.clock import Clock
 from shared.config import Settings
 from shared.database import BigInt, Database, Id, UtcDateTime, moment
@@ -175,7 +175,7 @@ class Simulator:
         return away | {key: answer for key, answer in answers.items() if key not in lost}
 
     def _earlier_of(self, connection: Transaction, inquiries: Sequence[Inquiry]) -> Any:
-        orders = as_json([{"order_id": each} for each in {each.order_id for each in inquiries}])
+        orders = [{"order_id": each} for each in {each.order_id for each in inquiries}]
         return connection.execute(self._earlier, {"orders": orders})
 
     def _look_again(self, inquiries: Sequence[Inquiry]) -> list[Any]:
@@ -207,9 +207,9 @@ class Simulator:
                     approved, text = known[inquiry.key]
                     answers[inquiry.key] = Approved(text) if approved else Refused(text)
             if entered:
-                connection.execute(self._enter, {"entries": as_json(entered)})
+                connection.execute(self._enter, {"entries": entered})
             if again:
-                connection.execute(self._asked_again, {"again": as_json(again)})
+                connection.execute(self._asked_again, {"again": again})
         return answers
 
 

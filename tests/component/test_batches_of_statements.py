@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import Boolean, Column, Integer, String, Table, bindparam, insert, select, text, update
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, OperationalError
 
-from shared.batches import as_json, batch_rows
+from shared.batches import batch_rows
 from shared.database import BigInt, Database, Id, Json, RowsChanged, UtcDateTime, metadata, moment
 from shared.rows import OrderRows
 from shared.statements import Transaction
@@ -139,7 +139,7 @@ def test_a_batch_may_be_larger_than_what_the_network_holds(database: Database) -
     """Megabytes go out while megabytes come in."""
     numbers = batch_rows("numbers", number=Integer, note=String)
     echo = select(numbers.c.number, numbers.c.note).order_by(numbers.c.number)
-    rows = as_json([{"number": number, "note": "x" * 40} for number in range(60_000)])
+    rows = [{"number": number, "note": "x" * 40} for number in range(60_000)]
     with database.batch() as connection:
         answers = [connection.execute(echo, {"numbers": rows}) for _ in range(6)]
         assert [sum(row.number for row in answer) for answer in answers] == [sum(range(60_000))] * 6
