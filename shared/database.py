@@ -186,8 +186,9 @@ class Database:
     @contextmanager
     def reading_batch(self) -> Iterator[Transaction]:
         """Like `reading`, for constant statements that are sent together."""
-        with self.batch(autocommit=True) if self.is_postgresql else self.reading() as connection:
-            yield connection
+        mine = self._own_connection()
+        with pipelined(mine, autocommit=True) if self.is_postgresql else direct(mine, reading=True) as transaction:
+            yield transaction
 
     def dispose(self) -> None:
         for connection in self._kept:

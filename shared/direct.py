@@ -55,12 +55,13 @@ class Direct:
 
 
 @contextmanager
-def direct(connection: Connection) -> Iterator[Direct]:
-    """A writing transaction on a connection of SQLAlchemy's that is in none. Raises as SQLAlchemy does."""
+def direct(connection: Connection, *, reading: bool = False) -> Iterator[Direct]:
+    """A transaction on a connection of SQLAlchemy's that is in none: it writes, unless it is `reading` only. Raises as
+    SQLAlchemy does."""
     driver = connection.connection.driver_connection
     assert isinstance(driver, sqlite3.Connection)
     try:
-        driver.execute("BEGIN IMMEDIATE")
+        driver.execute("BEGIN" if reading else "BEGIN IMMEDIATE")
         try:
             yield Direct(driver)
             driver.execute("COMMIT")
