@@ -143,6 +143,9 @@ class Settings:
     publish_window: int = _variable(
         _integer(1, 4000), "1000", "The most messages of a worker that RabbitMQ has not yet confirmed, at a time."
     )
+    bundle_limit: int = _variable(
+        _integer(1, 200), "50", "The most events of one type that travel through RabbitMQ as one message."
+    )
     body_limit: int = _variable(_integer(1024, 2**24), "262144", "The largest message body that is read, in bytes.")
     backlog_limit: int = _variable(
         _integer(1, 10**9), "50000", "Unpublished messages beyond which new orders are turned away with 503."

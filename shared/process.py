@@ -114,7 +114,7 @@ def commands(service: Service, *more: click.Command) -> click.Group:
         from shared.messaging.rabbitmq import RabbitMQ
 
         try:
-            broker = RabbitMQ(settings.broker_url, window=settings.publish_window)
+            broker = RabbitMQ(settings.broker_url, window=settings.publish_window, bundle=settings.bundle_limit)
         except ValueError as error:
             raise Misconfigured(f"{service.name}: BROKER_URL: {error}") from error
         database = open_database(settings)

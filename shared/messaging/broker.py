@@ -56,10 +56,13 @@ class Connection(Protocol):
         """
 
     def acknowledge(self, deliveries: Sequence[Delivery]) -> None:
-        """They are done with and will not come again; returns at once."""
+        """They are done with and will not come again; returns at once.
+
+        Except along with others that they travelled with, if those are not acknowledged: then they come once more.
+        """
 
     def reject(self, deliveries: Sequence[Delivery]) -> None:
-        """They go to the service's dead-letter queue; returns at once."""
+        """They go to the service's dead-letter queue, with what travelled with them; returns at once."""
 
     def publish(self, envelopes: Sequence[Envelope]) -> None:
         """Hand them over, persistent and mandatory, by their type; returns at once. `settled` tells how it went."""
@@ -70,7 +73,8 @@ class Connection(Protocol):
     def prefetch(self, count: int) -> None:
         """From now on hold at most `count` unacknowledged messages of the inbox, apart from those already held.
 
-        A connection starts with 1. While narrowing, messages already received stay takeable.
+        A connection starts with 1. What travels together counts as 1 then, and never less than that comes. While
+        narrowing, messages already received stay takeable.
         """
 
     def wake(self) -> None:

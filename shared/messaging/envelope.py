@@ -11,6 +11,7 @@ from msgspec import Struct
 from shared.entropy import randbits
 
 CONTENT_TYPE = "application/json"
+BUNDLE = "application/vnd.order-fulfillment.bundle+json"  # several events in one message
 MESSAGE_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
@@ -99,6 +100,8 @@ class Reader:
             raise Unreadable(
                 f"unsupported_version: {envelope.type} version {envelope.version}, version {version} is read"
             )
+        if envelope.content_type == BUNDLE:
+            raise Unreadable("malformed: a bundle that cannot be opened")
         if envelope.content_type != CONTENT_TYPE:
             raise Unreadable(f"content_type: {envelope.content_type[:100]!r} instead of {CONTENT_TYPE}")
         try:

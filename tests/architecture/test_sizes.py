@@ -14,8 +14,8 @@ SILENT = {
     *(tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER),
 }
 BUDGETS = {  # lines of code, and what they are for
-    "the messaging mechanism": (1_275, ["shared/messaging/*.py"]),
-    "the RabbitMQ adapter": (550, ["shared/messaging/rabbitmq/*.py"]),
+    "the messaging mechanism": (1_350, ["shared/messaging/*.py"]),
+    "the RabbitMQ adapter": (570, ["shared/messaging/rabbitmq/*.py"]),
     "the deciding core": (400, [f"order_service/{room}.py" for room in ("workflow", "saga", "decide")]),
     **{
         f"the rooms of {name}": (350, [f"{name}_service/{room}.py" for room in ("domain", "handlers", "store")])

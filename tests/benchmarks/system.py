@@ -40,7 +40,11 @@ GOODS = {
 WATCHER = "bench_watcher"  # a role of its own, so that looking is not counted as working
 COUNTING = {"shared_preload_libraries": "pg_stat_statements"}  # what the servers need for it
 Watcher = psycopg.Connection[tuple[Any, ...]]
-NAIVE = {"BATCH_LIMIT": "1", "PUBLISH_WINDOW": "1"}  # a transaction per message, one confirm at a time
+NAIVE = {
+    "BATCH_LIMIT": "1",
+    "PUBLISH_WINDOW": "1",
+    "BUNDLE_LIMIT": "1",
+}  # a transaction per message, one confirm at a time
 
 TO_START = 60.0  # seconds
 

@@ -68,7 +68,8 @@ def world(request: pytest.FixtureRequest) -> Iterator[World]:
         url: str = request.getfixturevalue("broker_url")
         vhost = url.rsplit("/", 1)[1]
         made = World(
-            RabbitMQ(url), lambda _service: server.rabbitctl_output("close_all_connections", "-p", vhost, "cut")
+            RabbitMQ(url, bundle=1),  # what travels together shares a fate: tests/integration/test_rabbitmq_bundles.py
+            lambda _service: server.rabbitctl_output("close_all_connections", "-p", vhost, "cut"),
         )
         RabbitMQ(url).provision(TOPOLOGY, settle=0)
     yield made

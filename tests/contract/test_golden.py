@@ -12,7 +12,8 @@ import msgspec
 import pytest
 
 from shared import contracts
-from shared.contracts import ShipmentRequested
+from shared.contracts import ShipmentRequested, StockIssued
+from shared.messaging.bundle import bundled, delivered
 from shared.messaging.envelope import Envelope, Reader
 from shared.messaging.wire import envelope_of, properties_of
 
@@ -65,3 +66,17 @@ def test_what_a_newer_writer_adds_is_ignored() -> None:
     newer = READER.open(received(read("other_writers/shipment.requested.v1.newer.json")))
     assert isinstance(newer, ShipmentRequested)
     assert newer == READER.open(received(read("shipment.requested.v1.json")))
+
+
+def test_a_bundle_is_read_and_would_be_written_again() -> None:
+    """Its events are those that also travel alone; said together today they make the same body and properties."""
+    document = read("bundles/stock.issued.v1.json")
+    body = msgspec.json.encode(document["body"])
+    events = delivered(document["properties"], body, exchange=document["exchange"], service="order")
+    for event, part in zip(events, document["body"], strict=True):
+        said = READER.open(event), event.id, event.causation_id, event.traceparent
+        assert said == (StockIssued(**part["body"]), *map(part.get, ("message_id", "causation_id", "traceparent")))
+        assert event.occurred_at == datetime.fromisoformat(part["occurred_at"])
+    ((message, _),) = bundled(events, 50)
+    assert msgspec.json.decode(message.body) == document["body"]
+    assert properties_of(message) | {"message_id": ""} == document["properties"] | {"message_id": ""}

@@ -22,14 +22,17 @@ NOT_FOUND = 404
 class RabbitMQ:
     """The broker at an `amqp://` or `amqps://` address; RabbitMQ 3.10 or later."""
 
-    def __init__(self, url: str, *, window: int = 1_000) -> None:
-        """At most `window` messages of a worker are unconfirmed at a time. Raises ValueError for a bad address."""
-        self.url, self.window = url, window
+    def __init__(self, url: str, *, window: int = 1_000, bundle: int = 50) -> None:
+        """At most `window` messages of a worker are unconfirmed at a time, of at most `bundle` events each.
+
+        Raises ValueError for a bad address.
+        """
+        self.url, self.window, self.bundle = url, window, bundle
         parameters_for(url, "")
 
     def connect(self, service: str, alive: Callable[[], bool] = lambda: True) -> Session:
         """A connection for a worker of this service; raises ConnectionLost, or AccessRefused which is one."""
-        return Session(self.url, service, alive, self.window)
+        return Session(self.url, service, alive, self.window, self.bundle)
 
     def provision(self, topology: Topology, settle: float = 2.0) -> None:
         """Declare what is missing and wait until every queue delivers; may be repeated. Raises ConnectionLost.

@@ -1,6 +1,6 @@
 """The consuming side, on the I/O thread: two queues on one channel, and acknowledgments."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import count, takewhile
 from typing import Any
 
@@ -9,9 +9,10 @@ from pika.connection import Parameters
 from pika.spec import Basic, BasicProperties
 
 from shared.messaging.broker import Delivery
+from shared.messaging.bundle import MOST, delivered
 from shared.messaging.rabbitmq.link import IOLoop, Link
 from shared.messaging.topology import dead_letters_of, inbox_of
-from shared.messaging.wire import death_of, drops_of, envelope_of
+from shared.messaging.wire import death_of, drops_of
 
 DEAD_LETTERS = "dead letters"  # their consumer's tag
 DEAD_LETTERS_AT_A_TIME = 10
@@ -32,7 +33,7 @@ class Consuming:
     ) -> None:
         self.service, self.on_delivery, self.on_ready, self.on_loss = service, on_delivery, on_ready, on_loss
         self._first = next(_sessions) << 48  # so that another connection's tags mean nothing to this one
-        self._unacknowledged: dict[int, None] = {}  # in the order of delivery
+        self._unacknowledged: dict[int, int] = {}  # in the order of delivery, with a bit for each event not done with
         self._consumers = 0
         self._channel: Channel | None = None
         self.link = Link(
@@ -46,7 +47,7 @@ class Consuming:
 
     def acknowledge(self, tags: Sequence[int]) -> None:
         """Unknown tags mean nothing. The oldest that follow each other without a gap are one frame."""
-        done = {tag for tag in tags if tag in self._unacknowledged}
+        done = set(self._done(tags))
         last = max(takewhile(done.__contains__, self._unacknowledged), default=0)
         if channel := self._open_channel():
             if last:
@@ -57,11 +58,19 @@ class Consuming:
             del self._unacknowledged[tag]
 
     def reject(self, tags: Sequence[int]) -> None:
-        """To the dead-letter queue. Unknown tags mean nothing."""
-        for tag in tags:
+        """To the dead-letter queue, with what else travels in the same message. Unknown tags mean nothing."""
+        for tag in dict.fromkeys(tag // MOST for tag in tags):
             if tag in self._unacknowledged and (channel := self._open_channel()):
                 channel.basic_reject(tag - self._first, requeue=False)
                 del self._unacknowledged[tag]
+
+    def _done(self, tags: Sequence[int]) -> Iterator[int]:
+        """The messages of which nothing is left after these events."""
+        for tag, part in (divmod(tag, MOST) for tag in tags):
+            if left := self._unacknowledged.get(tag):
+                self._unacknowledged[tag] = left = left & ~(1 << part)
+                if not left:
+                    yield tag
 
     def prefetch(self, number: int) -> None:
         """Consume the inbox anew: RabbitMQ applies a prefetch to consumers that begin after it was said."""
@@ -98,9 +107,11 @@ class Consuming:
     ) -> None:
         death, exchange = death_of(said) if consumer == DEAD_LETTERS else (None, exchange)
         tag += self._first
-        self._unacknowledged[tag] = None
-        envelope = envelope_of(said, body, exchange=exchange, service=self.service)
-        self.on_delivery(Delivery(envelope=envelope, tag=tag, drops=drops_of(said, redelivered), death=death))
+        drops = drops_of(said, redelivered)
+        events = delivered(said, body, exchange=exchange, service=self.service)
+        self._unacknowledged[tag] = (1 << len(events)) - 1
+        for part, event in enumerate(events, tag * MOST):
+            self.on_delivery(Delivery(envelope=event, tag=part, drops=drops, death=death))
 
     def _open_channel(self) -> Channel | None:
         return self._channel if self._channel and self._channel.is_open else None

@@ -12,6 +12,7 @@ from pika.connection import Parameters
 from pika.frame import Method
 from pika.spec import Basic, BasicProperties
 
+from shared.messaging.bundle import bundled
 from shared.messaging.envelope import Envelope
 from shared.messaging.rabbitmq.frames import FRAME, publishing
 from shared.messaging.rabbitmq.link import IOLoop, Link, loss, reason
@@ -21,13 +22,15 @@ from shared.messaging.wire import properties_of
 log = logging.getLogger("fulfillment.broker")
 
 LONGEST_PAUSE = 10.0  # seconds
+Ids = Sequence[str]  # of the events in a message
 
 
 class Publishing:
     """Publishes to a service's exchange, persistent and mandatory.
 
-    `on_settled` is told once of each message what became of it: None, or why it was refused. At most `window` messages
-    at a time are sent and unconfirmed; the others wait here.
+    What is said together travels in bundles of at most `bundle` events. `on_settled` is told once of each event what
+    became of it: None, or why it was refused. At most `window` messages at a time are sent and unconfirmed; the others
+    wait here.
     """
 
     def __init__(
@@ -38,11 +41,13 @@ class Publishing:
         on_settled: Callable[[tuple[str, str | None]], None],
         on_attempt: Callable[[], None],
         window: int,
+        bundle: int,
     ) -> None:
-        self.loop, self.service, self.parameters, self.window = loop, service, parameters, window
+        self.loop, self.service, self.parameters = loop, service, parameters
+        self.window, self.bundle = window, bundle
         self.on_settled, self.on_attempt = on_settled, on_attempt
-        self._waiting: deque[Envelope] = deque()
-        self._unconfirmed: dict[int, str] = {}  # in the order of publishing
+        self._waiting: deque[tuple[Envelope, Ids]] = deque()
+        self._unconfirmed: dict[int, tuple[str, Ids]] = {}  # in the order of publishing
         self._returned: Counter[str] = Counter()
         self._published = 0
         self._failures = 0
@@ -70,24 +75,27 @@ class Publishing:
     def publish(self, envelopes: Sequence[Envelope]) -> None:
         """Send them, or keep them while the broker blocks; refuse them at once while it is away."""
         if self._channel:
-            self._waiting += envelopes
+            self._waiting += bundled(envelopes, self.bundle)
             self._pump()
         else:
-            for envelope in envelopes:
-                self.on_settled((envelope.id, "unsent: the publishing connection is down"))
+            self._tell([each.id for each in envelopes], "unsent: the publishing connection is down")
+
+    def _tell(self, ids: Ids, why: str | None) -> None:
+        for each in ids:
+            self.on_settled((each, why))
 
     def _pump(self) -> None:
         exchange, channel, link = exchange_of(self.service), self._channel, self.link
         while self._waiting and channel and link and not self._blocked and len(self._unconfirmed) < self.window:
-            envelope = self._waiting.popleft()
+            envelope, ids = self._waiting.popleft()
             message = envelope.type, properties_of(envelope), envelope.body, link.params.frame_max - FRAME.size - 1
             try:
                 link.write(publishing(channel.channel_number, exchange, *message))
             except (ValueError, struct.error) as error:
-                self.on_settled((envelope.id, f"unsendable: {reason(error)}"))
+                self._tell(ids, f"unsendable: {reason(error)}")
             else:
                 self._published += 1
-                self._unconfirmed[self._published] = envelope.id
+                self._unconfirmed[self._published] = envelope.id, ids
 
     def _opened(self, channel: Channel) -> None:
         channel.add_on_close_callback(lambda _channel, error: self._lost(self.link, error))
@@ -107,14 +115,14 @@ class Publishing:
         last = int(frame.method.delivery_tag or 0)
         several = takewhile(lambda tag: tag <= last or not last, self._unconfirmed)  # 0 means all
         for tag in list(several) if frame.method.multiple else [last]:
-            message_id = self._unconfirmed.pop(tag)
+            message_id, ids = self._unconfirmed.pop(tag)
             if isinstance(frame.method, Basic.Nack):
-                self.on_settled((message_id, "nacked"))
+                self._tell(ids, "nacked")
             elif self._returned.get(message_id):
                 self._returned[message_id] -= 1
-                self.on_settled((message_id, "returned"))
+                self._tell(ids, "returned")
             else:
-                self.on_settled((message_id, None))
+                self._tell(ids, None)
         self._returned = +self._returned  # forgets those that have been told
         self._failures = 0
         self._pump()
@@ -134,10 +142,10 @@ class Publishing:
         self.link = self._channel = None
         link.drop()
         why = reason(error)
-        for message_id in self._unconfirmed.values():
-            self.on_settled((message_id, f"unknown: {why}"))
-        for envelope in self._waiting:
-            self.on_settled((envelope.id, f"unsent: {why}"))
+        for _, ids in self._unconfirmed.values():
+            self._tell(ids, f"unknown: {why}")
+        for _, ids in self._waiting:
+            self._tell(ids, f"unsent: {why}")
         unconfirmed, unsent = len(self._unconfirmed), len(self._waiting)
         self._unconfirmed.clear()
         self._waiting.clear()

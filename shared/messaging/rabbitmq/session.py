@@ -28,10 +28,10 @@ class Session:
     Heartbeats are served whatever the batch thread does. What happens on the I/O thread is handed over once a turn.
     """
 
-    def __init__(self, url: str, service: str, alive: Callable[[], bool], window: int) -> None:
+    def __init__(self, url: str, service: str, alive: Callable[[], bool], window: int, bundle: int) -> None:
         consumes, publishes = parameters_for(url, f"{service} consumes"), parameters_for(url, f"{service} publishes")
         self.service, self._alive = service, alive
-        self._prefetch = 1
+        self._prefetch, self._bundle = 1, bundle
 
         self._changed = Condition()  # guards what both threads use:
         self._ready: deque[Delivery] = deque()
@@ -47,7 +47,7 @@ class Session:
         self._loop = IOLoop()
         consuming, publishing = partial(self._tried, "consuming"), partial(self._tried, "publishing")
         self._consuming = Consuming(self._loop, service, consumes, self._arrived.append, consuming, self._on_loss)
-        self._publishing = Publishing(self._loop, service, publishes, self._settled.append, publishing, window)
+        self._publishing = Publishing(self._loop, service, publishes, self._settled.append, publishing, window, bundle)
         self._thread = Thread(target=self._run, name=f"{service} broker I/O", daemon=True)
         self._thread.start()
         with self._changed:
@@ -82,9 +82,10 @@ class Session:
             return settled
 
     def prefetch(self, count: int) -> None:
-        if count != self._prefetch:
-            self._call(self._consuming.prefetch, count)
-            self._prefetch = count
+        messages = max(1, count // self._bundle)  # RabbitMQ counts messages, and each may be full
+        if messages != self._prefetch:
+            self._call(self._consuming.prefetch, messages)
+            self._prefetch = messages
 
     def wake(self) -> None:
         with self._changed:
