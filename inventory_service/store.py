@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from msgspec.structs import asdict
 from sqlalchemy import (
     CheckConstraint,
     Column,
@@ -124,7 +125,7 @@ class StockRoom:
     def _row(self, reservation: Reservation) -> dict[str, Any]:
         before = self._rows.get(reservation.order_id)
         return {
-            **vars(reservation),
+            **asdict(reservation),
             "version": before["version"] + 1 if before else 1,
             "created_at": self._now,  # of a new row; an update leaves it alone
             "updated_at": self._now,
