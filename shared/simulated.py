@@ -34,6 +34,7 @@ from shared.config import Settings
 from shared.database import BigInt, Database, Id, UtcDateTime, moment
 from shared.outside import Answer, Approved, Refused, Unreachable
 from shared.statements import Transaction
+from shared.values import Value
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,8 +58,7 @@ def conduct_from(settings: Settings) -> Conduct:
     )
 
 
-@dataclass(frozen=True, kw_only=True)
-class Inquiry:
+class Inquiry(Value, frozen=True, kw_only=True):
     """One call: `key` is its idempotency key, `party` who is asked, `amount` in minor units where money is meant."""
 
     key: str
