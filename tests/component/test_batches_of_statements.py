@@ -135,6 +135,22 @@ def test_rows_that_somebody_else_wrote_end_the_batch(database: Database) -> None
     assert weights(database) == [2]
 
 
+def test_rows_are_the_same_table_on_both_databases(database: Database) -> None:
+    """Values keep what they are, whatever order or other keys their mapping has; what has parts is their JSON text."""
+    things = batch_rows("things", name=String, number=Integer, yes=Boolean, parts=String, note=String)
+    odd = 'POPULAR-"LAMP", für [0]\\'
+    row = {"yes": True, "number": 7, "parts": {"up": [1, 2]}, "note": None, "name": odd, "other": "x"}
+    single = batch_rows("singles", name=String)
+    with database.batch() as batch, database.reading() as usual:
+        for connection in (batch, usual):
+            assert list(connection.execute(select(things), {"things": [row]}).mappings()) == [
+                {"name": odd, "number": 7, "yes": True, "parts": '{"up":[1,2]}', "note": None}
+            ]
+            found = connection.execute(select(single.c.name), {"singles": [{"name": "7"}, {"name": odd}]})
+            assert [each.name for each in found] == ["7", odd]
+            assert list(connection.execute(select(single), {"singles": []})) == []
+
+
 def test_a_batch_may_be_larger_than_what_the_network_holds(database: Database) -> None:
     """Megabytes go out while megabytes come in."""
     numbers = batch_rows("numbers", number=Integer, note=String)
