@@ -1,8 +1,9 @@
 """What stock is, what a reservation is, and what each kind of movement does to the books."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
+
+from shared.values import Value
 
 Lines = Mapping[str, int]  # quantity by sku
 
@@ -34,8 +35,7 @@ EFFECT: Mapping[Kind, tuple[int, int]] = {
 }
 
 
-@dataclass(frozen=True, kw_only=True)
-class Reservation:
+class Reservation(Value, frozen=True, kw_only=True):
     """All that is held, was held or could not be held for one order."""
 
     order_id: str
@@ -44,8 +44,7 @@ class Reservation:
     detail: str | None = None  # why it is unavailable
 
 
-@dataclass(frozen=True, kw_only=True)
-class Stock:
+class Stock(Value, frozen=True, kw_only=True):
     """How many of one product are in the house, and how many of these are promised to orders."""
 
     on_hand: int

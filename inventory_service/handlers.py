@@ -1,7 +1,6 @@
 """What inventory does when it is asked: reserve, release, issue. Read the table at the foot first."""
 
 from collections import Counter
-from dataclasses import replace
 
 from inventory_service.domain import Kind, Reservation, Status, shortage
 from inventory_service.store import StockRoom
@@ -16,6 +15,7 @@ from shared.contracts import (
     StockUnavailable,
 )
 from shared.messaging.consumer import Handlers, Unprocessable
+from shared.values import changed
 
 
 def reserve(request: StockRequested, room: StockRoom) -> InventoryEvent:
@@ -45,9 +45,9 @@ def release(request: StockReleaseRequested, room: StockRoom) -> InventoryEvent:
         case None:
             room.put(Reservation(order_id=request.order_id, status=Status.RELEASED, lines={}))
         case Reservation(status=Status.RESERVED):
-            room.put(replace(reservation, status=Status.RELEASED), Kind.RELEASED)
+            room.put(changed(reservation, status=Status.RELEASED), Kind.RELEASED)
         case Reservation(status=Status.UNAVAILABLE):
-            room.put(replace(reservation, status=Status.RELEASED))
+            room.put(changed(reservation, status=Status.RELEASED))
         case Reservation(status=Status.ISSUED):
             raise Unprocessable("issued: the goods have left the stock, there is nothing to release")
     return StockReleased(order_id=request.order_id)
@@ -62,7 +62,7 @@ def issue(request: StockIssueRequested, room: StockRoom) -> InventoryEvent:
         case Reservation(status=Status.RELEASED):
             return StockReleased(order_id=request.order_id)
         case Reservation(status=Status.RESERVED):
-            room.put(replace(reservation, status=Status.ISSUED), Kind.ISSUED)
+            room.put(changed(reservation, status=Status.ISSUED), Kind.ISSUED)
     return StockIssued(order_id=request.order_id)
 
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from msgspec.structs import asdict
 from sqlalchemy import (
     CheckConstraint,
     Column,
@@ -19,7 +20,7 @@ from sqlalchemy import (
 )
 
 from inventory_service.domain import EFFECT, Kind, Reservation, Status, Stock
-from shared.batches import as_json, batch_rows
+from shared.batches import batch_rows
 from shared.contracts import StockRequested
 from shared.database import BigInt, Id, Json, UtcDateTime, metadata, moment
 from shared.messaging.consumer import Answers
@@ -93,7 +94,7 @@ class StockRoom:
         new = (each for each in requests if isinstance(each, StockRequested) and each.order_id not in room._rows)
         held = (each.lines for each in room._after.values() if each.status is Status.RESERVED)
         if skus := {line.sku for each in new for line in each.lines}.union(*held):
-            found = connection.execute(_look, {"wanted": as_json([{"sku": sku} for sku in skus])})
+            found = connection.execute(_look, {"wanted": [{"sku": sku} for sku in skus]})
             room.stock = {row.sku: Stock(on_hand=row.on_hand, reserved=row.reserved) for row in found}
         return room
 
@@ -114,17 +115,17 @@ class StockRoom:
         """Write what changed; raises RowsChanged if another worker wrote the same reservation."""
         _rows.save(self._connection, [self._row(self._after[each]) for each in self._changed])
         if self._moved:
-            self._connection.execute(_apply, {"change": as_json(sums(self._moved))})
+            self._connection.execute(_apply, {"change": sums(self._moved)})
             entries = [
                 {"reference": order_id, "sku": sku, "kind": kind, "quantity": quantity, "at": self._now}
                 for order_id, sku, kind, quantity in self._moved
             ]
-            self._connection.execute(_enter, {"moved": as_json(entries)})
+            self._connection.execute(_enter, {"moved": entries})
 
     def _row(self, reservation: Reservation) -> dict[str, Any]:
         before = self._rows.get(reservation.order_id)
         return {
-            **vars(reservation),
+            **asdict(reservation),
             "version": before["version"] + 1 if before else 1,
             "created_at": self._now,  # of a new row; an update leaves it alone
             "updated_at": self._now,

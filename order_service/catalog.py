@@ -8,7 +8,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from order_service.domain import Product
 from order_service.tables import products
-from shared.batches import as_json, batch_rows
+from shared.batches import batch_rows
 from shared.clock import DatabaseClock
 from shared.database import UtcDateTime, moment
 from shared.statements import Transaction
@@ -39,7 +39,7 @@ _add = (
 
 def find_products(connection: Transaction, skus: Collection[str]) -> Mapping[str, Product]:
     """The products among these, by sku."""
-    wanted = as_json([{"sku": each} for each in set(skus)])
+    wanted = [{"sku": each} for each in set(skus)]
     return {row.sku: Product(**row._asdict()) for row in connection.execute(_find, {"skus": wanted})}
 
 
@@ -54,7 +54,7 @@ def list_products(connection: Connection, after: str | None, limit: int) -> Sequ
 def add_products(connection: Connection, added: Collection[Product], now: datetime) -> set[str]:
     """Sell these from now on; returns the skus that were not sold before, the others stay as they were."""
     rows = [{**vars(each), "added_at": moment(now)} for each in added]
-    return set(connection.execute(_add, {"new": as_json(rows)}).scalars())
+    return set(connection.execute(_add, {"new": rows}).scalars())
 
 
 def seed(connection: Connection) -> None:

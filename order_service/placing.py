@@ -13,7 +13,7 @@ from order_service.saga import OrderPlaced, Workflow
 from order_service.store import Held, append_history, json, saga_row
 from order_service.tables import TABLES, idempotency_keys, orders, sagas
 from order_service.view import as_bytes, order_view
-from shared.batches import as_json, batch_rows
+from shared.batches import batch_rows
 from shared.contracts import Event
 from shared.database import moment
 from shared.messaging.envelope import NewId, enclose, uuid7
@@ -181,14 +181,14 @@ def _claim_keys(connection: Transaction, drafts: Mapping[Key, _Draft]) -> set[Ke
     ]
     if not rows:
         return set()
-    return {(row.principal, row.path, row.key) for row in connection.execute(_claim, {"keys": as_json(rows)})}
+    return {(row.principal, row.path, row.key) for row in connection.execute(_claim, {"keys": rows})}
 
 
 def _find_keys(connection: Transaction, keys: Collection[Key]) -> dict[Key, tuple[str, Replayed]]:
     """The answers given earlier under these keys, and to which body."""
     if not keys:
         return {}
-    known = as_json([dict(zip(("principal", "path", "key"), key, strict=True)) for key in keys])
+    known = [dict(zip(("principal", "path", "key"), key, strict=True)) for key in keys]
     return {
         (row.principal, row.path, row.key): (row.body_hash, Replayed(row.order_id, row.response.encode()))
         for row in connection.execute(_find, {"known": known})
@@ -207,9 +207,9 @@ def _write(connection: Transaction, drafts: Sequence[_Draft], now: datetime, new
         }
         for draft in drafts
     ]
-    connection.execute(_add_orders, {"new_orders": as_json(new_orders)})
+    connection.execute(_add_orders, {"new_orders": new_orders})
     new_sagas = [{**saga_row(draft.held), "workflow_version": draft.held.flow.version} for draft in drafts]
-    connection.execute(_add_sagas, {"new_sagas": as_json(new_sagas)})
+    connection.execute(_add_sagas, {"new_sagas": new_sagas})
     append_history(connection, [entry for draft in drafts for entry in draft.held.entries])
     said = [
         enclose(message, at=now, new_id=new_id, traceparent=draft.wanted.traceparent)

@@ -10,7 +10,7 @@ from order_service.domain import Order, Record
 from order_service.saga import OrderStatus, Reason
 from order_service.store import saga_from
 from order_service.tables import attention, awake, orders, saga_history, sagas, turned_back
-from shared.batches import as_json, batch_rows
+from shared.batches import batch_rows
 from shared.database import Id
 
 _json = msgspec.json.Decoder()
@@ -31,7 +31,7 @@ def find_order(connection: Connection, order_id: str) -> Record | None:
 
 def find_rows(connection: Connection, order_ids: Collection[str]) -> dict[str, RowMapping]:
     """What `record_from` reads, by order id, of many orders at once. Unknown orders are left out."""
-    wanted = as_json([{"id": each} for each in set(order_ids)])
+    wanted = [{"id": each} for each in set(order_ids)]
     return {row["id"]: row for row in connection.execute(_find_all, {"wanted": wanted}).mappings()}
 
 

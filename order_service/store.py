@@ -11,7 +11,7 @@ from sqlalchemy import Boolean, Integer, RowMapping, String, bindparam, func, in
 from order_service.decide import Decision, Entry, decide
 from order_service.saga import Heard, OrderStatus, Progress, Reason, Saga, Workflow
 from order_service.tables import orders, saga_history, sagas
-from shared.batches import as_json, batch_rows
+from shared.batches import batch_rows
 from shared.contracts import Event
 from shared.database import Id, UtcDateTime, moment
 from shared.messaging.consumer import Stop, Unprocessable
@@ -131,7 +131,7 @@ class Sagas:
     @classmethod
     def load(cls, connection: Transaction, order_ids: Iterable[str], flows: Flows, now: datetime) -> "Sagas":
         """Lock and read the sagas of these orders, in one order for all workers. Raises UnknownVersion."""
-        keys = as_json([{"order_id": each} for each in set(order_ids)])
+        keys = [{"order_id": each} for each in set(order_ids)]
         return cls(connection, connection.execute(_load, {"keys": keys}).mappings(), flows, now)
 
     @classmethod
@@ -152,9 +152,9 @@ class Sagas:
         """Write every saga that changed, every order that reads differently now, and the history."""
         changed = [held for held in self.held.values() if held.changed]
         if changed:
-            self._connection.execute(_save, {"moved": as_json([saga_row(held) for held in changed])})
+            self._connection.execute(_save, {"moved": [saga_row(held) for held in changed]})
         if standing := [row for held in changed if (row := _standing_row(held))]:
-            self._connection.execute(_show, {"standing": as_json(standing)})
+            self._connection.execute(_show, {"standing": standing})
         append_history(self._connection, [entry for held in changed for entry in held.entries])
 
 
@@ -210,7 +210,7 @@ def history_row(
 
 def append_history(connection: Transaction, entries: Sequence[Mapping[str, Any]]) -> None:
     if entries:
-        connection.execute(_enter, {"entries": as_json(entries)})
+        connection.execute(_enter, {"entries": entries})
 
 
 def saga_row(held: Held) -> dict[str, Any]:

@@ -1,9 +1,9 @@
 """What a payment is and how it moves. Amounts are integers in minor units."""
 
-from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from shared.outside import Answer, Approved, Refused
+from shared.values import Value, changed
 
 
 class Status(StrEnum):
@@ -25,8 +25,7 @@ class Kind(StrEnum):
     REFUND = "refund"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Payment:
+class Payment(Value, frozen=True, kw_only=True):
     """One order's payment. What was authorized, captured, voided and refunded only ever grows from 0 to the amount."""
 
     order_id: str
@@ -60,17 +59,17 @@ class Payment:
         """The payment after the network's answer to what `call` said it must be asked."""
         match kind, answer:
             case Kind.AUTHORIZE, Approved(reference):
-                return replace(
+                return changed(
                     self, status=Status.AUTHORIZED, authorization_id=reference, authorized=self.amount, detail=None
                 )
             case Kind.AUTHORIZE, Refused(detail):
-                return replace(self, status=Status.DECLINED, detail=detail)
+                return changed(self, status=Status.DECLINED, detail=detail)
             case Kind.CAPTURE, Approved():
-                return replace(self, status=Status.CAPTURED, captured=self.amount)
+                return changed(self, status=Status.CAPTURED, captured=self.amount)
             case Kind.CAPTURE, Refused(detail):
-                return replace(self, status=Status.AUTHORIZED, capture_refused=True, detail=detail)
+                return changed(self, status=Status.AUTHORIZED, capture_refused=True, detail=detail)
             case Kind.VOID, Approved():
-                return replace(self, status=Status.VOIDED, voided=self.amount)
+                return changed(self, status=Status.VOIDED, voided=self.amount)
             case Kind.REFUND, Approved():
-                return replace(self, status=Status.REFUNDED, refunded=self.amount)
+                return changed(self, status=Status.REFUNDED, refunded=self.amount)
         return self  # no answer, or a reversal refused: it stays owed and is asked again

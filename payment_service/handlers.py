@@ -1,7 +1,5 @@
 """What each request does to a payment. Each handler goes as far as the answers at hand allow, and may run again."""
 
-from dataclasses import replace
-
 from payment_service.domain import Kind, Payment, Status
 from payment_service.store import Payments
 from shared.contracts import (
@@ -15,6 +13,7 @@ from shared.contracts import (
     PaymentReversed,
 )
 from shared.messaging.consumer import Call, Handlers, Unprocessable
+from shared.values import changed
 
 Fact = PaymentAuthorized | PaymentDeclined | PaymentCaptured | CaptureRefused | PaymentReversed
 
@@ -47,7 +46,7 @@ def capture(request: CaptureRequested, payments: Payments) -> Fact | None:
     if payment is None or payment.status in (Status.AUTHORIZING, Status.DECLINED):
         raise Unprocessable("capture_without_authorization: nothing is known to be held for this order")
     if payment.status is Status.AUTHORIZED and not (payment.capture_refused or payment.reversing):
-        payment = replace(payment, status=Status.CAPTURING)
+        payment = changed(payment, status=Status.CAPTURING)
     payment = advance(payment, payments)
     match payment.status:
         case Status.CAPTURING:
@@ -62,7 +61,7 @@ def capture(request: CaptureRequested, payments: Payments) -> Fact | None:
 def reverse(request: PaymentReversalRequested, payments: Payments) -> Fact | None:
     """Void what is held or refund what was taken, for good: a request that comes later is told so and holds nothing."""
     payment = payments.find(request.order_id) or Payment(order_id=request.order_id, status=Status.VOIDED)
-    return undone(advance(replace(payment, reversing=True), payments))
+    return undone(advance(changed(payment, reversing=True), payments))
 
 
 def advance(payment: Payment, payments: Payments) -> Payment:
@@ -73,7 +72,7 @@ def advance(payment: Payment, payments: Payments) -> Payment:
             break
         payment = moved
     if payment.reversing and payment.status is Status.DECLINED:  # nothing is held, and from now on nothing will be
-        payment = replace(payment, status=Status.VOIDED)
+        payment = changed(payment, status=Status.VOIDED)
     return payments.put(payment)
 
 

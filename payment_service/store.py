@@ -4,10 +4,11 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from msgspec.structs import asdict
 from sqlalchemy import Boolean, CheckConstraint, Column, Connection, Integer, RowMapping, String, Table, insert, select
 
 from payment_service.domain import Payment, Status
-from shared.batches import as_json, batch_rows
+from shared.batches import batch_rows
 from shared.database import BigInt, Id, UtcDateTime, metadata, moment
 from shared.messaging.consumer import Answers
 from shared.messaging.envelope import Envelope
@@ -90,12 +91,12 @@ class Payments:
             if getattr(each, kind) != getattr(self._before.get(each.order_id), kind, 0)
         ]
         if entries:
-            self._connection.execute(_enter, {"moved": as_json(entries)})
+            self._connection.execute(_enter, {"moved": entries})
 
     def _row(self, payment: Payment) -> dict[str, Any]:
         before = self._rows.get(payment.order_id)
         return {
-            **vars(payment),
+            **asdict(payment),
             "version": before["version"] + 1 if before else 1,
             "created_at": moment(self._now),
             "updated_at": moment(self._now),
@@ -103,7 +104,7 @@ class Payments:
 
 
 def payment_from(row: RowMapping | Mapping[str, Any]) -> Payment:
-    fields = {name: row[name] for name in Payment.__dataclass_fields__}
+    fields = {name: row[name] for name in Payment.__struct_fields__}
     return Payment(**{**fields, "status": Status(row["status"])})
 
 

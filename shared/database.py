@@ -144,11 +144,12 @@ class Database:
         idle: float = 1.0,
     ) -> None:
         """`url` as SQLAlchemy reads it; timeouts in seconds. A connection that lay `idle` is tried before use."""
-        self.url, self._idle = url, idle
+        self.url, self._idle, self._patience = url, idle, lock_timeout
         if url.startswith("sqlite"):
             self.engine = sqlite_engine(url, lock_timeout)
         else:
             self.engine = postgresql_engine(url, pool_size, lock_timeout, statement_timeout, idle)
+        self._turn = threading.Lock()
         self._mine = threading.local()
         self._kept = WeakSet[Connection]()
         self._reader = self.engine.execution_options(read_only=True)
@@ -162,7 +163,7 @@ class Database:
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
         """All or nothing: commits when the block ends, rolls back when it raises. Raises RowsChanged."""
-        with _telling_of_changed_rows(), self.engine.begin() as connection:
+        with _telling_of_changed_rows(), self._taking_turns(), self.engine.begin() as connection:
             yield connection
 
     @contextmanager
@@ -173,7 +174,7 @@ class Database:
         """
         mine = self._own_connection()
         worked = pipelined(mine, autocommit=autocommit) if self.is_postgresql else direct(mine)
-        with _telling_of_changed_rows(), worked as transaction:
+        with _telling_of_changed_rows(), self._taking_turns(), worked as transaction:
             yield transaction
 
     @contextmanager
@@ -185,13 +186,25 @@ class Database:
     @contextmanager
     def reading_batch(self) -> Iterator[Transaction]:
         """Like `reading`, for constant statements that are sent together."""
-        with self.batch(autocommit=True) if self.is_postgresql else self.reading() as connection:
-            yield connection
+        mine = self._own_connection()
+        with pipelined(mine, autocommit=True) if self.is_postgresql else direct(mine, reading=True) as transaction:
+            yield transaction
 
     def dispose(self) -> None:
         for connection in self._kept:
             connection.close()
         self.engine.dispose()
+
+    @contextmanager
+    def _taking_turns(self) -> Iterator[None]:
+        """SQLite has one writer at a time, and others sleep for up to 0.1 s before they look again whether it is done.
+        So the threads of a process wait for each other here; one that waits in vain is told so by SQLite."""
+        came = not self.is_postgresql and self._turn.acquire(timeout=self._patience)
+        try:
+            yield
+        finally:
+            if came:
+                self._turn.release()
 
     def _own_connection(self) -> Connection:
         """The one that this thread keeps: to take one from the pool costs more than a small batch."""

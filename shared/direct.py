@@ -55,15 +55,17 @@ class Direct:
 
 
 @contextmanager
-def direct(connection: Connection) -> Iterator[Direct]:
-    """A writing transaction on a connection of SQLAlchemy's that is in none. Raises as SQLAlchemy does."""
+def direct(connection: Connection, *, reading: bool = False) -> Iterator[Direct]:
+    """A transaction on a connection of SQLAlchemy's that is in none; one that is `reading` keeps nothing. Raises as
+    SQLAlchemy does."""
     driver = connection.connection.driver_connection
     assert isinstance(driver, sqlite3.Connection)
     try:
-        driver.execute("BEGIN IMMEDIATE")
+        begin, end = ("BEGIN", "ROLLBACK") if reading else ("BEGIN IMMEDIATE", "COMMIT")
+        driver.execute(begin)
         try:
             yield Direct(driver)
-            driver.execute("COMMIT")
+            driver.execute(end)
         except BaseException:
             try:
                 if driver.in_transaction:

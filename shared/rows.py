@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import Table, case, select, true
 from sqlalchemy.dialects.postgresql import insert
 
-from shared.batches import as_json, batch_rows
+from shared.batches import batch_rows
 from shared.database import Id
 from shared.statements import Transaction
 
@@ -35,11 +35,11 @@ class OrderRows:
 
     def load(self, connection: Transaction, order_ids: Iterable[str]) -> Mapping[str, Mapping[str, Any]]:
         """The rows of these orders by order id, locked, in one order for all workers; absent ones are left out."""
-        keys = as_json([{"order_id": each} for each in order_ids])
+        keys = [{"order_id": each} for each in order_ids]
         return {row["order_id"]: row for row in connection.execute(self._load, {"keys": keys}).mappings()}
 
     def save(self, connection: Transaction, rows: Sequence[Mapping[str, Any]]) -> None:
         """Insert or update whole rows, as `batch_rows` wants them. The transaction ends in RowsChanged if they are not
         as they were read."""
         if rows:
-            connection.execute(self._save, {"rows": as_json(rows)})
+            connection.execute(self._save, {"rows": rows})

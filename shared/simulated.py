@@ -28,12 +28,13 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
 
-from shared.batches import as_json, batch_rows
+from shared.batches import batch_rows
 from shared.clock import Clock
 from shared.config import Settings
 from shared.database import BigInt, Database, Id, UtcDateTime, moment
 from shared.outside import Answer, Approved, Refused, Unreachable
 from shared.statements import Transaction
+from shared.values import Value
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,8 +58,7 @@ def conduct_from(settings: Settings) -> Conduct:
     )
 
 
-@dataclass(frozen=True, kw_only=True)
-class Inquiry:
+class Inquiry(Value, frozen=True, kw_only=True):
     """One call: `key` is its idempotency key, `party` who is asked, `amount` in minor units where money is meant."""
 
     key: str
@@ -175,7 +175,7 @@ class Simulator:
         return away | {key: answer for key, answer in answers.items() if key not in lost}
 
     def _earlier_of(self, connection: Transaction, inquiries: Sequence[Inquiry]) -> Any:
-        orders = as_json([{"order_id": each} for each in {each.order_id for each in inquiries}])
+        orders = [{"order_id": each} for each in {each.order_id for each in inquiries}]
         return connection.execute(self._earlier, {"orders": orders})
 
     def _look_again(self, inquiries: Sequence[Inquiry]) -> list[Any]:
@@ -207,9 +207,9 @@ class Simulator:
                     approved, text = known[inquiry.key]
                     answers[inquiry.key] = Approved(text) if approved else Refused(text)
             if entered:
-                connection.execute(self._enter, {"entries": as_json(entered)})
+                connection.execute(self._enter, {"entries": entered})
             if again:
-                connection.execute(self._asked_again, {"again": as_json(again)})
+                connection.execute(self._asked_again, {"again": again})
         return answers
 
 

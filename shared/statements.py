@@ -3,7 +3,7 @@
 import logging
 from abc import ABC, abstractmethod
 from collections import namedtuple
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache, lru_cache
 from itertools import count
 from typing import Any, NamedTuple, Protocol
@@ -11,6 +11,8 @@ from typing import Any, NamedTuple, Protocol
 from sqlalchemy import Dialect
 from sqlalchemy.sql import ClauseElement
 from sqlalchemy.sql.compiler import SQLCompiler
+
+from shared.batches import JsonRows
 
 log = logging.getLogger("fulfillment.statements")
 
@@ -55,14 +57,14 @@ class Rows(ABC):
 
 
 class Compiled(NamedTuple):
-    """A statement as a database reads it, with its parameters' names in order and their defaults."""
+    """A statement as a database reads it, with its parameters in order: name, default, and how to write rows."""
 
     sql: str
     number: int  # no other statement has it
-    parameters: Sequence[tuple[str, Any]]
+    parameters: Sequence[tuple[str, Any, Callable[[Any], Any] | None]]
 
     def bind(self, given: Parameters) -> list[Any]:
-        return [given.get(name, default) for name, default in self.parameters]
+        return [write(given[name]) if write else given.get(name, default) for name, default, write in self.parameters]
 
 
 @lru_cache(maxsize=2048)
@@ -70,7 +72,10 @@ def compiled(statement: ClauseElement, given: tuple[str, ...], dialect: Dialect)
     """Each constant statement is compiled once, for the names of the parameters that it is `given`."""
     done = statement.compile(dialect=dialect, column_keys=given or None)
     assert isinstance(done, SQLCompiler)
-    return Compiled(done.string, next(_numbers), [(name, done.params[name]) for name in done.positiontup or ()])
+    names = done.positiontup or ()
+    types = {name: done.binds[name].type for name in names}
+    rows = {name: type_.bind_processor(dialect) for name, type_ in types.items() if isinstance(type_, JsonRows)}
+    return Compiled(done.string, next(_numbers), [(name, done.params[name], rows.get(name)) for name in names])
 
 
 @cache

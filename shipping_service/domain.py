@@ -1,11 +1,11 @@
 """What a shipment is, what is known of each carrier, and whom to ask next."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import NamedTuple
 
 from shared.outside import Answer, Approved, Refused, Unreachable
+from shared.values import Value, changed
 
 CARRIERS = ("northwind-parcels", "globex-freight")  # in the order in which they are asked
 
@@ -46,8 +46,7 @@ class Ask(NamedTuple):
     carrier: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class Shipment:
+class Shipment(Value, frozen=True, kw_only=True):
     """One order's parcel. Only one carrier at a time may hold a booking: the next is asked when the one before surely
     holds none, because it refused or could not be reached."""
 
@@ -55,7 +54,7 @@ class Shipment:
     status: Status
     ship_to: Mapping[str, str] | None = None
     cancelling: bool = False  # an undo was asked for: from then on nothing new is booked or dispatched
-    carriers: Mapping[str, Trial] = field(default_factory=dict)
+    carriers: Mapping[str, Trial] = {}
     intents: int = 0  # how many bookings were about to be asked for: the number of the last one
     carrier: str | None = None
     tracking_number: str | None = None
@@ -91,32 +90,32 @@ class Shipment:
         if ask.kind is not Kind.BOOK:
             return self
         trial = Trial.DOUBTFUL if ask.carrier in self.carriers else Trial.ASKING
-        return replace(self, intents=self.intents + 1)._tried(ask.carrier, trial)
+        return changed(self, intents=self.intents + 1)._tried(ask.carrier, trial)
 
     def heard(self, ask: Ask, answer: Answer) -> "Shipment":
         """The shipment after the carrier's answer, or its silence."""
         carrier = ask.carrier
         match ask.kind, answer:
             case Kind.BOOK, Approved(number):
-                booked = replace(self, status=Status.BOOKED, carrier=carrier, tracking_number=number, detail=None)
+                booked = changed(self, status=Status.BOOKED, carrier=carrier, tracking_number=number, detail=None)
                 return booked._tried(carrier, Trial.BOOKED)
             case Kind.BOOK, Refused(reason):
                 detail = f"{self.detail}; {carrier}: {reason}" if self.detail else f"{carrier}: {reason}"
-                tried = replace(self, detail=detail[:200])._tried(carrier, Trial.REFUSED)
+                tried = changed(self, detail=detail[:200])._tried(carrier, Trial.REFUSED)
                 refused = all(tried.carriers.get(each) is Trial.REFUSED for each in CARRIERS)
-                return replace(tried, status=Status.REFUSED) if refused else tried
+                return changed(tried, status=Status.REFUSED) if refused else tried
             case Kind.BOOK, Unreachable(self.intents) if self.carriers.get(carrier) is Trial.ASKING:
                 # That was the only call, and it did nothing. (What a slow worker heard of an older one says nothing.)
-                return replace(self, carriers={each: t for each, t in self.carriers.items() if each != carrier})
+                return changed(self, carriers={each: t for each, t in self.carriers.items() if each != carrier})
             case Kind.BOOK, _:
                 return self._tried(carrier, Trial.DOUBTFUL)
             case Kind.CANCEL, Approved():
-                return replace(self, status=Status.CANCELLED)
+                return changed(self, status=Status.CANCELLED)
             case Kind.DISPATCH, Approved():
-                return replace(self, status=Status.DISPATCHED)
+                return changed(self, status=Status.DISPATCHED)
             case _, Refused(reason):  # of what must be done in the end: it stays owed, and an operator sees why
-                return replace(self, detail=f"{carrier}: {reason}"[:200])
+                return changed(self, detail=f"{carrier}: {reason}"[:200])
         return self
 
     def _tried(self, carrier: str, trial: Trial) -> "Shipment":
-        return replace(self, carriers={**self.carriers, carrier: trial})
+        return changed(self, carriers={**self.carriers, carrier: trial})

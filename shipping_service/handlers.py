@@ -1,7 +1,6 @@
 """What each request does to a shipment. Each handler goes as far as the answers at hand allow, and may run again."""
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import msgspec
 
@@ -16,6 +15,7 @@ from shared.contracts import (
 )
 from shared.messaging.consumer import Call, Handlers, Unprocessable
 from shared.outside import Unreachable
+from shared.values import changed
 from shipping_service.domain import Ask, Kind, Shipment, Status
 from shipping_service.gateway import key
 from shipping_service.store import Shipments
@@ -51,7 +51,7 @@ def cancel(request: ShipmentCancellationRequested, shipments: Shipments) -> Fact
     shipment = shipments.find(request.order_id) or Shipment(order_id=request.order_id, status=Status.CANCELLED)
     if shipment.status in (Status.DISPATCHING, Status.DISPATCHED):
         raise Unprocessable("dispatched: the parcel is handed over, there is nothing to cancel")
-    shipment = advance(replace(shipment, cancelling=True), shipments)
+    shipment = advance(changed(shipment, cancelling=True), shipments)
     return ShipmentCancelled(order_id=shipment.order_id) if shipment.status is Status.CANCELLED else None
 
 
@@ -64,7 +64,7 @@ def dispatch(request: DispatchRequested, shipments: Shipments) -> Fact | None:
         if request.tracking_number != shipment.tracking_number:
             raise Unprocessable(f"wrong_tracking_number: {shipment.tracking_number} is booked for this order")
         if shipment.status is Status.BOOKED:
-            shipment = replace(shipment, status=Status.DISPATCHING)
+            shipment = changed(shipment, status=Status.DISPATCHING)
     shipment = advance(shipment, shipments)
     match shipment.status:
         case Status.DISPATCHED:
@@ -87,7 +87,7 @@ def advance(shipment: Shipment, shipments: Shipments) -> Shipment:
             break
         shipment = moved
     if shipment.cancelling and shipment.nothing_held:
-        shipment = replace(shipment, status=Status.CANCELLED)
+        shipment = changed(shipment, status=Status.CANCELLED)
     return shipments.put(shipment)
 
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from msgspec.structs import asdict
 from sqlalchemy import Boolean, Column, Connection, Integer, RowMapping, String, Table, select
 
 from shared.database import Id, Json, UtcDateTime, metadata, moment
@@ -77,7 +78,7 @@ class Shipments:
     def _row(self, shipment: Shipment) -> dict[str, Any]:
         before = self._rows.get(shipment.order_id)
         return {
-            **vars(shipment),
+            **asdict(shipment),
             "version": before["version"] + 1 if before else 1,
             "created_at": self._now,  # of a new row; an update leaves it alone
             "updated_at": self._now,
@@ -85,7 +86,7 @@ class Shipments:
 
 
 def shipment_from(row: Mapping[str, Any]) -> Shipment:
-    fields = {name: row[name] for name in Shipment.__dataclass_fields__}
+    fields = {name: row[name] for name in Shipment.__struct_fields__}
     carriers = {carrier: Trial(trial) for carrier, trial in row["carriers"].items()}
     return Shipment(**{**fields, "status": Status(row["status"]), "carriers": carriers})
 

@@ -4,7 +4,7 @@ import time
 from bisect import bisect_right, insort
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from operator import attrgetter
 from threading import Condition, RLock
 
 import msgspec
@@ -17,8 +17,7 @@ from shared.messaging.topology import Topology, dead_letters_of, exchange_of, in
 DEAD_LETTERS_AT_A_TIME = 10
 
 
-@dataclass
-class _Publication:
+class _Publication(msgspec.Struct):
     """One message somebody waits to see confirmed: as soon as every copy at every queue is acknowledged."""
 
     message_id: str
@@ -26,20 +25,18 @@ class _Publication:
     open_copies: int = 0
 
 
-@dataclass(order=True)
-class _Copy:
-    """A message at a queue, or on its way there."""
+class _Copy(msgspec.Struct, order=True):
+    """A message at a queue, or on its way there. Its number is its own, so nothing behind it is compared."""
 
     arrives_at: float
     number: int
-    envelope: Envelope = field(compare=False)
-    publication: _Publication = field(compare=False)
-    drops: int = field(default=0, compare=False)
-    death: str | None = field(default=None, compare=False)
+    envelope: Envelope
+    publication: _Publication
+    drops: int = 0
+    death: str | None = None
 
 
-@dataclass(frozen=True)
-class _Held:
+class _Held(msgspec.Struct, frozen=True):
     copy: _Copy
     queue: str
     prefetch: int  # which call of `prefetch` it counts against
@@ -125,7 +122,7 @@ class Embedded:
         return min((copies[0].arrives_at for copies in later if copies), default=None)
 
     def _arrived(self, queue: list[_Copy]) -> int:
-        return bisect_right(queue, self.clock(), key=lambda copy: copy.arrives_at)
+        return bisect_right(queue, self.clock(), key=attrgetter("arrives_at"))
 
     def _done(self, copy: _Copy) -> None:
         publication = copy.publication

@@ -6,7 +6,7 @@ from datetime import datetime
 from sqlalchemy import Column, Integer, MetaData, Table, bindparam, select, true
 from sqlalchemy.dialects.postgresql import insert
 
-from shared.batches import as_json, batch_rows
+from shared.batches import batch_rows
 from shared.database import Id, UtcDateTime
 from shared.messaging.purging import Purge
 from shared.statements import Transaction
@@ -40,6 +40,6 @@ class Inbox:
 
         Two workers that were handed one message meet here: the second waits for the first, and finds the id known.
         """
-        ids = as_json([{"id": message_id, "times": count} for message_id, count in times.items()])
+        ids = [{"id": message_id, "times": count} for message_id, count in times.items()]
         taken: Iterable[tuple[str, int]] = connection.execute(self._take, {"ids": ids, "now": now})
         return taken

@@ -20,7 +20,7 @@ from sqlalchemy import (
     update,
 )
 
-from shared.batches import as_json, batch_rows
+from shared.batches import batch_rows
 from shared.database import Id, UtcDateTime, moment
 from shared.messaging.envelope import Envelope
 from shared.messaging.purging import Purge
@@ -102,12 +102,12 @@ class Outbox:
             for each in envelopes
         ]
         if rows:
-            connection.execute(self._add, {"messages": as_json(rows)})
+            connection.execute(self._add, {"messages": rows})
 
     def mark_published(self, connection: Transaction, ids: Collection[str], now: datetime) -> None:
         """The broker has confirmed these."""
         if ids:
-            connection.execute(self._mark, {"ids": as_json([{"id": each} for each in ids]), "now": now})
+            connection.execute(self._mark, {"ids": [{"id": each} for each in ids], "now": now})
 
     def claim(self, connection: Transaction, until: datetime, most: int, *, again_at: datetime) -> list[Envelope]:
         """At most `most` unpublished messages that are due by `until`; nobody else gets them before `again_at`."""

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import Boolean, Column, Integer, String, Table, bindparam, insert, select, text, update
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, OperationalError
 
-from shared.batches import as_json, batch_rows
+from shared.batches import batch_rows
 from shared.database import BigInt, Database, Id, Json, RowsChanged, UtcDateTime, metadata, moment
 from shared.rows import OrderRows
 from shared.statements import Transaction
@@ -135,11 +135,27 @@ def test_rows_that_somebody_else_wrote_end_the_batch(database: Database) -> None
     assert weights(database) == [2]
 
 
+def test_rows_are_the_same_table_on_both_databases(database: Database) -> None:
+    """Values keep what they are, whatever order or other keys their mapping has; what has parts is their JSON text."""
+    things = batch_rows("things", name=String, number=Integer, yes=Boolean, parts=String, note=String)
+    odd = 'POPULAR-"LAMP", für [0]\\'
+    row = {"yes": True, "number": 7, "parts": {"up": [1, 2]}, "note": None, "name": odd, "other": "x"}
+    single = batch_rows("singles", name=String)
+    with database.batch() as batch, database.reading() as usual:
+        for connection in (batch, usual):
+            assert list(connection.execute(select(things), {"things": [row]}).mappings()) == [
+                {"name": odd, "number": 7, "yes": True, "parts": '{"up":[1,2]}', "note": None}
+            ]
+            found = connection.execute(select(single.c.name), {"singles": [{"name": "7"}, {"name": odd}]})
+            assert [each.name for each in found] == ["7", odd]
+            assert list(connection.execute(select(single), {"singles": []})) == []
+
+
 def test_a_batch_may_be_larger_than_what_the_network_holds(database: Database) -> None:
     """Megabytes go out while megabytes come in."""
     numbers = batch_rows("numbers", number=Integer, note=String)
     echo = select(numbers.c.number, numbers.c.note).order_by(numbers.c.number)
-    rows = as_json([{"number": number, "note": "x" * 40} for number in range(60_000)])
+    rows = [{"number": number, "note": "x" * 40} for number in range(60_000)]
     with database.batch() as connection:
         answers = [connection.execute(echo, {"numbers": rows}) for _ in range(6)]
         assert [sum(row.number for row in answer) for answer in answers] == [sum(range(60_000))] * 6

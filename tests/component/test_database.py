@@ -42,6 +42,22 @@ def test_many_may_open_a_new_sqlite_database_at_once(tmp_path: Path) -> None:
             database.dispose()
 
 
+def test_a_thread_that_waits_in_vain_to_write_sqlite_is_told_so(tmp_path: Path) -> None:
+    """It fails as it would if another process were writing; when that is done, the next one may."""
+    database = Database(f"sqlite:///{tmp_path}/turns.db", lock_timeout=0.05)
+
+    def write() -> int:
+        with database.batch() as connection:
+            return int(connection.execute(text("SELECT 7")).scalar_one())
+
+    with ThreadPoolExecutor(1) as other:
+        for transaction in (database.transaction, database.batch):
+            with transaction(), pytest.raises(OperationalError, match="locked"):
+                other.submit(write).result(10)
+            assert other.submit(write).result(10) == write() == 7
+    database.dispose()
+
+
 def test_a_transaction_that_slept_too_long_fails_as_if_the_server_were_away(postgres_url: str) -> None:
     """The server ends the session of a stopped process; when that goes on, it is weather, and no message's fault."""
     database, observer = Database(postgres_url), Database(postgres_url)

@@ -5,10 +5,11 @@ and written at once) and the network (a call that was not answered may still arr
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import pytest
+from msgspec.structs import asdict
 
 from shared.contracts import (
     Address,
@@ -21,6 +22,7 @@ from shared.contracts import (
 from shared.messaging.consumer import Unprocessable
 from shared.outside import Answer, Approved, Unreachable
 from shared.simulated import Inquiry
+from shared.values import changed
 from shipping_service.domain import CARRIERS, Ask, Kind, Shipment, Status
 from shipping_service.gateway import key, policy, tracking_number
 from shipping_service.handlers import CALLS, HANDLERS
@@ -67,7 +69,7 @@ class Row:
 def frozen(shipment: Shipment | None) -> tuple[Any, ...] | None:
     if shipment is None:
         return None
-    fields = {**vars(shipment), "carriers": tuple(sorted(shipment.carriers.items())), "ship_to": None}
+    fields = {**asdict(shipment), "carriers": tuple(sorted(shipment.carriers.items())), "ship_to": None}
     return tuple(fields.values())
 
 
@@ -85,7 +87,7 @@ class Explorer:
     def row(self, state: State) -> Shipment | None:
         if state.row is None:
             return None
-        fields = dict(zip(Shipment.__dataclass_fields__, state.row, strict=True))
+        fields = dict(zip(Shipment.__struct_fields__, state.row, strict=True))
         return Shipment(**{**fields, "carriers": dict(fields["carriers"]), "ship_to": self.ship_to})
 
     def transact(
@@ -149,7 +151,7 @@ class Explorer:
             return each._replace(answers=frozenset(answers), intent=max(each.intent - last, -1))
 
         workers = sorted((age(each) for each in (*others, *([worker] if worker else []))), key=repr)
-        return state._replace(row=frozen(row and replace(row, intents=0)), workers=tuple(workers))
+        return state._replace(row=frozen(row and changed(row, intents=0)), workers=tuple(workers))
 
     def calmly(self, state: State, message: Any) -> State:
         """The message is worked by one worker whose calls are all answered."""
