@@ -21,7 +21,7 @@ from shared.messaging.broker import Delivery
 from shared.messaging.embedded import Embedded, EmbeddedConnection
 from shared.messaging.worker import Worker
 from shared.migrate import migrate
-from shared.process import build_worker, pace_from, system_topology
+from shared.process import build_worker, collect_seldom, pace_from, system_topology
 from shared.service import services
 from shared.wakeup import WakeUp
 from tests.benchmarks.load import ADDRESS, TERMS
@@ -88,6 +88,15 @@ class Shop:
         self._wakeup.ring()
         return [outcome.order_id for outcome in outcomes]  # type: ignore[union-attr]
 
+    def place_at(self, orders: int, rate: float) -> dict[str, float]:
+        """Place one after another, so many a second; returns when each was due, by its id."""
+        began, due = time.time(), dict[str, float]()
+        for number in range(orders):
+            at = began + number / rate
+            time.sleep(max(0.0, at - time.time()))
+            due[self.place(1)[0]] = at
+        return due
+
     def under_way(self) -> int:
         with self.database.reading() as connection:
             return int(connection.execute(text("SELECT count(*) FROM sagas WHERE wake_at IS NOT NULL")).scalar_one())
@@ -133,6 +142,7 @@ def measure(orders: int = 5_000, rate: float = 50.0, seconds: float = 10.0) -> d
     """Orders a second when saturated, latency at a rate, and how long the commits of one order take by themselves."""
     with tempfile.TemporaryDirectory(prefix="bench") as folder, ExitStack() as stack:
         shop = Shop(Path(folder), stack)
+        collect_seldom()
         shop.place(GROUP)
         shop.wait()
         cpu, began = time.process_time(), time.time()
@@ -163,11 +173,7 @@ def measure(orders: int = 5_000, rate: float = 50.0, seconds: float = 10.0) -> d
 
 
 def _at_rate(shop: Shop, orders: int, rate: float) -> dict[str, float]:
-    began, due = time.time(), dict[str, float]()
-    for number in range(orders):
-        at = began + number / rate
-        time.sleep(max(0.0, at - time.time()))
-        due[shop.place(1)[0]] = at
+    due = shop.place_at(orders, rate)
     shop.wait()
     latencies = [(shop.broker.heard[order_id] - at) * 1000 for order_id, at in due.items()]
     return {"p50": percentile(latencies, 50), "p99": percentile(latencies, 99)}

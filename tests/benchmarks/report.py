@@ -78,12 +78,12 @@ def _fill(page: Path, parts: Mapping[str, str]) -> None:
 def peers_table(contestants: Sequence[Mapping[str, Any]]) -> str:
     """Who ends how many orders, at which cost, and how much more ours does in the same round."""
     rates = list(contestants[0]["rates"])
-    head = ["same work", "orders/s", "CPU ms/order", "ours is", "ours by HTTP is"]
+    head = ["same work", "orders/s", "CPU ms/order", "ours is", "by HTTP", "embedded"]
     head += [text for rate in rates for text in (f"p50 ms at {rate}", "p99")]
     rows = []
     for each in contestants:
         latencies = [each["rates"][rate] or {"p50": None, "p99": None} for rate in rates]
-        ratios = [each["ratios"].get(other) or None for other in ("ours", "ours-http")]
+        ratios = [each["ratios"].get(other) or None for other in ("ours", "ours-http", "embedded")]
         rows.append([each["name"], each["per_second"], each["cpu_total"], *ratios])
         rows[-1] += [found[what] for found in latencies for what in ("p50", "p99")]
     return table(head, rows)

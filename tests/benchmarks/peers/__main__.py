@@ -32,7 +32,9 @@ Results = dict[str, dict[str, dict[int, Measured | None]]]  # by contestant, loa
 @click.option("--rate-seconds", default=4.0, show_default=True, help="At each of these rates.")
 @click.option("--only", default=",".join(each.name for each in ALL), help="Contestants, by commas.  [default: all]")
 @click.option("--keep/--no-keep", default=False, help="Keep the figures for docs/performance.md.")
-@click.option("--against", default="ours,ours-http", show_default=True, help="Whom the others are compared with.")
+@click.option(
+    "--against", default="ours,ours-http,embedded", show_default=True, help="Whom the others are compared with."
+)
 def main(rounds: int, seconds: float, rates: str, rate_seconds: float, only: str, keep: bool, against: str) -> None:
     """Start servers, measure, print each measurement as a line of JSON and then tables."""
     chosen = [each for each in ALL if each.name in only.split(",")]
@@ -97,11 +99,11 @@ def line(number: int, name: str, load: str, measured: Measured | None) -> str:
 
 def show(kept: Sequence[Mapping[str, Any]], loads: Sequence[str], against: Sequence[str]) -> None:
     """The summary, as tables."""
-    headings = "".join(f"{name + ' is':>13}" for name in against)
+    headings = "".join(f"{name + ' is':>14}" for name in against)
     click.echo(f"\n{'contestant':12} {'orders/s':>9} {'(each round)':>24}{headings}   CPU ms/order")
     for each in kept:
         each_round = "/".join(f"{per_second:.0f}" for per_second in each["each_round"])
-        ratio = "".join(f"{each['ratios'][other]:>13}" for other in against)
+        ratio = "".join(f"{each['ratios'][other]:>14}" for other in against)
         split = " + ".join(f"{part} {cpu:.2f}" for part, cpu in each["cpu"].items())
         said = f"{each['name']:12} {each['per_second']:9.0f} {each_round:>24}{ratio}"
         click.echo(f"{said}   {each['cpu_total']:.2f} = {split}")

@@ -26,7 +26,7 @@ class Contestant:
     @property
     def is_ours(self) -> bool:
         """Whether it runs in this project's environment and on its tables."""
-        return self.module in ("ours", "floor")
+        return self.module in ("ours", "embedded", "floor")
 
 
 ALL = (
@@ -71,6 +71,14 @@ ALL = (
         outstanding=600,
     ),
     Contestant(
+        name="floor-bundles",
+        module="floor",
+        prepare="prepare",
+        drivers=("drive-group 50",),
+        workers=tuple(f"worker {name} 50" for name in SERVICES),
+        outstanding=600,
+    ),
+    Contestant(
         name="ours",
         module="ours",
         prepare="prepare",
@@ -87,4 +95,5 @@ ALL = (
         ports=("http",),
         outstanding=600,
     ),
+    Contestant(name="embedded", module="embedded", one_database=True, broker=False, outstanding=1_000),
 )

@@ -35,7 +35,7 @@ if __name__ == "__main__":
     match sys.argv[1:]:
         case ["prepare"]:
             prepare()
-        case ["worker", name]:
-            Process(name, place_of("broker"), plain(place_of(name))).run()
+        case ["worker", name, *bundle]:
+            Process(name, place_of("broker"), plain(place_of(name)), int(*bundle)).run()
         case ["drive-group", group]:
             asyncio.run(drive(int(group)))

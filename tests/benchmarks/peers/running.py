@@ -91,7 +91,8 @@ class Running:
         used = {name: after - before[name] for name, after in self._cpu_seconds().items()}
         used["python"] += sum(answer["cpu"] for answer in answers)
         due = {order: moment for answer in answers for order, moment in answer["placed"].items()}
-        ends = dict(self._orders().execute(ENDS, [list(due)]).fetchall())
+        ends = {order: moment for answer in answers for order, moment in answer.get("ended", {}).items()}
+        ends = ends or dict(self._orders().execute(ENDS, [list(due)]).fetchall())
         stopped = min(answer["stopped"] for answer in answers)
         filled = max(answer["began"] for answer in answers) + FILLING * seconds
         latencies = [1000 * (ends[order] - moment) for order, moment in due.items()]
