@@ -15,7 +15,7 @@ help:
 	@echo "make bench               orders a second, latency and processor time per order; keeps the figures"
 	@echo "make bench-scaling       how that grows with workers, batches, orders under way and orders in the database"
 	@echo "make bench-web           POST and GET against a plain handler; also bench-embedded, bench-memory"
-	@echo "make bench-floor         the same messages and rows by bare pika and psycopg, beside ours; ARGS=\"--bundle 50\""
+	@echo "make bench-floor         the same messages and rows by bare pika and psycopg, beside ours"
 	@echo "make bench-report        docs/performance.md and its plots from the figures that were kept"
 	@echo "make bench-peers         the same work by this project, DBOS, Celery, aio-pika, FastStream and Restate, in turn"
 	@echo "make lock                resolve deploy/requirements*.txt anew from pyproject.toml"

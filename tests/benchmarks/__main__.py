@@ -86,7 +86,7 @@ def memory(orders: int, keep: bool) -> None:
 @main.command()
 @click.option("--orders", default=8_000, show_default=True)
 @click.option("--rounds", default=3, show_default=True)
-@click.option("--bundle", default=0, help="Also a pipeline in which up to so many events of a type are one message.")
+@click.option("--bundle", default=50, show_default=True, help="Events of a type in one message, for `bundles`.")
 @click.option(
     "--only", default="", help="Contestants, by commas: messages, rows, pipeline, ours, bundles. [default: all]"
 )
