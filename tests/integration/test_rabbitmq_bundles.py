@@ -111,6 +111,27 @@ def test_prefetch_counts_events(world: World) -> None:
     assert len(take_all(store)) in (3 * BUNDLE, 2 * BUNDLE)
 
 
+def test_prefetch_learns_how_much_travels_together(world: World) -> None:
+    """Where events come alone, as from a calm day, as many messages are held as events were asked for; where they come
+    in bundles again, fewer."""
+    shop, store = world.connect("shop"), world.connect("store")
+
+    def work(count: int) -> None:
+        for _ in range(count):
+            store.acknowledge(take(store, 1))
+            store.prefetch(4 * BUNDLE)
+
+    for each in some(130):
+        shop.publish([each])
+    work(100)
+    alone = take_all(store)
+    assert len(alone) == 30
+    store.acknowledge(alone)
+    shop.publish(some(70 * BUNDLE))
+    work(60 * BUNDLE)
+    assert len(take_all(store)) <= 5 * BUNDLE
+
+
 def test_the_unroutable_come_back_each_by_name(world: World) -> None:
     """A bundle that nobody is bound to is refused event by event, and the others are confirmed."""
     shop, store = world.connect("shop"), world.connect("store")
