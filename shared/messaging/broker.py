@@ -73,8 +73,9 @@ class Connection(Protocol):
     def prefetch(self, count: int) -> None:
         """From now on hold at most `count` unacknowledged messages of the inbox, apart from those already held.
 
-        A connection starts with 1. What travels together counts as 1 then, and never less than that comes. While
-        narrowing, messages already received stay takeable.
+        A connection starts with 1. What travels together counts as 1 then, never less than that comes, and how much
+        that is must be guessed from what came of late: ask again after each `take`. While narrowing, messages already
+        received stay takeable.
         """
 
     def wake(self) -> None:

@@ -9,11 +9,14 @@ from typing import Any
 
 import msgspec
 from msgspec import Raw, Struct
+from msgspec.structs import replace
 
 from shared.messaging.envelope import BUNDLE, CONTENT_TYPE, Envelope, uuid7
 from shared.messaging.wire import envelope_of
 
 MOST = 1_000  # events that are read from one bundle
+LARGEST = 1 << 20  # bytes of a bundle that is read: `{}` is 3 bytes on the wire, and thirty times that in memory
+ROOM = 1 << 10  # bytes of a part, besides its body
 
 
 class _Part(Struct, kw_only=True, omit_defaults=True):
@@ -29,15 +32,26 @@ _parts = msgspec.json.Decoder(list[_Part])
 
 
 def bundled(envelopes: Sequence[Envelope], most: int) -> Iterator[tuple[Envelope, Sequence[str]]]:
-    """What to send, with the ids of the events in it: at most `most`, all of one type and version. One goes alone."""
+    """What to send, with the ids of the events in it: at most `most`, all of one type and version.
+
+    One goes alone, and so does one that is too large to travel with others.
+    """
     alike: dict[tuple[str, int, str, str], list[Envelope]] = {}
     for each in envelopes:
         alike.setdefault((each.type, each.version, each.producer, each.content_type), []).append(each)
     for kind, events in alike.items():
-        size = most if kind[-1] == CONTENT_TYPE else 1
-        for place in range(0, len(events), size):
-            together = events[place : place + size]
+        for together in _fitting(events, most if kind[-1] == CONTENT_TYPE else 1):
             yield together[0] if len(together) == 1 else _bundle(together), [each.id for each in together]
+
+
+def _fitting(events: Sequence[Envelope], most: int) -> Iterator[Sequence[Envelope]]:
+    first = size = 0
+    for place, each in enumerate(events):
+        size += len(each.body) + ROOM
+        if place - first == most or (size > LARGEST and place > first):
+            yield events[first:place]
+            first, size = place, len(each.body) + ROOM
+    yield events[first:]
 
 
 def _bundle(events: Sequence[Envelope]) -> Envelope:
@@ -52,49 +66,32 @@ def _bundle(events: Sequence[Envelope]) -> Envelope:
         )
         for each in events
     ]
-    first = events[0]
-    return Envelope(
-        id=uuid7(first.occurred_at),
-        type=first.type,
-        version=first.version,
-        producer=first.producer,
-        correlation_id="",
-        causation_id=None,
-        occurred_at=first.occurred_at,
-        content_type=BUNDLE,
-        body=msgspec.json.encode(parts),
-    )
+    alone, body = {"correlation_id": "", "causation_id": None, "traceparent": None}, msgspec.json.encode(parts)
+    return replace(events[0], id=uuid7(events[0].occurred_at), content_type=BUNDLE, body=body, **alone)
 
 
 def delivered(properties: Mapping[str, Any], body: bytes, *, exchange: str, service: str) -> list[Envelope]:
-    """The events of a delivery to a service, at least one. Never raises: a bundle that cannot be opened stays whole.
+    """The events of a delivery to a service, at least one. Never raises: a bundle that cannot be opened stays whole."""
+    return opened(envelope_of(properties, body, exchange=exchange, service=service), service)
+
+
+def opened(whole: Envelope, service: str) -> list[Envelope]:
+    """The events of a bundle that came to a service, or whatever else it is as it is.
 
     Type, version and producer are the bundle's, as the broker let it through, whatever its parts may say.
     """
-    whole = envelope_of(properties, body, exchange=exchange, service=service)
-    if whole.content_type != BUNDLE:
+    if whole.content_type != BUNDLE or len(whole.body) > LARGEST:
         return [whole]
     try:
-        parts = _parts.decode(body)
+        parts = _parts.decode(whole.body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return [whole]
-    if not 0 < len(parts) <= MOST:
-        return [whole]
-    return [_opened(part, whole, exchange, service) for part in parts]
+    return [_event(part, whole, service) for part in parts] if 0 < len(parts) <= MOST else [whole]
 
 
-def _opened(part: _Part, whole: Envelope, exchange: str, service: str) -> Envelope:
-    said = {
-        "message_id": part.message_id,
-        "type": whole.type,
-        "correlation_id": part.correlation_id,
-        "content_type": CONTENT_TYPE,
-        "headers": {
-            "version": whole.version,
-            "producer": whole.producer,
-            "occurred_at": part.occurred_at,
-            "causation_id": part.causation_id,
-            "traceparent": part.traceparent,
-        },
-    }
-    return envelope_of(said, bytes(part.body), exchange=exchange, service=service)
+def _event(part: _Part, whole: Envelope, service: str) -> Envelope:
+    same = {"occurred_at": part.occurred_at, "causation_id": part.causation_id, "traceparent": part.traceparent}
+    said = {"message_id": part.message_id, "correlation_id": part.correlation_id, "headers": same}
+    event = envelope_of(said, bytes(part.body), exchange="", service=service)
+    kind = {"type": whole.type, "version": whole.version, "producer": whole.producer, "content_type": CONTENT_TYPE}
+    return replace(event, **kind)

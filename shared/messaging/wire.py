@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from hashlib import sha256
 from typing import Any
 from uuid import UUID, uuid5
 
@@ -81,7 +82,7 @@ def death_of(properties: Mapping[str, Any]) -> tuple[str, str]:
 
 def made_up_id(service: str, said: str, body: bytes) -> str:
     """The id of a message that came to a service without a UUID."""
-    return str(uuid5(STRANGERS, f"{service}\n{said}\n{body.hex()}"))
+    return str(uuid5(STRANGERS, f"{service}\n{said}\n{sha256(body).hexdigest()}"))
 
 
 def _text(value: Any) -> str:

@@ -1,9 +1,12 @@
 """Events that travel together: what a bundle shares, and what each event keeps for itself."""
 
+import random
 import time
 from collections.abc import Iterator
+from itertools import pairwise
 
 import pytest
+from msgspec.structs import replace
 from pytest_rabbitmq.factories.executor import RabbitMqExecutor
 
 from shared.messaging.broker import Delivery
@@ -109,6 +112,54 @@ def test_prefetch_counts_events(world: World) -> None:
     assert len(take_all(store)) == BUNDLE
     store.prefetch(3 * BUNDLE)
     assert len(take_all(store)) in (3 * BUNDLE, 2 * BUNDLE)
+
+
+def test_prefetch_learns_how_much_travels_together(world: World) -> None:
+    """Where events come alone, as from a calm day, as many messages are held as events were asked for; where they come
+    in bundles again, fewer."""
+    shop, store = world.connect("shop"), world.connect("store")
+
+    def work(count: int) -> None:
+        for _ in range(count):
+            store.acknowledge(take(store, 1))
+            store.prefetch(4 * BUNDLE)
+
+    for each in some(130):
+        shop.publish([each])
+    work(100)
+    alone = take_all(store)
+    assert len(alone) == 30
+    store.acknowledge(alone)
+    shop.publish(some(70 * BUNDLE))
+    work(60 * BUNDLE)
+    assert len(take_all(store)) <= 5 * BUNDLE
+
+
+def test_halves_of_bundles_survive_all_changes(world: World) -> None:
+    """However batches cut bundles, whatever is held meanwhile, however the prefetch changes, in large messages and in
+    small ones: each event comes once, and when the last is acknowledged nothing is left."""
+    chance = random.Random(3)
+    sizes = zip(some(400), chance.choices([0, 5_000, 30_000], k=400), strict=True)
+    sent = [replace(each, body=b"{" + b" " * size + each.body[1:]) for each, size in sizes]
+    shop, store = world.connect("shop"), world.connect("store")
+    for first, last in pairwise(sorted({0, 400, *chance.sample(range(400), 30)})):
+        shop.publish(sent[first:last])
+    held: list[Delivery] = []
+    seen: list[Envelope] = []
+    end = time.monotonic() + DEADLINE
+    while len(seen) < len(sent) or held:
+        assert time.monotonic() < end
+        new = store.take(chance.randint(1, 30), 0.0 if held else 0.5)
+        store.prefetch(chance.choice([1, 1, 20, 100]))
+        seen += [each.envelope for each in new]
+        held += new
+        chance.shuffle(held)
+        half = len(held) // 2 + 1
+        store.acknowledge(held[:half])
+        del held[:half]
+    assert sorted(seen, key=lambda each: each.id) == sorted(sent, key=lambda each: each.id)
+    store.close()
+    assert nothing_comes(world.connect("store"))
 
 
 def test_the_unroutable_come_back_each_by_name(world: World) -> None:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.contracts import PaymentCaptured
-from shared.messaging.bundle import MOST, bundled, delivered
+from shared.messaging.bundle import LARGEST, MOST, bundled, delivered
 from shared.messaging.envelope import BUNDLE, CONTENT_TYPE, Envelope, Reader, Unreadable
 from shared.messaging.wire import properties_of
 from tests.unit.test_wire import ANYTHING, PAID
@@ -69,6 +69,16 @@ def test_what_is_said_together_arrives_whole(said: list[Envelope], most: int) ->
     assert sum(len(ids) == most for ids in bundles) >= len(bundles) - len(kinds)
 
 
+def test_a_bundle_is_no_larger_than_is_read() -> None:
+    """Large events travel in more bundles, and one that is too large in none; all of them arrive, in their order."""
+    sizes = [LARGEST, 10, LARGEST // 3, LARGEST // 3, LARGEST // 3, 10, LARGEST * 2, *[LARGEST // 50] * 50]
+    said = [msgspec.structs.replace(paid(each), body=b"7" * size) for each, size in enumerate(sizes)]
+    messages = [message for message, _ in bundled(said, 50)]
+    assert [each for message in messages for each in received(message)] == said
+    assert [len(received(message)) for message in messages] == [1, 3, 2, 1, 47, 3]
+    assert all(len(message.body) <= LARGEST for message in messages if message.content_type == BUNDLE)
+
+
 def test_one_event_travels_as_itself() -> None:
     """Nothing is wrapped that is alone, nor what is no JSON."""
     alone, text = paid(1), paid(2, content_type="text/plain")
@@ -93,6 +103,14 @@ def test_a_bundle_that_cannot_be_opened_stays_whole(body: bytes) -> None:
     (whole,) = bundle(body, version=PaymentCaptured.version)
     assert (whole.id, whole.body) == (PAID.id, body)
     with pytest.raises(Unreadable, match="malformed: a bundle that cannot be opened"):
+        READER.open(whole)
+
+
+def test_a_huge_bundle_is_not_even_looked_into() -> None:
+    """Its parts could take thirty times the memory of its bytes, and kill one worker after another unsuspected."""
+    body = b"[{}" + b" " * LARGEST + b"]"
+    (whole,) = bundle(body, version=PaymentCaptured.version)
+    with pytest.raises(Unreadable, match="oversized"):
         READER.open(whole)
 
 

@@ -30,8 +30,10 @@ class Consuming:
         on_delivery: Callable[[Delivery], None],
         on_ready: Callable[[], None],
         on_loss: Callable[[BaseException], None],
+        size: float,
     ) -> None:
         self.service, self.on_delivery, self.on_ready, self.on_loss = service, on_delivery, on_ready, on_loss
+        self.size = size  # events in a message, of late; at first a guess
         self._first = next(_sessions) << 48  # so that another connection's tags mean nothing to this one
         self._unacknowledged: dict[int, int] = {}  # in the order of delivery, with a bit for each event not done with
         self._consumers = 0
@@ -109,6 +111,7 @@ class Consuming:
         tag += self._first
         drops = drops_of(said, redelivered)
         events = delivered(said, body, exchange=exchange, service=self.service)
+        self.size += (len(events) - self.size) / 16
         self._unacknowledged[tag] = (1 << len(events)) - 1
         for part, event in enumerate(events, tag * MOST):
             self.on_delivery(Delivery(envelope=event, tag=part, drops=drops, death=death))

@@ -31,7 +31,7 @@ class Session:
     def __init__(self, url: str, service: str, alive: Callable[[], bool], window: int, bundle: int) -> None:
         consumes, publishes = parameters_for(url, f"{service} consumes"), parameters_for(url, f"{service} publishes")
         self.service, self._alive = service, alive
-        self._prefetch, self._bundle = 1, bundle
+        self._prefetch = 1, 1  # in events, in messages
 
         self._changed = Condition()  # guards what both threads use:
         self._ready: deque[Delivery] = deque()
@@ -44,10 +44,10 @@ class Session:
         self._arrived: list[Delivery] = []  # in this turn of the loop
         self._settled: list[tuple[str, str | None]] = []  # in this turn of the loop
         self._closing = self._finished = False
-        self._loop = IOLoop()
+        self._loop = loop = IOLoop()
         consuming, publishing = partial(self._tried, "consuming"), partial(self._tried, "publishing")
-        self._consuming = Consuming(self._loop, service, consumes, self._arrived.append, consuming, self._on_loss)
-        self._publishing = Publishing(self._loop, service, publishes, self._settled.append, publishing, window, bundle)
+        self._consuming = Consuming(loop, service, consumes, self._arrived.append, consuming, self._on_loss, bundle)
+        self._publishing = Publishing(loop, service, publishes, self._settled.append, publishing, window, bundle)
         self._thread = Thread(target=self._run, name=f"{service} broker I/O", daemon=True)
         self._thread.start()
         with self._changed:
@@ -82,10 +82,11 @@ class Session:
             return settled
 
     def prefetch(self, count: int) -> None:
-        messages = max(1, count // self._bundle)  # RabbitMQ counts messages, and each may be full
-        if messages != self._prefetch:
+        messages = max(1, int(count / self._consuming.size))  # which is what RabbitMQ counts
+        asked, now = self._prefetch
+        if messages != now and (count != asked or not now < 2 * messages < 4 * now):
             self._call(self._consuming.prefetch, messages)
-            self._prefetch = messages
+            self._prefetch = count, messages
 
     def wake(self) -> None:
         with self._changed:
