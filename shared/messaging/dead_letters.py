@@ -23,8 +23,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from shared.database import Id, UtcDateTime
 from shared.messaging.broker import Delivery
-from shared.messaging.bundle import opened
-from shared.messaging.envelope import BUNDLE, Envelope, NewId
+from shared.messaging.envelope import Envelope, NewId
 from shared.statements import Transaction
 
 
@@ -120,31 +119,15 @@ class DeadLetters:
         return connection.execute(select(self.table).where(self.table.c.message_id == message_id)).mappings().first()
 
     def replay(self, connection: Connection, ids: Collection[str] | None, *, now: datetime, new_id: NewId) -> list[str]:
-        """Ask for these parked letters, or for all (None), to be worked again; returns their ids.
-
-        A bundle, dead since its worker knew of none, becomes a letter for each event, under whose id it is worked.
-        """
-        letter = self.table.c
-        wanted = select(letter.message_id, letter.content_type).where(letter.state == "parked")
+        """Ask for these parked letters, or for all (None), to be worked again; returns their ids."""
+        wanted = select(self.table.c.message_id).where(self.table.c.state == "parked").with_for_update(skip_locked=True)
         if ids is not None:
-            wanted = wanted.where(letter.message_id.in_(ids))
-        found = connection.execute(wanted.order_by(letter.message_id).with_for_update(skip_locked=True)).all()
-        for message_id, content_type in found:
-            asked = {"state": "replaying", "drops": 0, "replayed_as": new_id(now)}
-            whole = self.get(connection, message_id) if content_type == BUNDLE else None
-            events = opened(_envelope(whole), "") if whole else []
-            if whole and events[0].content_type != BUNDLE:
-                connection.execute(
-                    insert(self.table),
-                    [
-                        _row(each, 0, f"part of {message_id}: {whole['reason']}", now)
-                        | {"message_id": new_id(now), "state": "replaying", "replayed_as": each.id}
-                        for each in events
-                    ],
-                )
-                asked = {"state": "replayed", "replayed_at": now}
-            connection.execute(update(self.table).where(letter.message_id == message_id).values(asked))
-        return [message_id for message_id, _ in found]
+            wanted = wanted.where(self.table.c.message_id.in_(ids))
+        found = list(connection.execute(wanted.order_by(self.table.c.message_id)).scalars())
+        for message_id in found:
+            row = update(self.table).where(self.table.c.message_id == message_id)
+            connection.execute(row.values(state="replaying", drops=0, replayed_as=new_id(now)))
+        return found
 
 
 def _row(envelope: Envelope, drops: int, reason: str, now: datetime) -> dict[str, Any]:

@@ -14,7 +14,6 @@ from payment_service.handlers import HANDLERS
 from payment_service.service import SERVICE
 from payment_service.store import Payments
 from shared.contracts import PaymentAuthorized, PaymentRequested
-from shared.messaging.bundle import bundled
 from shared.messaging.consumer import Handling, Stop
 from shared.messaging.envelope import Envelope, uuid7
 from tests.component.bench import Bench, order_id, persist
@@ -163,24 +162,6 @@ def test_a_zombie_finds_its_message_taken(new_postgresql_database: Any) -> None:
     assert len(zombies) + len(facts) <= 1
     assert bench.rows("SELECT COUNT(*), SUM(deliveries) FROM inbox") == [(1, 2)]
     bench.close()
-
-
-def test_a_bundle_that_is_a_dead_letter_is_replayed_by_its_events(bench: Bench) -> None:
-    """Who knew of no bundles kept it whole: its events are worked alone, and those that came otherwise not again."""
-    events = [bench.enclose(wanted(number)) for number in range(3)]
-    ((whole, _),) = bundled(events, 50)
-    letters = SERVICE.tables.dead_letters
-    with bench.database.transaction() as connection:
-        letters.add(connection, [(delivery, "content_type") for delivery in bench.deliveries([whole])], bench.now())
-    bench.consumer.work(bench.deliveries(events[1:2]))
-    with bench.database.transaction() as connection:
-        assert letters.replay(connection, None, now=bench.now(), new_id=uuid7) == [whole.id]
-    with bench.database.reading() as connection:
-        deliveries = letters.to_replay(connection, 10)
-    assert sorted((each.envelope for each in deliveries), key=lambda each: each.correlation_id) == events
-    assert sum(len(bench.consumer.work([each])) for each in deliveries) == 2
-    assert bench.rows("SELECT state, COUNT(*) FROM dead_letters GROUP BY state") == [("replayed", 4)]
-    assert bench.rows("SELECT COUNT(*), SUM(deliveries) FROM inbox") == [(3, 4)]
 
 
 def test_a_dead_letter_is_replayed_once(bench: Bench) -> None:
