@@ -72,7 +72,8 @@ def working(*workers: Worker) -> Iterator[None]:
 
 def worker_of(service: Service, database: Database, broker_url: str, **variables: str) -> Worker:
     settings = load(service=service.name, environ=variables)
-    return build_worker(service, settings, database, RabbitMQ(broker_url), pace_from(settings))
+    broker = RabbitMQ(broker_url, bundle=settings.bundle_limit)
+    return build_worker(service, settings, database, broker, pace_from(settings))
 
 
 def spoiled(service: str) -> dict[str, tuple[str, dict[str, Any], bytes]]:
@@ -141,7 +142,8 @@ class Counted:
 def test_workers_of_a_service_share_its_queue(channel: BlockingChannel, broker_url: str, postgres_url: str) -> None:
     """Of 1,000 requests that come in while four workers listen, each is worked by one of them; all four have some."""
     bench = Bench(PAYMENT, postgres_url)
-    workers = [worker_of(PAYMENT, bench.database, broker_url, BATCH_LIMIT="20") for _ in range(4)]
+    settings = {"BATCH_LIMIT": "20", "BUNDLE_LIMIT": "1"}  # so that a queue counts events
+    workers = [worker_of(PAYMENT, bench.database, broker_url, **settings) for _ in range(4)]
     shares = [Counted(worker.consumer) for worker in workers]
     for worker, share in zip(workers, shares, strict=True):
         worker.consumer = share  # type: ignore[assignment]
