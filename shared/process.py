@@ -101,11 +101,10 @@ def commands(service: Service, *more: click.Command) -> click.Group:
 
         def build() -> Any:
             database = open_database(settings)
-            application = service.web(settings, database, WakeUp(database))
-            collect_seldom()
-            return application
+            return service.web(settings, database, WakeUp(database))
 
-        serve(build, settings)
+        with collecting_seldom():
+            serve(build, settings)
 
     @group.command(help="Work messages until told to stop; the batch in hand is finished.")
     @click.option("--heartbeat", type=click.Path(path_type=Path), help="A file to touch each second while all is well.")
@@ -137,11 +136,18 @@ def commands(service: Service, *more: click.Command) -> click.Group:
     return group
 
 
-def collect_seldom() -> None:
+@contextmanager
+def collecting_seldom() -> Iterator[None]:
     """A batch makes thousands of objects and hardly a cycle: looking for some after every 700 is wasted."""
+    before = gc.get_threshold()
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
+        gc.unfreeze()
 
 
 def run_worker(
@@ -159,11 +165,11 @@ def run_worker(
         signal.signal(each, end)
     wakeup = WakeUp(database)
     wakeup.listen(worker.wake)
-    collect_seldom()
     places = address(settings.broker_url), address(settings.database_url)
     log.info("%s worker %d starts: %s, %s", service.name, os.getpid(), *places)
     try:
-        worker.run(stop, on_turn=heartbeat.touch if heartbeat else lambda: None)
+        with collecting_seldom():
+            worker.run(stop, on_turn=heartbeat.touch if heartbeat else lambda: None)
     except Stop as error:
         log.critical("%s worker stops: %s", service.name, error)
         return 1

@@ -21,7 +21,7 @@ from order_service.cli.rendering import MARKS, console, line, marks, status
 from order_service.cli.scenarios import ACTS, LATENCY_MS, TIMINGS, Acts, Play, Scenario, Surprise
 from order_service.cli.system import System, running_system
 from order_service.workflow import FULFILLMENT
-from shared.process import collect_seldom
+from shared.process import collecting_seldom
 
 FRAME = 0.1  # seconds between looks at what moved
 
@@ -68,9 +68,8 @@ def demo() -> None:
     screen.print()
     screen.print(legend())
     screen.print()
-    collect_seldom()
     try:
-        with tempfile.TemporaryDirectory(prefix="fulfillment-") as folder:
+        with tempfile.TemporaryDirectory(prefix="fulfillment-") as folder, collecting_seldom():
             well = perform(Path(folder), screen)
     except KeyboardInterrupt:
         screen.print("stopped")

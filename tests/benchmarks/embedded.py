@@ -21,7 +21,7 @@ from shared.messaging.broker import Delivery
 from shared.messaging.embedded import Embedded, EmbeddedConnection
 from shared.messaging.worker import Worker
 from shared.migrate import migrate
-from shared.process import build_worker, collect_seldom, pace_from, system_topology
+from shared.process import build_worker, collecting_seldom, pace_from, system_topology
 from shared.service import services
 from shared.wakeup import WakeUp
 from tests.benchmarks.load import ADDRESS, TERMS
@@ -142,7 +142,7 @@ def measure(orders: int = 5_000, rate: float = 50.0, seconds: float = 10.0) -> d
     """Orders a second when saturated, latency at a rate, and how long the commits of one order take by themselves."""
     with tempfile.TemporaryDirectory(prefix="bench") as folder, ExitStack() as stack:
         shop = Shop(Path(folder), stack)
-        collect_seldom()
+        stack.enter_context(collecting_seldom())
         shop.place(GROUP)
         shop.wait()
         cpu, began = time.process_time(), time.time()

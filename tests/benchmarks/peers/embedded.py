@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from shared.process import collect_seldom
+from shared.process import collecting_seldom
 from tests.benchmarks.embedded import GROUP, Shop
 
 
@@ -19,7 +19,7 @@ def serve() -> None:
     """Drive, line by line, as `driver` does, until the input ends."""
     with tempfile.TemporaryDirectory(prefix="bench") as folder, ExitStack() as stack:
         shop = Shop(Path(folder), stack)
-        collect_seldom()
+        stack.enter_context(collecting_seldom())
         print("ready", flush=True)
         for line in sys.stdin:
             print(json.dumps(drive(shop, **json.loads(line))), flush=True)
