@@ -1,6 +1,7 @@
 """The sweeps as SVG plots, one quantity a plot."""
 
 from collections.abc import Mapping, Sequence
+from math import fsum
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +66,7 @@ def _sweep(points: Sequence[Mapping[str, Any]], label: str, by_factors: bool) ->
 
 def _share(cpu: Mapping[str, float], party: str) -> float:
     ends = ("worker", "web") if party == "Python" else (PARTIES[party],)
-    return sum(value for name, value in cpu.items() if name.endswith(ends))
+    return fsum(value for name, value in cpu.items() if name.endswith(ends))
 
 
 def _memory(samples: Sequence[Mapping[str, Any]]) -> Figure:

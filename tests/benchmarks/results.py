@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from math import fsum
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +58,7 @@ def shown(value: Any) -> str:
 
 def split(cpu: Mapping[str, float]) -> list[float]:
     """Milliseconds of processor time an order: Python, PostgreSQL, RabbitMQ."""
-    return [sum(value for name, value in cpu.items() if name.endswith(ends)) for ends in PARTIES.values()]
+    return [fsum(value for name, value in cpu.items() if name.endswith(ends)) for ends in PARTIES.values()]
 
 
 def run_table(runs: Iterable[Mapping[str, Any]]) -> str:

@@ -115,8 +115,8 @@ def test_prefetch_counts_events(world: World) -> None:
 
 
 def test_prefetch_learns_how_much_travels_together(world: World) -> None:
-    """Where events come alone, as from a calm day, as many messages are held as events were asked for; where they come
-    in bundles again, fewer."""
+    """Where events come alone, as from a calm day, about as many messages are held as events were asked for; where they
+    come in bundles again, about as many in all. It is a guess, and right to a factor of two."""
     shop, store = world.connect("shop"), world.connect("store")
 
     def work(count: int) -> None:
@@ -128,11 +128,11 @@ def test_prefetch_learns_how_much_travels_together(world: World) -> None:
         shop.publish([each])
     work(100)
     alone = take_all(store)
-    assert len(alone) == 30
+    assert len(alone) >= 2 * BUNDLE
     store.acknowledge(alone)
     shop.publish(some(70 * BUNDLE))
     work(60 * BUNDLE)
-    assert len(take_all(store)) <= 5 * BUNDLE
+    assert len(take_all(store)) < 2 * 4 * BUNDLE
 
 
 def test_halves_of_bundles_survive_all_changes(world: World) -> None:
