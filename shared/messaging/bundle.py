@@ -9,10 +9,10 @@ from typing import Any
 
 import msgspec
 from msgspec import Raw, Struct
-from msgspec.structs import replace
 
 from shared.messaging.envelope import BUNDLE, CONTENT_TYPE, Envelope, uuid7
 from shared.messaging.wire import envelope_of
+from shared.values import changed
 
 MOST = 1_000  # events that are read from one bundle
 LARGEST = 1 << 20  # bytes of a bundle that is read: `{}` is 3 bytes on the wire, and thirty times that in memory
@@ -66,32 +66,45 @@ def _bundle(events: Sequence[Envelope]) -> Envelope:
         )
         for each in events
     ]
-    alone, body = {"correlation_id": "", "causation_id": None, "traceparent": None}, msgspec.json.encode(parts)
-    return replace(events[0], id=uuid7(events[0].occurred_at), content_type=BUNDLE, body=body, **alone)
+    return changed(
+        events[0],
+        id=uuid7(events[0].occurred_at),
+        correlation_id="",
+        causation_id=None,
+        traceparent=None,
+        content_type=BUNDLE,
+        body=msgspec.json.encode(parts),
+    )
 
 
 def delivered(properties: Mapping[str, Any], body: bytes, *, exchange: str, service: str) -> list[Envelope]:
-    """The events of a delivery to a service, at least one. Never raises: a bundle that cannot be opened stays whole."""
-    return opened(envelope_of(properties, body, exchange=exchange, service=service), service)
-
-
-def opened(whole: Envelope, service: str) -> list[Envelope]:
-    """The events of a bundle that came to a service, or whatever else it is as it is.
+    """The events of a delivery to a service, at least one. Never raises: a bundle that cannot be opened stays whole.
 
     Type, version and producer are the bundle's, as the broker let it through, whatever its parts may say.
     """
-    if whole.content_type != BUNDLE or len(whole.body) > LARGEST:
+    whole = envelope_of(properties, body, exchange=exchange, service=service)
+    if whole.content_type != BUNDLE or len(body) > LARGEST:
         return [whole]
     try:
-        parts = _parts.decode(whole.body)
+        parts = _parts.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return [whole]
     return [_event(part, whole, service) for part in parts] if 0 < len(parts) <= MOST else [whole]
 
 
 def _event(part: _Part, whole: Envelope, service: str) -> Envelope:
-    same = {"occurred_at": part.occurred_at, "causation_id": part.causation_id, "traceparent": part.traceparent}
-    said = {"message_id": part.message_id, "correlation_id": part.correlation_id, "headers": same}
-    event = envelope_of(said, bytes(part.body), exchange="", service=service)
-    kind = {"type": whole.type, "version": whole.version, "producer": whole.producer, "content_type": CONTENT_TYPE}
-    return replace(event, **kind)
+    headers = {
+        "version": whole.version,
+        "producer": whole.producer,
+        "occurred_at": part.occurred_at,
+        "causation_id": part.causation_id,
+        "traceparent": part.traceparent,
+    }
+    said = {
+        "message_id": part.message_id,
+        "type": whole.type,
+        "correlation_id": part.correlation_id,
+        "content_type": CONTENT_TYPE,
+        "headers": headers,
+    }
+    return envelope_of(said, bytes(part.body), exchange="", service=service)  # no exchange names another producer
