@@ -1,7 +1,7 @@
 """Who runs against whom, with which settings: the best of those that README.md says were tried."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 SERVICES = ("order", "payment", "inventory", "shipping")
 
@@ -29,6 +29,14 @@ class Contestant:
         return self.module in ("ours", "embedded", "floor")
 
 
+OURS = Contestant(
+    name="ours",
+    module="ours",
+    prepare="prepare",
+    drivers=("drive-group 50",),
+    workers=tuple(f"worker {name}" for name in SERVICES),
+    outstanding=600,
+)
 ALL = (
     Contestant(
         name="dbos-direct",
@@ -62,38 +70,15 @@ ALL = (
         one_database=True,
         broker=False,
     ),
-    Contestant(
-        name="floor",
-        module="floor",
-        prepare="prepare",
-        drivers=("drive-group 50",),
-        workers=tuple(f"worker {name}" for name in SERVICES),
-        outstanding=600,
-    ),
-    Contestant(
-        name="floor-bundles",
-        module="floor",
-        prepare="prepare",
-        drivers=("drive-group 50",),
-        workers=tuple(f"worker {name} 50" for name in SERVICES),
-        outstanding=600,
-    ),
-    Contestant(
-        name="ours",
-        module="ours",
-        prepare="prepare",
-        drivers=("drive-group 50",),
-        workers=tuple(f"worker {name}" for name in SERVICES),
-        outstanding=600,
-    ),
-    Contestant(
+    replace(OURS, name="floor", module="floor"),
+    replace(OURS, name="floor-bundles", module="floor", workers=tuple(f"{each} 50" for each in OURS.workers)),
+    OURS,
+    replace(
+        OURS,
         name="ours-http",
-        module="ours",
-        prepare="prepare",
         drivers=("drive-http 50",),
-        workers=("web", *(f"worker {name}" for name in SERVICES)),
+        workers=("web", *OURS.workers),
         ports=("http",),
-        outstanding=600,
     ),
     Contestant(name="embedded", module="embedded", one_database=True, broker=False, outstanding=1_000),
 )
