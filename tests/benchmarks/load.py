@@ -13,14 +13,12 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
-import psycopg
-
 from order_service.domain import NewOrder, Wish
 from order_service.placing import Terms, place
 from order_service.workflow import FULFILLMENT
 from shared.database import Database
 from shared.wakeup import WakeUp
-from tests.benchmarks.system import SKUS, TOKEN, WATCHER, plain
+from tests.benchmarks.system import SKUS, TOKEN, UnderWay
 
 TERMS = Terms(flow=FULFILLMENT, currency="EUR", approval_from=50_000)
 ADDRESS = {
@@ -30,7 +28,6 @@ ADDRESS = {
     "postal_code": "10115",
     "country": "DE",
 }
-UNDER_WAY = "SELECT count(*) FROM sagas WHERE wake_at IS NOT NULL"
 LOOK = 0.01  # seconds between looks at how many are under way
 
 
@@ -61,15 +58,13 @@ class Places:
     """How many more orders may be placed."""
 
     def __init__(self, load: Load) -> None:
-        self._watcher = psycopg.connect(plain(load.database_url), autocommit=True, user=WATCHER)
+        self._under_way = UnderWay(load.database_url)
         self._load, self._free, self._placed = load, load.outstanding, 0
 
     def take(self, most: int) -> int:
         """Take at most so many, at least one; waits until there is room."""
         while not self._free:
-            found = self._watcher.execute(UNDER_WAY).fetchone()
-            assert found
-            self._free = max(0, self._load.outstanding - found[0])
+            self._free = max(0, self._load.outstanding - self._under_way.count())
             if not self._free:
                 time.sleep(min(LOOK, self._load.outstanding / 2_000))
         taken = min(most, self._free)

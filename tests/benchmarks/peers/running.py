@@ -55,6 +55,7 @@ class Running:
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
+            stack.callback(self._servers.drop_databases, self.contestant.name)
             self._output = stack.enter_context(self._log.open("a"))
             self._environment = {
                 **os.environ,
