@@ -22,10 +22,11 @@ from sqlalchemy import (
 from inventory_service.domain import EFFECT, Kind, Reservation, Status, Stock
 from shared.batches import batch_rows
 from shared.contracts import StockRequested
-from shared.database import BigInt, Id, Json, UtcDateTime, metadata, moment
+from shared.database import BigInt, Id, Json, UtcDateTime, metadata
 from shared.messaging.consumer import Answers
 from shared.messaging.envelope import Envelope
 from shared.messaging.upkeep import Tables
+from shared.moments import moment
 from shared.rows import OrderRows
 from shared.statements import Transaction
 

@@ -10,7 +10,8 @@ from order_service.domain import Product
 from order_service.tables import products
 from shared.batches import batch_rows
 from shared.clock import DatabaseClock
-from shared.database import UtcDateTime, moment
+from shared.database import UtcDateTime
+from shared.moments import moment
 from shared.statements import Transaction
 
 DEMO_CATALOG = (

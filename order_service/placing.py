@@ -15,8 +15,8 @@ from order_service.tables import TABLES, idempotency_keys, orders, sagas
 from order_service.view import as_bytes, order_view
 from shared.batches import batch_rows
 from shared.contracts import Event
-from shared.database import moment
 from shared.messaging.envelope import NewId, enclose, uuid7
+from shared.moments import moment
 from shared.statements import Transaction
 
 PLACED = OrderPlaced()

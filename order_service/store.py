@@ -13,9 +13,10 @@ from order_service.saga import Heard, OrderStatus, Progress, Reason, Saga, Workf
 from order_service.tables import orders, saga_history, sagas
 from shared.batches import batch_rows
 from shared.contracts import Event
-from shared.database import Id, UtcDateTime, moment
+from shared.database import Id, UtcDateTime
 from shared.messaging.consumer import Stop, Unprocessable
 from shared.messaging.envelope import Envelope
+from shared.moments import moment
 from shared.statements import Transaction
 
 Flows = Mapping[int, Workflow]  # by version

@@ -9,10 +9,11 @@ from sqlalchemy import Boolean, CheckConstraint, Column, Connection, Integer, Ro
 
 from payment_service.domain import Payment, Status
 from shared.batches import batch_rows
-from shared.database import BigInt, Id, UtcDateTime, metadata, moment
+from shared.database import BigInt, Id, UtcDateTime, metadata
 from shared.messaging.consumer import Answers
 from shared.messaging.envelope import Envelope
 from shared.messaging.upkeep import Tables
+from shared.moments import moment
 from shared.rows import OrderRows
 from shared.simulated import SimulatedWorld
 from shared.statements import Transaction

@@ -6,7 +6,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from functools import lru_cache
 from typing import Any
 from weakref import WeakSet
 
@@ -26,6 +25,7 @@ from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from shared.direct import direct
 from shared.engines import postgresql_engine, sqlite_engine, try_again
+from shared.moments import moment
 from shared.pipeline import pipelined
 from shared.statements import Transaction
 
@@ -57,12 +57,8 @@ class UtcDateTime(TypeDecorator[datetime]):
             postgresql.TIMESTAMP(timezone=True) if dialect.name == "postgresql" else String(32)
         )
 
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
-        if value is None:
-            return None
-        if value.tzinfo is None:
-            raise ValueError(f"a naive time would be ambiguous: {value!r}")
-        return value.astimezone(UTC) if dialect.name == "postgresql" else moment(value)
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> str | None:
+        return None if value is None else moment(value)
 
     def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
         if value is None:
@@ -123,12 +119,6 @@ def _telling_of_changed_rows() -> Iterator[None]:
 def not_migrated(error: DBAPIError) -> bool:
     """Whether the database was reached, and has no such table yet."""
     return getattr(error.orig, "sqlstate", "") == UNDEFINED_TABLE or str(error.orig).startswith("no such table")
-
-
-@lru_cache(maxsize=64)  # a batch says the same moment hundreds of times
-def moment(at: datetime) -> str:
-    """An aware time as text of fixed width in UTC, so that texts sort as the times do."""
-    return at.astimezone(UTC).isoformat(timespec="microseconds")
 
 
 class Database:

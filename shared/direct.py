@@ -3,7 +3,7 @@
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
@@ -14,6 +14,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql import ClauseElement
 from sqlalchemy.sql.selectable import ReturnsRows
 
+from shared.moments import moment
 from shared.statements import NOTHING, Parameters, Rows, compiled, log
 
 Reader = Callable[[Any], Any]
@@ -36,7 +37,7 @@ class FoundRows(Rows):
 
 
 class Direct:
-    """One transaction on a connection that is in no other. Raises the driver's errors."""
+    """One transaction on a connection that is in no other. Raises the driver's errors, and what `moment` raises."""
 
     dialect: Dialect = SQLiteDialect_pysqlite()
 
@@ -89,10 +90,8 @@ def _readers(statement: ClauseElement) -> list[tuple[int, Reader]]:
 def _as_value(value: Any) -> Any:
     """A parameter as SQLite keeps it."""
     match value:
-        case datetime() if value.tzinfo is None:
-            raise sqlite3.DataError(f"a naive time would be ambiguous: {value!r}")
         case datetime():
-            return value.astimezone(UTC).isoformat(timespec="microseconds")
+            return moment(value)
         case dict() | list() | tuple():
             return msgspec.json.encode(value).decode()
     return value

@@ -21,6 +21,7 @@ from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql import ClauseElement
 
+from shared.moments import moment
 from shared.statements import NOTHING, Parameters, Rows, compiled, log
 
 # By the server's numbers of types: bool, int8, int2, int4, json, float8, timestamptz, jsonb. Others are read as text.
@@ -59,7 +60,7 @@ class Pipeline:
 
     Nothing is waited for until a result is read or `commit` is called: an error is raised there, whichever statement it
     came from, and nothing behind that one is done. With `autocommit`, what is sent together commits by itself, without
-    a round trip for that. Raises psycopg's errors.
+    a round trip for that. Raises psycopg's errors, and what `moment` raises.
     """
 
     dialect: Dialect = PGDialect_psycopg(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call]
@@ -197,10 +198,8 @@ def _as_text(value: Any) -> bytes | None:
             text = value.encode()
         case bytes():
             return b"\\x" + value.hex().encode()
-        case datetime() if value.tzinfo is None:
-            raise psycopg.DataError(f"a naive time would be ambiguous: {value!r}")
         case datetime():
-            text = value.isoformat().encode()
+            text = moment(value).encode()
         case bool() | int() | float():
             text = str(value).encode()
         case _:

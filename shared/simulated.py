@@ -31,7 +31,8 @@ from sqlalchemy.exc import IntegrityError
 from shared.batches import batch_rows
 from shared.clock import Clock
 from shared.config import Settings
-from shared.database import BigInt, Database, Id, UtcDateTime, moment
+from shared.database import BigInt, Database, Id, UtcDateTime
+from shared.moments import moment
 from shared.outside import Answer, Approved, Refused, Unreachable
 from shared.statements import Transaction
 from shared.values import Value

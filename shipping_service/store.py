@@ -7,10 +7,11 @@ from typing import Any
 from msgspec.structs import asdict
 from sqlalchemy import Boolean, Column, Connection, Integer, RowMapping, String, Table, select
 
-from shared.database import Id, Json, UtcDateTime, metadata, moment
+from shared.database import Id, Json, UtcDateTime, metadata
 from shared.messaging.consumer import Answers
 from shared.messaging.envelope import Envelope
 from shared.messaging.upkeep import Tables
+from shared.moments import moment
 from shared.rows import OrderRows
 from shared.simulated import SimulatedWorld
 from shared.statements import Transaction

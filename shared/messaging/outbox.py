@@ -21,9 +21,10 @@ from sqlalchemy import (
 )
 
 from shared.batches import batch_rows
-from shared.database import Id, UtcDateTime, moment
+from shared.database import Id, UtcDateTime
 from shared.messaging.envelope import Envelope
 from shared.messaging.purging import Purge
+from shared.moments import moment
 from shared.statements import Transaction
 
 LEFT_BEHIND = timedelta(seconds=5)  # a worker publishes what it committed well before this, unless it died

@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Boolean, Column, Integer, String, Table, bindparam, insert, select, text, update
-from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, OperationalError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, OperationalError, StatementError
 
 from shared.batches import batch_rows
-from shared.database import BigInt, Database, Id, Json, RowsChanged, UtcDateTime, metadata, moment
+from shared.database import BigInt, Database, Id, Json, RowsChanged, UtcDateTime, metadata
+from shared.moments import moment
 from shared.rows import OrderRows
 from shared.statements import Transaction
 
@@ -183,8 +184,13 @@ def test_a_batch_within_a_batch_is_refused(database: Database) -> None:
 
 def test_a_naive_time_is_refused(database: Database) -> None:
     """It would mean another moment on another machine."""
+    naive = NOON.replace(tzinfo=None)
     with pytest.raises(DataError, match="ambiguous"), database.batch() as connection:
-        connection.execute(ADD, parcel(1, sent_at=NOON.replace(tzinfo=None)))
+        connection.execute(ADD, parcel(1, sent_at=naive))
+    with pytest.raises(StatementError, match="ambiguous"), database.transaction() as connection:
+        connection.execute(ADD, parcel(1, sent_at=naive))
+    with pytest.raises(DataError, match="ambiguous"):
+        moment(naive)
     assert weights(database) == []
 
 
