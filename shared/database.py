@@ -6,8 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any
-from weakref import WeakSet
+from typing import Any, Self
 
 import msgspec
 from sqlalchemy import (
@@ -122,7 +121,7 @@ def not_migrated(error: DBAPIError) -> bool:
 
 
 class Database:
-    """A service's database: transactions, and reads that take no write lock."""
+    """A service's database: transactions, and reads that take no write lock. `with` disposes of it in the end."""
 
     def __init__(
         self,
@@ -141,7 +140,6 @@ class Database:
             self.engine = postgresql_engine(url, pool_size, lock_timeout, statement_timeout, idle)
         self._turn = threading.Lock()
         self._mine = threading.local()
-        self._kept = WeakSet[Connection]()
         self._reader = self.engine.execution_options(read_only=True)
         if self.is_postgresql:
             self._reader = self.engine.execution_options(isolation_level="AUTOCOMMIT")
@@ -181,9 +179,15 @@ class Database:
             yield transaction
 
     def dispose(self) -> None:
-        for connection in self._kept:
-            connection.close()
+        """Close all connections; those that are in use, or are opened later, when they are returned."""
+        self._mine = threading.local()  # a thread in a batch holds on to its connection until that ends
         self.engine.dispose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.dispose()
 
     @contextmanager
     def _taking_turns(self) -> Iterator[None]:
@@ -201,7 +205,6 @@ class Database:
         connection: Connection | None = getattr(self._mine, "connection", None)
         if connection is None or connection.closed:
             self._mine.connection = connection = self.engine.connect()
-            self._kept.add(connection)
         elif self.is_postgresql and time.monotonic() - self._mine.used_at > self._idle:
             try_again(connection)
         self._mine.used_at = time.monotonic()

@@ -2,23 +2,50 @@
 
 import math
 import sqlite3
+import threading
 import time
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import DisconnectionError, OperationalError
-from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 
 # A plan that is made while a table is small, and kept, must not read the whole of it when it has grown.
 BY_KEY = {"enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off", "jit": "off"}
 
-
 LANGUAGE = {"datestyle": "ISO", "timezone": "UTC", "client_encoding": "UTF8"}  # whatever the server's own is
 
 
+class DisposablePool(QueuePool):
+    """A pool that is empty for good once it was disposed of: what comes back to it later is closed."""
+
+    def __init__(self, *given: Any, **named: Any) -> None:
+        self._returning = threading.RLock()  # the garbage collector may return a connection at any time
+        self._disposed = False
+        super().__init__(*given, **named)
+
+    def dispose(self) -> None:
+        with self._returning:
+            self._disposed = True
+            super().dispose()
+
+    def recreate(self) -> "DisposablePool":
+        pool = super().recreate()
+        assert isinstance(pool, DisposablePool)
+        pool._disposed = self._disposed
+        return pool
+
+    def _do_return_conn(self, record: ConnectionPoolEntry) -> None:
+        with self._returning:
+            if self._disposed:
+                record.close()
+            super()._do_return_conn(record)
+
+
 def sqlite_engine(url: str, lock_timeout: float) -> Engine:
-    engine = create_engine(url, hide_parameters=True)
+    in_a_file = bool(make_url(url).database)  # else it would be gone with its connection
+    engine = create_engine(url, hide_parameters=True, poolclass=DisposablePool if in_a_file else None)
 
     @event.listens_for(engine, "connect")
     def _connect(connection: Any, _record: Any) -> None:
@@ -101,6 +128,7 @@ def postgresql_engine(url: str, pool_size: int, lock_timeout: float, statement_t
     engine = create_engine(
         url,
         hide_parameters=True,  # logs must not tell tokens and addresses
+        poolclass=DisposablePool,
         pool_size=pool_size,
         max_overflow=pool_size,
         connect_args={

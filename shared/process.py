@@ -97,11 +97,14 @@ def commands(service: Service, *more: click.Command) -> click.Group:
     def web() -> None:
         settings = load(service=service.name, required=["API_KEYS"])
         logs.configure(settings)
-        from shared.http.serve import serve
+        from shared.http.serve import at_the_end, serve
 
         def build() -> Any:
             database = open_database(settings)
-            return service.web(settings, database, WakeUp(database))
+            wakeup = WakeUp(database)
+            app = service.web(settings, database, wakeup)
+            at_the_end(app, wakeup.close, database.dispose)
+            return app
 
         with collecting_seldom():
             serve(build, settings)
@@ -128,7 +131,8 @@ def commands(service: Service, *more: click.Command) -> click.Group:
 
         settings = load(service=service.name)
         logs.configure(settings)
-        run(service, open_database(settings), seed=settings.seed == "demo")
+        with open_database(settings) as database:
+            run(service, database, seed=settings.seed == "demo")
         click.echo(f"{service.name}: tables are up to date")
 
     for command in (dead_letters(service), *more):
@@ -195,7 +199,7 @@ def dead_letters(service: Service) -> click.Group:
     @click.option("--all", "everything", is_flag=True, help="Also those that were replayed.")
     @click.option("--limit", default=200, show_default=True)
     def list_letters(everything: bool, limit: int) -> None:
-        with database().reading() as connection:
+        with database() as opened, opened.reading() as connection:
             for row in letters.find(connection, state=None if everything else "parked", most=limit):
                 at = row["received_at"].isoformat(timespec="seconds")
                 click.echo(f"{row['message_id']}  {at}  {row['state']:9}  {row['type']:28}  {row['reason']}")
@@ -203,7 +207,7 @@ def dead_letters(service: Service) -> click.Group:
     @group.command(help="One letter, whole.")
     @click.argument("message_id")
     def show(message_id: str) -> None:
-        with database().reading() as connection:
+        with database() as opened, opened.reading() as connection:
             row = letters.get(connection, message_id)
         if row is None:
             raise click.ClickException(f"no dead letter {message_id}")
@@ -216,13 +220,13 @@ def dead_letters(service: Service) -> click.Group:
     def replay(message_ids: tuple[str, ...], everything: bool) -> None:
         if bool(message_ids) == everything:
             raise click.UsageError("name the message ids, or say --all")
-        opened = database()
-        with opened.transaction() as connection:
-            wanted = None if everything else message_ids
-            asked = letters.replay(connection, wanted, now=service.clock.now(connection), new_id=uuid7)
-        wakeup = WakeUp(opened)
-        wakeup.ring()
-        wakeup.close()
+        with database() as opened:
+            with opened.transaction() as connection:
+                wanted = None if everything else message_ids
+                asked = letters.replay(connection, wanted, now=service.clock.now(connection), new_id=uuid7)
+            wakeup = WakeUp(opened)
+            wakeup.ring()
+            wakeup.close()
         for message_id in asked:
             click.echo(f"{message_id} will be worked again")
         if missing := set(message_ids) - set(asked):

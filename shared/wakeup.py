@@ -52,7 +52,7 @@ class WakeUp:
             thread.start()
 
     def close(self) -> None:
-        """End the threads, within two seconds each; what was rung is still sent."""
+        """End the threads; what was rung is still sent. One that takes longer than two seconds is not waited for."""
         self._closed.set()
         self._rung.set()
         for thread in (*self._ears, self._bell):

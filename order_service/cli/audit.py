@@ -2,6 +2,7 @@
 
 import sys
 import time
+from collections.abc import Mapping
 
 import click
 
@@ -18,13 +19,13 @@ DATABASES = "sqlite:///data/{service}.db"
 @click.option("--wait", default=0.0, help="Seconds to wait until nothing is under way; what then is, is an error.")
 def books(template: str, wait: float) -> None:
     """Check that money, stock, parcels and messages add up; exits 1 when they do not."""
-    with complaining("fulfillment"):
-        found = settled_books(open_databases(template), wait)
+    with complaining("fulfillment"), open_databases(template) as databases:
+        found = settled_books(databases, wait)
     console().print(report(found))
     sys.exit(1 if found.differences or (wait and found.under_way) else 0)
 
 
-def settled_books(databases: dict[str, Database], wait: float) -> Books:
+def settled_books(databases: Mapping[str, Database], wait: float) -> Books:
     """The books as soon as nothing is under way, or as they are after `wait` seconds."""
     until = time.monotonic() + wait
     while (found := audit(databases)).under_way and time.monotonic() < until:

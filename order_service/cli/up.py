@@ -102,14 +102,12 @@ def prepare(name: str, settings: Settings, create: bool) -> None:
     """Make the database where it may be made, and bring its tables up to date."""
     if create and settings.database_url.startswith("postgresql"):
         create_database(make_url(settings.database_url))
-    database = open_database(settings)
     try:
-        migrate(services()[name], database, seed=settings.seed == "demo")
+        with open_database(settings) as database:
+            migrate(services()[name], database, seed=settings.seed == "demo")
     except DBAPIError as error:
         reason = str(error.orig).strip().splitlines()[0]
         raise click.ClickException(f"the database of {name} cannot be prepared: {reason}") from error
-    finally:
-        database.dispose()
     click.echo(f"the tables of {name} are up to date")
 
 
@@ -117,7 +115,7 @@ def create_database(url: URL) -> None:
     """Create a PostgreSQL database unless it exists; raises ClickException when that is not possible."""
     server = Database(url.set(database="postgres").render_as_string(hide_password=False))
     try:
-        with server.reading() as connection:  # in no transaction, as PostgreSQL wants it
+        with server, server.reading() as connection:  # in no transaction, as PostgreSQL wants it
             known = text("SELECT 1 FROM pg_database WHERE datname = :name")
             if connection.execute(known, {"name": url.database}).first() is None:
                 quoted = connection.dialect.identifier_preparer.quote_identifier(url.database or "")
@@ -125,8 +123,6 @@ def create_database(url: URL) -> None:
                 click.echo(f"created database {url.database}")
     except DBAPIError as error:
         raise click.ClickException(f"database {url.database} cannot be created: {error.orig}") from error
-    finally:
-        server.dispose()
 
 
 def api_keys() -> tuple[str, str]:

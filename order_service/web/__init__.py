@@ -16,7 +16,7 @@ from shared.clock import DatabaseClock
 from shared.config import Settings
 from shared.database import Database
 from shared.http.app import create_app as create
-from shared.http.serve import is_stopping
+from shared.http.serve import at_the_end, is_stopping
 from shared.wakeup import WakeUp
 
 
@@ -44,4 +44,5 @@ def create_app(settings: Settings, database: Database, wakeup: WakeUp) -> Flask:
         ready={"database": can_read},
     )
     handle_refusals(app)
+    at_the_end(app, counter.close, watch.close)
     return app

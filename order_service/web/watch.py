@@ -21,12 +21,14 @@ class Watch:
         self._waited_for: Counter[str] = Counter()
         self._seen: dict[str, int] = {}
         self._news = threading.Condition()
-        self._looking = False
+        self._looking = self._closed = False
+        self._looker: threading.Thread | None = None
 
     def wait(self, order_id: str, version: int, seconds: float) -> bool:
         """Return as soon as the order has a later version than `version`, or after `seconds`.
 
-        False, at once, when too many are waiting already. Returns early when the server stops or the database is away.
+        False, at once, when too many are waiting already. Returns early when the server stops, the database is away or
+        the watch is closed.
         """
         if not self._slots.acquire(blocking=False):
             return False
@@ -36,7 +38,8 @@ class Watch:
                 self._waited_for[order_id] += 1
                 if not self._looking:
                     self._looking = True
-                    threading.Thread(target=self._look, name="watch", daemon=True).start()
+                    self._looker = threading.Thread(target=self._look, name="watch", daemon=True)
+                    self._looker.start()
                 while self._looking and self._seen.get(order_id, version) <= version and not self._stopping():
                     if (left := end - time.monotonic()) <= 0:
                         break
@@ -46,6 +49,14 @@ class Watch:
             self._slots.release()
         return True
 
+    def close(self) -> None:
+        """Let nobody wait any more, and look no more."""
+        with self._news:
+            self._closed = True
+            looker = self._looker
+        if looker:
+            looker.join()
+
     def _forget(self, order_id: str) -> None:
         with self._news:
             self._waited_for[order_id] -= 1
@@ -54,7 +65,7 @@ class Watch:
                 self._seen.pop(order_id, None)
 
     def _look(self) -> None:
-        """Tell the waiting of new versions, until nobody waits any more."""
+        """Tell the waiting of new versions, until nobody waits any more or the watch is closed."""
         try:
             while wanted := self._still_wanted():
                 with self._database.reading() as connection:
@@ -72,5 +83,8 @@ class Watch:
 
     def _still_wanted(self) -> list[str]:
         with self._news:
-            self._looking = bool(self._waited_for)
-            return list(self._waited_for)
+            self._looking = bool(self._waited_for) and not self._closed
+            if self._looking:
+                return list(self._waited_for)
+            self._news.notify_all()
+            return []

@@ -31,9 +31,20 @@ def is_stopping(app: Flask) -> bool:
     return stopping()
 
 
+def at_the_end(app: Flask, *steps: Callable[[], None]) -> None:
+    """Have these called, after those that were named before, when the application ends."""
+    app.extensions.setdefault("at_the_end", []).extend(steps)
+
+
+def end(app: Flask) -> None:
+    """Close what the application holds; call it when no request is under way any more."""
+    for step in app.extensions.pop("at_the_end", []):
+        step()
+
+
 @contextmanager
 def running(app: Flask, *, host: str = "127.0.0.1", port: int = 0) -> Iterator[str]:
-    """Serve `app` from threads of this process, on a free port when `port` is 0; yields its URL."""
+    """Serve `app` from threads of this process, on a free port when `port` is 0; yields its URL. Ends it afterwards."""
     stopped = threading.Event()
     app.extensions["stopping"] = stopped.is_set
     server = make_server(host, port, app, threaded=True, request_handler=_SilentHandler)
@@ -46,6 +57,7 @@ def running(app: Flask, *, host: str = "127.0.0.1", port: int = 0) -> Iterator[s
         server.shutdown()
         thread.join()
         server.server_close()
+        end(app)
 
 
 class _SilentHandler(WSGIRequestHandler):
@@ -73,6 +85,7 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn is untyped
             "control_socket_disable": True,  # it would write into the home directory
             "logger_class": _Log,
             "post_worker_init": _tell_when_stopping,
+            "worker_exit": _end,
         }
         for name, setting in options.items():
             self.cfg.set(name, setting)
@@ -92,3 +105,8 @@ class _Log(Logger):  # type: ignore[misc]  # gunicorn is untyped
 
 def _tell_when_stopping(worker: Any) -> None:
     worker.wsgi.extensions["stopping"] = lambda: not worker.alive
+
+
+def _end(_arbiter: Any, worker: Any) -> None:
+    if getattr(worker, "wsgi", None):  # else it failed before
+        end(worker.wsgi)

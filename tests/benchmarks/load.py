@@ -10,6 +10,7 @@ import json
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
@@ -57,8 +58,8 @@ class Load:
 class Places:
     """How many more orders may be placed."""
 
-    def __init__(self, load: Load) -> None:
-        self._under_way = UnderWay(load.database_url)
+    def __init__(self, load: Load, under_way: UnderWay) -> None:
+        self._under_way = under_way
         self._load, self._free, self._placed = load, load.outstanding, 0
 
     def take(self, most: int) -> int:
@@ -74,27 +75,29 @@ class Places:
 
 def in_groups(load: Load) -> tuple[list[float], list[float]]:
     """Through the placing function, as the Order API's committing thread does with requests that come at once."""
-    database = Database(load.database_url)
-    wakeup = WakeUp(database)
     due: list[float] = []
     taken: list[float] = []
-    places = Places(load)
-    began = time.time()
-    while len(due) < load.orders:
-        if load.rate:
-            time.sleep(max(0.0, began + len(due) / load.rate - time.time()))
-            late = int((time.time() - began) * load.rate) + 1 - len(due)
-            count = min(max(1, late), load.group, load.orders - len(due))
-            due += [began + number / load.rate for number in range(len(due), len(due) + count)]
-        else:
-            count = places.take(min(load.group, load.orders - len(due)))
-            due += [time.time()] * count
-        wanted = [_new_order(load, number) for number in range(len(due) - count, len(due))]
-        with database.batch() as connection:
-            place(connection, datetime.now(UTC), wanted, TERMS)
-        wakeup.ring()
-        taken += [time.time()] * count
-    wakeup.close()
+    with (
+        Database(load.database_url) as database,
+        closing(WakeUp(database)) as wakeup,
+        UnderWay(load.database_url) as under_way,
+    ):
+        places = Places(load, under_way)
+        began = time.time()
+        while len(due) < load.orders:
+            if load.rate:
+                time.sleep(max(0.0, began + len(due) / load.rate - time.time()))
+                late = int((time.time() - began) * load.rate) + 1 - len(due)
+                count = min(max(1, late), load.group, load.orders - len(due))
+                due += [began + number / load.rate for number in range(len(due), len(due) + count)]
+            else:
+                count = places.take(min(load.group, load.orders - len(due)))
+                due += [time.time()] * count
+            wanted = [_new_order(load, number) for number in range(len(due) - count, len(due))]
+            with database.batch() as connection:
+                place(connection, datetime.now(UTC), wanted, TERMS)
+            wakeup.ring()
+            taken += [time.time()] * count
     return due, taken
 
 

@@ -86,7 +86,8 @@ def measure(options: argparse.Namespace, up: "subprocess.Popen[str]") -> int:
     ended = time.monotonic() - began
     used = {name: seconds(pid) - before[name] for name, pid in parties.items()}
     used["customers"] -= used["services"]  # which are their descendants
-    books = settled_books(open_databases(options.database), wait=60)
+    with open_databases(options.database) as databases:
+        books = settled_books(databases, wait=60)
     Console(width=150).print(report(books))
     known = Counter(fate.name for fate in shop.fates.values())
     ends = shop.ends()

@@ -4,6 +4,7 @@ from flask import Flask
 
 from shared.config import load
 from shared.database import Database
+from shared.http.serve import at_the_end
 from shared.migrate import migrate
 from shared.service import services
 from shared.wakeup import WakeUp
@@ -31,21 +32,15 @@ def bearer(name: str) -> dict[str, str]:
 
 def prepare(service: str, database_url: str) -> None:
     """Tables and demo data."""
-    database = Database(database_url)
-    migrate(services()[service], database, seed=True)
-    database.dispose()
+    with Database(database_url) as database:
+        migrate(services()[service], database, seed=True)
 
 
 def application(service: str, database_url: str, **environ: str) -> Flask:
-    """A service's API over a database that is or will be prepared; `close` it in the end."""
+    """A service's API over a database that is or will be prepared; `end` it afterwards."""
     settings = load(service=service, environ={"DATABASE_URL": database_url, "API_KEYS": KEYS, **environ})
     database = Database(settings.database_url)
-    app = services()[service].web(settings, database, WakeUp(database))
-    app.extensions["database"] = database
+    wakeup = WakeUp(database)
+    app = services()[service].web(settings, database, wakeup)
+    at_the_end(app, wakeup.close, database.dispose)
     return app
-
-
-def close(app: Flask) -> None:
-    """Close the application's connections."""
-    database: Database = app.extensions["database"]
-    database.dispose()

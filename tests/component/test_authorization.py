@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from flask import Flask
 
-from tests.component.apps import ORDER, application, bearer, close, prepare
+from shared.http.serve import end
+from tests.component.apps import ORDER, application, bearer, prepare
 
 SERVICES = ("order", "payment", "inventory", "shipping")
 UNKNOWN = "00000000-0000-7000-8000-000000000000"
@@ -76,7 +77,7 @@ def apps(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Flask]]
     found = {service: application(service, url) for service, url in urls.items()}
     yield found
     for app in found.values():
-        close(app)
+        end(app)
 
 
 def call(app: Flask, route: str, caller: str, order_id: str) -> tuple[int, Any]:

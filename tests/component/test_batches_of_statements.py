@@ -3,6 +3,7 @@
 # ruff: noqa: PT012 - the block is the transaction that fails
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
 
@@ -49,10 +50,9 @@ def weights(database: Database) -> list[int]:
 
 @pytest.fixture
 def database(database_url: str) -> Iterator[Database]:
-    opened = Database(database_url)
-    METADATA.create_all(opened.engine)
-    yield opened
-    opened.dispose()
+    with Database(database_url) as opened:
+        METADATA.create_all(opened.engine)
+        yield opened
 
 
 def test_what_was_written_is_read_as_sqlalchemy_reads_it(database: Database) -> None:
@@ -164,12 +164,11 @@ def test_a_batch_may_be_larger_than_what_the_network_holds(database: Database) -
 
 def test_a_text_with_a_nul_is_refused(postgres_url: str) -> None:
     """It would be cut off there on its way to PostgreSQL."""
-    database = Database(postgres_url)
-    METADATA.create_all(database.engine)
-    with pytest.raises(DataError), database.batch() as connection:
-        connection.execute(ADD, parcel(1, note="cut\0off"))
-    assert weights(database) == []
-    database.dispose()
+    with Database(postgres_url) as database:
+        METADATA.create_all(database.engine)
+        with pytest.raises(DataError), database.batch() as connection:
+            connection.execute(ADD, parcel(1, note="cut\0off"))
+        assert weights(database) == []
 
 
 def test_a_batch_within_a_batch_is_refused(database: Database) -> None:
@@ -196,75 +195,73 @@ def test_a_naive_time_is_refused(database: Database) -> None:
 
 def test_times_are_read_whatever_the_server_writes(postgres_url: str) -> None:
     """A server that prefers another way to write times, in another zone, is asked for this one."""
-    database = Database(postgres_url)
-    METADATA.create_all(database.engine)
-    with database.transaction() as connection:
-        connection.execute(text("ALTER ROLE postgres SET datestyle = 'German'"))
-        connection.execute(text("ALTER ROLE postgres SET timezone = 'Asia/Kathmandu'"))
-    other = Database(postgres_url)
-    with other.batch() as connection:
-        connection.execute(ADD, parcel(1))
-        (row,) = connection.execute(LOOK, {"which": PARCEL}).mappings()
-    assert row["sent_at"] == NOON
-    with database.transaction() as connection:
-        connection.execute(text("ALTER ROLE postgres RESET ALL"))
-    database.dispose()
-    other.dispose()
+    with Database(postgres_url) as database:
+        METADATA.create_all(database.engine)
+        with database.transaction() as connection:
+            connection.execute(text("ALTER ROLE postgres SET datestyle = 'German'"))
+            connection.execute(text("ALTER ROLE postgres SET timezone = 'Asia/Kathmandu'"))
+        with Database(postgres_url) as other, other.batch() as connection:
+            connection.execute(ADD, parcel(1))
+            (row,) = connection.execute(LOOK, {"which": PARCEL}).mappings()
+        assert row["sent_at"] == NOON
+        with database.transaction() as connection:
+            connection.execute(text("ALTER ROLE postgres RESET ALL"))
 
 
 def test_a_connection_that_is_lost_is_weather(postgres_url: str) -> None:
     """The batch fails as if the server were away, nothing is kept, and the next batch has another connection."""
-    database, killer = Database(postgres_url), Database(postgres_url)
-    METADATA.create_all(database.engine)
-    whoami = text("SELECT pg_backend_pid()")
+    with Database(postgres_url) as database, Database(postgres_url) as killer:
+        METADATA.create_all(database.engine)
+        whoami = text("SELECT pg_backend_pid()")
 
-    def killed(connection: Transaction) -> None:
-        pid = connection.execute(whoami).scalar_one()
-        with killer.reading() as other:
-            other.execute(text("SELECT pg_terminate_backend(:pid, 5000)"), {"pid": pid})
+        def killed(connection: Transaction) -> None:
+            pid = connection.execute(whoami).scalar_one()
+            with killer.reading() as other:
+                other.execute(text("SELECT pg_terminate_backend(:pid, 5000)"), {"pid": pid})
 
-    with pytest.raises(OperationalError), database.batch() as connection:
-        connection.execute(ADD, parcel(1))
-        killed(connection)
-        connection.execute(WEIGHTS).all()
-    with pytest.raises(OperationalError), database.batch() as connection:
-        connection.execute(ADD, parcel(1))
-        killed(connection)  # found out by the commit
-    with pytest.raises(OperationalError), database.batch() as connection:
-        killed(connection)
-        raise ValueError("which does not matter any more")
-    with database.batch() as connection:
-        connection.execute(ADD, parcel(2))
-    assert weights(database) == [2]
-    database.dispose()
-    killer.dispose()
+        with pytest.raises(OperationalError), database.batch() as connection:
+            connection.execute(ADD, parcel(1))
+            killed(connection)
+            connection.execute(WEIGHTS).all()
+        with pytest.raises(OperationalError), database.batch() as connection:
+            connection.execute(ADD, parcel(1))
+            killed(connection)  # found out by the commit
+        with pytest.raises(OperationalError), database.batch() as connection:
+            killed(connection)
+            raise ValueError("which does not matter any more")
+        with database.batch() as connection:
+            connection.execute(ADD, parcel(2))
+        assert weights(database) == [2]
 
 
 def test_a_connection_that_died_while_idle_is_replaced_for_a_batch(postgres_url: str) -> None:
     """After a restart of the server the first batch finds a fresh connection."""
-    database, killer = Database(postgres_url, idle=0.0), Database(postgres_url)
-    whoami = text("SELECT pg_backend_pid()")
-    with database.batch() as connection:
-        pid = connection.execute(whoami).scalar_one()
-    with killer.reading() as other:
-        other.execute(text("SELECT pg_terminate_backend(:pid, 5000)"), {"pid": pid})
-    with database.batch() as connection:
-        assert connection.execute(whoami).scalar_one() != pid
-    database.dispose()
-    killer.dispose()
+    with Database(postgres_url, idle=0.0) as database, Database(postgres_url) as killer:
+        whoami = text("SELECT pg_backend_pid()")
+        with database.batch() as connection:
+            pid = connection.execute(whoami).scalar_one()
+        with killer.reading() as other:
+            other.execute(text("SELECT pg_terminate_backend(:pid, 5000)"), {"pid": pid})
+        with database.batch() as connection:
+            assert connection.execute(whoami).scalar_one() != pid
 
 
 def test_the_same_connection_serves_sqlalchemy_afterwards(postgres_url: str) -> None:
-    """It leaves pipeline mode with the batch, also when that failed."""
-    database = Database(postgres_url, pool_size=1)
-    METADATA.create_all(database.engine)
-    for _ in range(2):
+    """It leaves pipeline mode with the batch, also when that failed, and goes back to the pool with its thread."""
+    whoami = text("SELECT pg_backend_pid()")
+
+    def work() -> Any:
         with pytest.raises(IntegrityError), database.batch() as connection:
             connection.execute(ADD, [parcel(1), parcel(1)])
         with database.batch() as connection:
             connection.execute(update(parcels).values(grams=5))
-    database.dispose()
-    with database.transaction() as connection:
-        connection.execute(ADD, parcel(1))
-    assert weights(database) == [1]
-    database.dispose()
+            return connection.execute(whoami).scalar_one()
+
+    with Database(postgres_url) as database:
+        METADATA.create_all(database.engine)
+        with ThreadPoolExecutor(1) as other:
+            pid = other.submit(work).result(10)
+        with database.transaction() as connection:
+            connection.execute(ADD, parcel(1))
+            assert connection.execute(whoami).scalar_one() == pid
+        assert weights(database) == [1]

@@ -2,6 +2,8 @@
 
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -30,13 +32,12 @@ def true_books(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def tampered(true_books: Path, tmp_path: Path) -> Iterator[Callable[..., Books]]:
     """Audits a copy of the true books after statements on them, each with the service whose books it changes."""
-    opened = []
+    copies = count()
 
     def tamper(*changes: tuple[str, str]) -> Books:
-        folder = tmp_path / str(len(opened))
+        folder = tmp_path / str(next(copies))
         shutil.copytree(true_books, folder)
-        databases = open_databases(f"sqlite:///{folder}/{{service}}.db")
-        opened.extend(databases.values())
+        databases = stack.enter_context(open_databases(f"sqlite:///{folder}/{{service}}.db"))
         for service, statement in changes:
             with databases[service].transaction() as connection:
                 connection.exec_driver_sql("PRAGMA ignore_check_constraints = on")
@@ -49,9 +50,8 @@ def tampered(true_books: Path, tmp_path: Path) -> Iterator[Callable[..., Books]]
                 assert changed.rowcount > 0
         return audit(databases)
 
-    yield tamper
-    for database in opened:
-        database.dispose()
+    with ExitStack() as stack:
+        yield tamper
 
 
 def test_true_books_pass(tampered: Callable[..., Books]) -> None:

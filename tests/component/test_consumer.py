@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from typing import Any
 
@@ -136,32 +137,31 @@ def test_bad_weather_is_nobodys_fault(bench: Bench) -> None:
 
 def test_a_zombie_finds_its_message_taken(new_postgresql_database: Any) -> None:
     """A worker that slept while its message was given to another commits nothing: the inbox's key decides."""
-    bench = Bench(SERVICE, new_postgresql_database())
-    envelope = bench.enclose(wanted(1))
-    asleep, awake = threading.Event(), threading.Event()
-    zombies: list[Any] = []
+    with closing(Bench(SERVICE, new_postgresql_database())) as bench:
+        envelope = bench.enclose(wanted(1))
+        asleep, awake = threading.Event(), threading.Event()
+        zombies: list[Any] = []
 
-    def sleepy(request: Any, payments: Payments) -> Any:
-        if threading.current_thread().name == "zombie":
-            asleep.set()
-            assert awake.wait(30)
-        return HANDLERS[type(request)](request, payments)
+        def sleepy(request: Any, payments: Payments) -> Any:
+            if threading.current_thread().name == "zombie":
+                asleep.set()
+                assert awake.wait(30)
+            return HANDLERS[type(request)](request, payments)
 
-    handling = replace(bench.consumer.handling, handlers=dict.fromkeys(HANDLERS, sleepy), calls={})
-    other = bench.another(bench.consumer.handling)
+        handling = replace(bench.consumer.handling, handlers=dict.fromkeys(HANDLERS, sleepy), calls={})
+        other = bench.another(bench.consumer.handling)
 
-    def sleepwalk() -> None:
-        zombies.extend(persist(bench.another(handling), bench.deliveries([envelope])))
+        def sleepwalk() -> None:
+            zombies.extend(persist(bench.another(handling), bench.deliveries([envelope])))
 
-    thread = threading.Thread(target=sleepwalk, name="zombie")
-    thread.start()
-    assert asleep.wait(30)
-    threading.Timer(0.2, awake.set).start()  # the other one waits at the inbox for the zombie's transaction
-    facts = other.work(bench.deliveries([envelope]))
-    thread.join()
-    assert len(zombies) + len(facts) <= 1
-    assert bench.rows("SELECT COUNT(*), SUM(deliveries) FROM inbox") == [(1, 2)]
-    bench.close()
+        thread = threading.Thread(target=sleepwalk, name="zombie")
+        thread.start()
+        assert asleep.wait(30)
+        threading.Timer(0.2, awake.set).start()  # the other one waits at the inbox for the zombie's transaction
+        facts = other.work(bench.deliveries([envelope]))
+        thread.join()
+        assert len(zombies) + len(facts) <= 1
+        assert bench.rows("SELECT COUNT(*), SUM(deliveries) FROM inbox") == [(1, 2)]
 
 
 def test_a_dead_letter_is_replayed_once(bench: Bench) -> None:

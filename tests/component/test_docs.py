@@ -2,7 +2,8 @@
 
 import pytest
 
-from tests.component.apps import application, close, prepare
+from shared.http.serve import end
+from tests.component.apps import application, prepare
 
 SERVICES = ("order", "payment", "inventory", "shipping")
 
@@ -31,4 +32,4 @@ def test_every_answer_has_a_schema(service: str, database_url: str) -> None:
     assert bare == {"get /healthz", "get /readyz"}
     named = {f"#/components/schemas/{name}" for name in document["components"]["schemas"]}
     assert {each for each in named if f'"{each}"' not in answered.text} == set()
-    close(app)
+    end(app)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from threading import Barrier
 
 import pytest
@@ -146,73 +147,70 @@ def test_a_batch_costs_eight_statements(inventory: Inventory, size: int) -> None
 
 def test_several_workers_never_oversell(postgres_url: str) -> None:
     """Four workers at once, each with batches of its own for the same few products: exactly what is there is sold."""
-    bench = Inventory(SERVICE, postgres_url)
-    bench.receive(VASE=37, LAMP=50)
-    handling = SERVICE.handling(load(service="inventory", environ={}), bench.database)
-    together = Barrier(4)
+    with closing(Inventory(SERVICE, postgres_url)) as bench:
+        bench.receive(VASE=37, LAMP=50)
+        handling = SERVICE.handling(load(service="inventory", environ={}), bench.database)
+        together = Barrier(4)
 
-    def work(worker: int) -> list[str]:
-        consumer, said = bench.another(handling), []
-        for batch in range(10):
-            together.wait(30)
-            # Odd workers name the products in the opposite order: locks taken in the order of the lines would deadlock.
-            lines = {"VASE": 1, "LAMP": 1} if worker % 2 else {"LAMP": 1, "VASE": 1}
-            messages = [wants(worker * 1000 + batch * 10 + number, **lines) for number in range(5)]
-            said += consumer.work(bench.deliveries(messages))
-        return [each.type for each in said]
+        def work(worker: int) -> list[str]:
+            consumer, said = bench.another(handling), []
+            for batch in range(10):
+                together.wait(30)
+                # Odd workers name the products the other way round: locks in the order of the lines would deadlock.
+                lines = {"VASE": 1, "LAMP": 1} if worker % 2 else {"LAMP": 1, "VASE": 1}
+                messages = [wants(worker * 1000 + batch * 10 + number, **lines) for number in range(5)]
+                said += consumer.work(bench.deliveries(messages))
+            return [each.type for each in said]
 
-    with ThreadPoolExecutor(4) as pool:
-        said = [each for result in pool.map(work, range(4)) for each in result]
-    assert len(said) == 200
-    assert said.count("stock.reserved") == 37
-    assert bench.stock() == {"VASE": (37, 37), "LAMP": (50, 37)}
-    bench.close()
+        with ThreadPoolExecutor(4) as pool:
+            said = [each for result in pool.map(work, range(4)) for each in result]
+        assert len(said) == 200
+        assert said.count("stock.reserved") == 37
+        assert bench.stock() == {"VASE": (37, 37), "LAMP": (50, 37)}
 
 
 def test_eight_buyers_of_the_last_one(postgres_url: str) -> None:
     """Eight orders at the same instant for the last vase, each in a transaction of its own: one gets it."""
-    bench = Inventory(SERVICE, postgres_url)
-    handling = SERVICE.handling(load(service="inventory", environ={}), bench.database)
-    for attempt in range(5):
-        with bench.database.transaction() as connection:
-            receive(connection, bench.now(), principal="test", sku="VASE", key=str(attempt), quantity=1)
-        together = Barrier(8)
+    with closing(Inventory(SERVICE, postgres_url)) as bench:
+        handling = SERVICE.handling(load(service="inventory", environ={}), bench.database)
+        for attempt in range(5):
+            with bench.database.transaction() as connection:
+                receive(connection, bench.now(), principal="test", sku="VASE", key=str(attempt), quantity=1)
+            together = Barrier(8)
 
-        def buy(number: int, together: Barrier = together, attempt: int = attempt) -> str:
-            consumer = bench.another(handling)
-            deliveries = bench.deliveries([wants(attempt * 10 + number, VASE=1)])
-            together.wait(30)
-            (said,) = persist(consumer, deliveries)
-            return said.type
+            def buy(number: int, together: Barrier = together, attempt: int = attempt) -> str:
+                consumer = bench.another(handling)
+                deliveries = bench.deliveries([wants(attempt * 10 + number, VASE=1)])
+                together.wait(30)
+                (said,) = persist(consumer, deliveries)
+                return said.type
 
-        with ThreadPoolExecutor(8) as pool:
-            said = list(pool.map(buy, range(8)))
-        assert sorted(said) == ["stock.reserved"] + ["stock.unavailable"] * 7
-    assert bench.stock() == {"VASE": (5, 5)}
-    bench.close()
+            with ThreadPoolExecutor(8) as pool:
+                said = list(pool.map(buy, range(8)))
+            assert sorted(said) == ["stock.reserved"] + ["stock.unavailable"] * 7
+        assert bench.stock() == {"VASE": (5, 5)}
 
 
 def test_a_release_that_overtakes_in_another_worker(postgres_url: str) -> None:
     """A request and its release, worked by two workers in the same instant, leave nothing held."""
-    bench = Inventory(SERVICE, postgres_url)
-    bench.receive(LAMP=100)
-    handling = SERVICE.handling(load(service="inventory", environ={}), bench.database)
-    together = Barrier(2)
+    with closing(Inventory(SERVICE, postgres_url)) as bench:
+        bench.receive(LAMP=100)
+        handling = SERVICE.handling(load(service="inventory", environ={}), bench.database)
+        together = Barrier(2)
 
-    def work(release: bool) -> None:
-        consumer = bench.another(handling)
-        for number in range(40):
-            message = StockReleaseRequested(order_id=order_id(number)) if release else wants(number, LAMP=1)
-            deliveries = bench.deliveries([message])
-            together.wait(30)
-            persist(consumer, deliveries)
+        def work(release: bool) -> None:
+            consumer = bench.another(handling)
+            for number in range(40):
+                message = StockReleaseRequested(order_id=order_id(number)) if release else wants(number, LAMP=1)
+                deliveries = bench.deliveries([message])
+                together.wait(30)
+                persist(consumer, deliveries)
 
-    with ThreadPoolExecutor(2) as pool:
-        list(pool.map(work, [False, True]))
-    assert bench.stock() == {"LAMP": (100, 0)}
-    assert bench.rows("SELECT DISTINCT status FROM reservations") == [("released",)]
-    assert bench.buried() == []
-    bench.close()
+        with ThreadPoolExecutor(2) as pool:
+            list(pool.map(work, [False, True]))
+        assert bench.stock() == {"LAMP": (100, 0)}
+        assert bench.rows("SELECT DISTINCT status FROM reservations") == [("released",)]
+        assert bench.buried() == []
 
 
 def test_a_receipt_counts_once(inventory: Inventory) -> None:
@@ -231,18 +229,17 @@ def test_a_receipt_counts_once(inventory: Inventory) -> None:
 
 def test_twin_receipts_count_once(new_postgresql_database: Callable[[], str]) -> None:
     """The same receipt sent eight times in the same instant counts once, and all hear the same."""
-    bench = Inventory(SERVICE, new_postgresql_database())
-    together = Barrier(8)
+    with closing(Inventory(SERVICE, new_postgresql_database())) as bench:
+        together = Barrier(8)
 
-    def send(_: int) -> int:
-        together.wait(30)
-        with bench.database.transaction() as connection:
-            return receive(connection, bench.now(), principal="olga", sku="LAMP", key="monday", quantity=5).on_hand
+        def send(_: int) -> int:
+            together.wait(30)
+            with bench.database.transaction() as connection:
+                return receive(connection, bench.now(), principal="olga", sku="LAMP", key="monday", quantity=5).on_hand
 
-    with ThreadPoolExecutor(8) as pool:
-        assert list(pool.map(send, range(8))) == [5] * 8
-    assert bench.stock() == {"LAMP": (5, 0)}
-    bench.close()
+        with ThreadPoolExecutor(8) as pool:
+            assert list(pool.map(send, range(8))) == [5] * 8
+        assert bench.stock() == {"LAMP": (5, 0)}
 
 
 def test_seeding_twice_changes_nothing(database_url: str) -> None:

@@ -8,9 +8,10 @@ from alembic import command
 from sqlalchemy import inspect
 
 from shared.database import Database
+from shared.http.serve import end
 from shared.migrate import config, migrate
 from shared.service import Service, services
-from tests.component.apps import application, bearer, close
+from tests.component.apps import application, bearer
 from tests.component.bench import order_id
 
 
@@ -70,4 +71,4 @@ def test_an_api_that_was_started_before_its_tables_waits_for_them(service: Servi
     migrate(service, database)
     assert client.get(READS[service.name], headers=bearer("operator")).status_code in (200, 404)
     assert client.get("/readyz").status_code == 200
-    close(app)
+    end(app)

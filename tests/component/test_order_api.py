@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from itertools import count
 from typing import Any
 
@@ -24,9 +25,11 @@ from shared.contracts import (
     StockIssued,
     StockReserved,
 )
+from shared.http.serve import at_the_end, end
 from shared.wakeup import WakeUp
-from tests.component.apps import KEYS, ORDER, application, bearer, close
+from tests.component.apps import KEYS, ORDER, application, bearer
 from tests.component.bench import Bench
+from tests.crowd import wait_for
 
 TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 TABLES = ("orders", "sagas", "saga_history", "outbox", "idempotency_keys")
@@ -42,6 +45,10 @@ class Shop(Bench):
         wakeup = WakeUp(self.database)
         wakeup.listen(self.rung.set, other_processes=False)
         self.app = SERVICE.web(settings, self.database, wakeup)
+        at_the_end(self.app, wakeup.close, self.database.dispose)
+
+    def close(self) -> None:
+        end(self.app)
 
     @property
     def client(self) -> FlaskClient:
@@ -264,17 +271,34 @@ def test_an_order_may_have_100_lines_of_1000(sqlite_shop: Shop) -> None:
 
 def test_a_backlog_turns_orders_away(tmp_path: Any) -> None:
     """Beyond the limit of unpublished messages it is 503 with a time to come back; looking still works."""
-    shop = Shop(f"sqlite:///{tmp_path}/order.db", BACKLOG_LIMIT="1")
-    order_id = shop.place()
-    deadline = time.monotonic() + 10
-    for number in count():  # the backlog is counted once a second
-        response = shop.send(key=f"key-{number}")
-        if response.status_code != 202 or time.monotonic() > deadline:
-            break
-    assert response.status_code == 503
-    assert int(response.headers["Retry-After"]) > 0
-    assert shop.get(f"/orders/{order_id}").status_code == 200
-    shop.close()
+    with closing(Shop(f"sqlite:///{tmp_path}/order.db", BACKLOG_LIMIT="1")) as shop:
+        order_id = shop.place()
+        deadline = time.monotonic() + 10
+        for number in count():  # the backlog is counted once a second
+            response = shop.send(key=f"key-{number}")
+            if response.status_code != 202 or time.monotonic() > deadline:
+                break
+        assert response.status_code == 503
+        assert int(response.headers["Retry-After"]) > 0
+        assert shop.get(f"/orders/{order_id}").status_code == 200
+
+
+# Ending
+
+
+def test_an_application_ends_with_its_threads_and_connections(shop: Shop) -> None:
+    """Who waits for news is told how things stand; nobody commits, looks or rings any more."""
+    others, order_id = set(threading.enumerate()), shop.place()
+
+    def threads() -> set[str]:
+        return {each.name for each in set(threading.enumerate()) - others}
+
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(shop.get, f"/orders/{order_id}?wait=20&version=1")
+        wait_for(lambda: {"watch", "group-commit"} <= threads())
+        shop.close()
+        assert waiting.result(10).json["version"] == 1
+    assert threads() == set()
 
 
 # Looking
@@ -533,4 +557,4 @@ def test_a_database_out_of_reach_is_503_too() -> None:
         assert int(response.headers["Retry-After"]) > 0
     assert client.post("/orders", json=ORDER, headers={**bearer("alice"), "Idempotency-Key": "k"}).status_code == 503
     assert client.get("/healthz").status_code == 200
-    close(app)
+    end(app)

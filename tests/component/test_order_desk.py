@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from datetime import timedelta
 from threading import Barrier
 
@@ -211,30 +212,29 @@ def test_a_deadline_moves_nearer(shop: Shop) -> None:
 
 def test_cancelling_races_the_last_fact(postgres_url: str) -> None:
     """Whichever comes first wins: the order is cancelled, or its money is asked for, never both."""
-    shop = Shop(postgres_url)
-    orders = shop.placed(*(wanted(f"order {number}") for number in range(20)))
-    shop.deliver(*(fact for order in orders for fact in authorized_and_reserved(order)))
-    start = Barrier(2)
+    with closing(Shop(postgres_url)) as shop:
+        orders = shop.placed(*(wanted(f"order {number}") for number in range(20)))
+        shop.deliver(*(fact for order in orders for fact in authorized_and_reserved(order)))
+        start = Barrier(2)
 
-    def cancel_all() -> set[str]:
-        start.wait()
-        lost = set()
+        def cancel_all() -> set[str]:
+            start.wait()
+            lost = set()
+            for order in orders:
+                try:
+                    shop.desk.cancel(order, ALICE)
+                except Conflict:
+                    lost.add(order)
+            return lost
+
+        def ship_all() -> set[str]:
+            start.wait()
+            said = [message for order in orders for message in shop.deliver(*booked(order))]
+            return {each.order_id for each in said if isinstance(each, CaptureRequested)}
+
+        with ThreadPoolExecutor(2) as pool:
+            cancelling, shipping = pool.submit(cancel_all), pool.submit(ship_all)
+            assert cancelling.result(60) == shipping.result(60)
         for order in orders:
-            try:
-                shop.desk.cancel(order, ALICE)
-            except Conflict:
-                lost.add(order)
-        return lost
-
-    def ship_all() -> set[str]:
-        start.wait()
-        said = [message for order in orders for message in shop.deliver(*booked(order))]
-        return {each.order_id for each in said if isinstance(each, CaptureRequested)}
-
-    with ThreadPoolExecutor(2) as pool:
-        cancelling, shipping = pool.submit(cancel_all), pool.submit(ship_all)
-        assert cancelling.result(60) == shipping.result(60)
-    for order in orders:
-        shop.history(order)
-        shop.deliver(ShipmentCancelled(order_id=order))
-    shop.close()
+            shop.history(order)
+            shop.deliver(ShipmentCancelled(order_id=order))

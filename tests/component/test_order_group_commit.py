@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import replace
 from datetime import datetime
 
@@ -136,26 +137,23 @@ def test_closing_finishes_what_was_submitted(shop: Shop, crowd: ThreadPoolExecut
 
 def test_a_twin_in_another_process_holds_up_nobody_else(postgres_url: str, crowd: ThreadPoolExecutor) -> None:
     """While another process is placing the same key, that order is told so, and its companions are placed."""
-    shop = Shop(postgres_url)
-    hasty = Database(postgres_url, lock_timeout=0.1)
-    turnstile = Turnstile()
-    counter = GroupCommit(hasty, shop.terms(), turnstile, shop.wakeup)
-    with shop.database.transaction() as connection:
-        (placed,) = place(connection, NOON, [wanted("twin")], shop.terms())
-        first = crowd.submit(counter.submit, wanted("first"))
-        assert turnstile.entered.acquire(timeout=PATIENCE)
-        twin, friend = (crowd.submit(counter.submit, wanted(key)) for key in ("twin", "friend"))
-        wait_for(gathered(counter, 2))
-        turnstile.open.release(10)
-        with pytest.raises(InUse):
-            twin.result(PATIENCE)
-        outcomes: list[Outcome] = [each.result(PATIENCE) for each in (first, friend)]
-        assert [type(each) for each in outcomes] == [Placed, Placed]
-    assert isinstance(placed, Placed)
-    assert counter.submit(wanted("twin")) == Replayed(placed.order_id, placed.response)
-    counter.close()
-    hasty.dispose()
-    shop.close()
+    with closing(Shop(postgres_url)) as shop, Database(postgres_url, lock_timeout=0.1) as hasty:
+        turnstile = Turnstile()
+        counter = GroupCommit(hasty, shop.terms(), turnstile, shop.wakeup)
+        with shop.database.transaction() as connection:
+            (placed,) = place(connection, NOON, [wanted("twin")], shop.terms())
+            first = crowd.submit(counter.submit, wanted("first"))
+            assert turnstile.entered.acquire(timeout=PATIENCE)
+            twin, friend = (crowd.submit(counter.submit, wanted(key)) for key in ("twin", "friend"))
+            wait_for(gathered(counter, 2))
+            turnstile.open.release(10)
+            with pytest.raises(InUse):
+                twin.result(PATIENCE)
+            outcomes: list[Outcome] = [each.result(PATIENCE) for each in (first, friend)]
+            assert [type(each) for each in outcomes] == [Placed, Placed]
+        assert isinstance(placed, Placed)
+        assert counter.submit(wanted("twin")) == Replayed(placed.order_id, placed.response)
+        counter.close()
 
 
 def test_when_the_database_is_away_all_are_told_at_once(crowd: ThreadPoolExecutor, shop: Shop) -> None:

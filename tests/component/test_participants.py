@@ -1,6 +1,7 @@
 """Know one, know all: the promises that every participant keeps, proved for all three by the same tests."""
 
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, replace
 from importlib import import_module
 from itertools import zip_longest
@@ -180,15 +181,16 @@ def test_a_batch_is_as_one_by_one(participant: Participant, new_database: Callab
         scripts.append([make(order_id(number)) for make in words])
     messages = [each for turn in zip_longest(*scripts) for each in turn if each]  # the orders take turns
 
-    together, singly = Room(participant, new_database()), Room(participant, new_database())
-    said = together.deliver(*messages)
-    alone = [fact for message in messages for fact in singly.deliver(message)]
-    for query in (participant.statuses, participant.books):
-        assert together.rows(query) == singly.rows(query)
-    assert {each.order_id: each for each in said} == {each.order_id: each for each in alone}
-    assert len(said) == len(alone) == len(messages)
-    together.close()
-    singly.close()
+    with (
+        closing(Room(participant, new_database())) as together,
+        closing(Room(participant, new_database())) as singly,
+    ):
+        said = together.deliver(*messages)
+        alone = [fact for message in messages for fact in singly.deliver(message)]
+        for query in (participant.statuses, participant.books):
+            assert together.rows(query) == singly.rows(query)
+        assert {each.order_id: each for each in said} == {each.order_id: each for each in alone}
+        assert len(said) == len(alone) == len(messages)
 
 
 @dataclass

@@ -15,7 +15,8 @@ from hypothesis import HealthCheck, settings
 from schemathesis.schemas import BaseSchema
 
 from order_service.catalog import DEMO_CATALOG
-from tests.component.apps import application, bearer, close, prepare
+from shared.http.serve import end
+from tests.component.apps import application, bearer, prepare
 
 thorough = settings(
     max_examples=50, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
@@ -47,7 +48,7 @@ def _databases() -> Iterator[None]:
         prepare(service, url_of(service))
     yield
     for app in apps:
-        close(app)
+        end(app)
     shutil.rmtree(FOLDER)
 
 

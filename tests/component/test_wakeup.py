@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import TimeoutError as PoolExhausted
@@ -11,35 +11,36 @@ from shared.database import Database
 from shared.wakeup import WakeUp
 
 
+@contextmanager
+def waking(database: Database) -> Iterator[WakeUp]:
+    """As a process has it, until it ends."""
+    with database, closing(WakeUp(database)) as wakeup:
+        yield wakeup
+
+
 def test_a_listener_hears_a_commit_of_another_process_and_holds_no_lock(new_database: Callable[[], str]) -> None:
     """While one process listens, another one writes at once, rings, and is heard; twice."""
     url = new_database()
-    listening, writing = Database(url), Database(url)
+    writing = Database(url)
     heard = threading.Event()
-    ear, bell = WakeUp(listening), WakeUp(writing)
-    ear.listen(heard.set)
-    with writing.transaction() as connection:
-        connection.execute(text("CREATE TABLE lamps (number INTEGER)"))
-    for _ in range(2):
-        heard.clear()
+    with waking(Database(url)) as ear, waking(writing) as bell:
+        ear.listen(heard.set)
         with writing.transaction() as connection:
-            connection.execute(text("INSERT INTO lamps VALUES (1)"))
-        bell.ring()
-        assert heard.wait(10)
-    for wakeup, database in ((ear, listening), (bell, writing)):
-        wakeup.close()
-        database.dispose()
+            connection.execute(text("CREATE TABLE lamps (number INTEGER)"))
+        for _ in range(2):
+            heard.clear()
+            with writing.transaction() as connection:
+                connection.execute(text("INSERT INTO lamps VALUES (1)"))
+            bell.ring()
+            assert heard.wait(10)
 
 
 def test_what_was_rung_before_somebody_could_hear_is_not_missed(new_database: Callable[[], str]) -> None:
     """Whoever begins to listen is called once it can hear: what was committed just before has been rung for nobody."""
-    database = Database(new_database())
     heard = threading.Event()
-    ear = WakeUp(database)
-    ear.listen(heard.set)
-    assert heard.wait(10)
-    ear.close()
-    database.dispose()
+    with waking(Database(new_database())) as ear:
+        ear.listen(heard.set)
+        assert heard.wait(10)
 
 
 class Busy(Database):
@@ -61,16 +62,13 @@ def test_a_bell_without_a_connection_rings_later(new_postgresql_database: Callab
     url = new_postgresql_database()
     listening, writing = Busy(url), Busy(url)
     heard = threading.Event()
-    ear, bell = WakeUp(listening), WakeUp(writing)
-    ear.listen(heard.set)
-    assert heard.wait(10)  # for nothing, after the failure
-    for _ in range(100):  # until it listens
-        heard.clear()
-        bell.ring()
-        if heard.wait(0.5):
-            break
-    assert heard.is_set()
-    assert (listening.refusals, writing.refusals) == (0, 0)
-    for wakeup, database in ((ear, listening), (bell, writing)):
-        wakeup.close()
-        database.dispose()
+    with waking(listening) as ear, waking(writing) as bell:
+        ear.listen(heard.set)
+        assert heard.wait(10)  # for nothing, after the failure
+        for _ in range(100):  # until it listens
+            heard.clear()
+            bell.ring()
+            if heard.wait(0.5):
+                break
+        assert heard.is_set()
+        assert (listening.refusals, writing.refusals) == (0, 0)

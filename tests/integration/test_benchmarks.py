@@ -33,10 +33,9 @@ def test_an_order_is_measured_and_copied_and_the_books_add_up() -> None:
         load = Load(run="", database_url=system.databases["order"], orders=1, rate=50.0, group=1)
         measured = drive(system, "one", load)
         fill(system, youngest(system), 50)
-        databases = {name: Database(url) for name, url in system.databases.items()}
-        books = settled_books(databases, wait=10)
-        for database in databases.values():
-            database.dispose()
+        with ExitStack() as stack:
+            databases = {name: stack.enter_context(Database(url)) for name, url in system.databases.items()}
+            books = settled_books(databases, wait=10)
     assert measured.orders == 1
     assert measured.p999 > 0
     assert measured.per_order["events"] == 12

@@ -115,8 +115,8 @@ def test_every_order_ends_and_every_book_balances_though_workers_are_killed(
             os.kill(pid, signal.SIGKILL)
         placing.join()
         shop.wait_for_the_end(90)
-        databases = open_databases(database_template)
-        books = settled_books(databases, wait=30)
+        with open_databases(database_template) as databases:
+            books = settled_books(databases, wait=30)
         assert shop.failures == []
         assert shop.wrong_ends() == []
         assert len(books.orders.orders) == len(shop.fates) == 300
@@ -128,8 +128,6 @@ def test_every_order_ends_and_every_book_balances_though_workers_are_killed(
         up.process.send_signal(signal.SIGTERM)
         assert up.process.wait(20) == 0, up.output()
         assert time.monotonic() - began < 15
-    for database in databases.values():
-        database.dispose()
     assert undelivered(broker_url) == 0
     assert "Traceback" not in up.output()
 

@@ -1,6 +1,7 @@
 """The audit itself: what the customer was told, the money, the goods and the parcels of each order, held together."""
 
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
 from order_service.cli.books.goods import Goods, Reservation, read_goods
@@ -43,10 +44,13 @@ class Books:
         ]
 
 
-def open_databases(template: str) -> dict[str, Database]:
+@contextmanager
+def open_databases(template: str) -> Iterator[Mapping[str, Database]]:
     """The databases of all services; `{service}` in the URL stands for each one's name."""
     urls = {name: template.replace("{service}", name) for name in services()}
-    return {name: open_database(load(service=name, environ={}, database_url=url)) for name, url in urls.items()}
+    settings = {name: load(service=name, environ={}, database_url=url) for name, url in urls.items()}
+    with ExitStack() as stack:
+        yield {name: stack.enter_context(open_database(given)) for name, given in settings.items()}
 
 
 def audit(databases: Mapping[str, Database]) -> Books:

@@ -10,19 +10,20 @@ import time
 from tests.benchmarks.floor.order import new_orders
 from tests.benchmarks.floor.rows import Rows
 from tests.benchmarks.load import Load, Places
-from tests.benchmarks.system import plain
+from tests.benchmarks.system import UnderWay, plain
 
 
 def place_all(load: Load) -> list[float]:
     """Place them, as many as end; returns the moment at which each was due."""
-    rows, places = Rows(plain(load.database_url), "order"), Places(load)
     due: list[float] = []
-    while len(due) < load.orders:
-        count = places.take(min(load.group, load.orders - len(due)))
-        due += [time.time()] * count
-        first = len(due) - count
-        rows.place(new_orders(first, count), [f"{load.run}-{number}" for number in range(first, len(due))])
-        rows.ring()
+    with Rows(plain(load.database_url), "order") as rows, UnderWay(load.database_url) as under_way:
+        places = Places(load, under_way)
+        while len(due) < load.orders:
+            count = places.take(min(load.group, load.orders - len(due)))
+            due += [time.time()] * count
+            first = len(due) - count
+            rows.place(new_orders(first, count), [f"{load.run}-{number}" for number in range(first, len(due))])
+            rows.ring()
     return due
 
 

@@ -5,7 +5,7 @@ its books, as ours do: three statements a batch, each a transaction.
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from typing import Any, Self
 
 import msgspec
 import psycopg
@@ -137,6 +137,12 @@ class Rows:
         self._before = [text[service] for text in (INTENT, BOOKS) if service in text]
         self._keep = f"WITH {HEARD}, {TAKEN}, said AS ({saying(service)}), {EFFECT[service]} {MARK}"
         self._service = service
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._connection.close()
 
     def keep(
         self,

@@ -136,22 +136,24 @@ class Talk:
 
 def keep_rows(service: str, database_url: str, orders: int, run: str) -> None:
     """All rows that so many orders leave at a service, batch by batch and step by step, as if it had heard them."""
-    rows, decide = Rows(database_url, service), decider(service)
-    for first in range(0, orders, BATCH):
-        ids = new_orders(first, min(BATCH, orders - first))
-        published: list[Message] = []
-        if service == "order":
-            rows.place(ids, [f"{run}-{number}" for number in range(first, first + len(ids))])
-            while claimed := rows.claim():
-                published += claimed
-        for kind in kinds_heard(service):
-            heard = [
-                Message(new, kind, order_id, None, b"") for new, order_id in zip(new_ids(len(ids)), ids, strict=True)
-            ]
-            numbers, answers = decide.answer(heard)
-            rows.keep(heard, numbers, answers, [each.id for each in published])
-            published = answers
-        rows.mark([each.id for each in published])
+    decide = decider(service)
+    with Rows(database_url, service) as rows:
+        for first in range(0, orders, BATCH):
+            ids = new_orders(first, min(BATCH, orders - first))
+            published: list[Message] = []
+            if service == "order":
+                rows.place(ids, [f"{run}-{number}" for number in range(first, first + len(ids))])
+                while claimed := rows.claim():
+                    published += claimed
+            for kind in kinds_heard(service):
+                heard = [
+                    Message(new, kind, order_id, None, b"")
+                    for new, order_id in zip(new_ids(len(ids)), ids, strict=True)
+                ]
+                numbers, answers = decide.answer(heard)
+                rows.keep(heard, numbers, answers, [each.id for each in published])
+                published = answers
+            rows.mark([each.id for each in published])
 
 
 def kinds_heard(service: str) -> Sequence[str]:
