@@ -202,10 +202,11 @@ class Database:
 
     def _own_connection(self) -> Connection:
         """The one that this thread keeps: to take one from the pool costs more than a small batch."""
-        connection: Connection | None = getattr(self._mine, "connection", None)
+        mine = self._mine  # `dispose` may put another one there meanwhile
+        connection: Connection | None = getattr(mine, "connection", None)
         if connection is None or connection.closed:
-            self._mine.connection = connection = self.engine.connect()
-        elif self.is_postgresql and time.monotonic() - self._mine.used_at > self._idle:
+            mine.connection = connection = self.engine.connect()
+        elif self.is_postgresql and time.monotonic() - mine.used_at > self._idle:
             try_again(connection)
-        self._mine.used_at = time.monotonic()
+        mine.used_at = time.monotonic()
         return connection
