@@ -29,7 +29,7 @@ ADDRESS = {
     "postal_code": "10115",
     "country": "DE",
 }
-LOOK = 0.01  # seconds between looks at how many are under way
+LOOK = 0.01  # seconds between looks at how many are under way; longer when there are thousands to be counted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,14 +60,15 @@ class Places:
 
     def __init__(self, load: Load, under_way: UnderWay) -> None:
         self._under_way = under_way
-        self._load, self._free, self._placed = load, load.outstanding, 0
+        self._load, self._free = load, load.outstanding
+        self._pause = max(min(LOOK, load.outstanding / 2_000), LOOK * load.outstanding / 1_000)
 
     def take(self, most: int) -> int:
         """Take at most so many, at least one; waits until there is room."""
         while not self._free:
             self._free = max(0, self._load.outstanding - self._under_way.count())
             if not self._free:
-                time.sleep(min(LOOK, self._load.outstanding / 2_000))
+                time.sleep(self._pause)
         taken = min(most, self._free)
         self._free -= taken
         return taken

@@ -68,8 +68,8 @@ class Servers:
     def drop_databases(self, prefix: str) -> None:
         """Drop those whose names begin so: what they hold need not be vacuumed while others are measured."""
         with psycopg.connect(f"{self._postgresql}/postgres", autocommit=True) as connection:
-            found = connection.execute("SELECT datname FROM pg_database WHERE starts_with(datname, %s)", [prefix])
-            for (name,) in found:
+            named = "SELECT datname FROM pg_database WHERE starts_with(datname, %s)"
+            for (name,) in connection.execute(named, [prefix]).fetchall():
                 connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
 
     def broker_url(self, vhost: str) -> str:
