@@ -84,7 +84,7 @@ class DeadLetters:
             connection.execute(self._add, rows)
 
     def suspect(self, connection: Connection, delivery: Delivery, now: datetime) -> int:
-        """Count an attempt to work this message alone, and say the how manieth it is."""
+        """Count an attempt to work this message alone; returns how many there were, with this one."""
         row = _row(delivery.envelope, 1, "suspect: dropped before, worked alone", now) | {"state": "suspect"}
         row["message_id"] = delivery.replay_of or row["message_id"]
         return int(connection.execute(self._suspect, row).scalar_one())

@@ -22,6 +22,6 @@ class Purge:
         )
 
     def __call__(self, connection: Transaction, before: datetime, most: int, after: str) -> list[str]:
-        """Forget, among the `most` oldest behind the id `after`, those of before `before`; returns their ids."""
+        """Of the `most` oldest with an id beyond `after`, forget those done with before `before`; returns their ids."""
         gone: Any = connection.execute(self._delete, {"before": before, "most": most, "after": after})
         return [row[0] for row in gone]

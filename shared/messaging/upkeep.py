@@ -43,7 +43,7 @@ class Upkeep:
             self.tables.outbox.mark_published(connection, ids, self.clock.now(connection))
 
     def suspect(self, delivery: Delivery) -> int:
-        """Note that a message which may be lethal is about to be worked alone; says for the how manieth time."""
+        """Note that a message which may be lethal is about to be worked alone; returns the number of attempts."""
         with self.database.transaction() as connection:
             return self.tables.dead_letters.suspect(connection, delivery, self.clock.now(connection))
 
