@@ -248,6 +248,18 @@ def test_a_connection_that_died_while_idle_is_replaced_for_a_batch(postgres_url:
     killer.dispose()
 
 
+def test_what_commits_by_itself_is_kept_at_once_on_a_connection_that_lay_idle(database: Database) -> None:
+    """To try the connection before its use opens no transaction, in which all that follows would hang."""
+    idle = Database(database.url, idle=0.0)
+    with idle.batch() as connection:
+        connection.execute(ADD, parcel(1))
+    for number in (2, 3):
+        with idle.batch(autocommit=True) as connection:
+            connection.execute(ADD, parcel(number))
+    assert weights(database) == [1, 2, 3]
+    idle.dispose()
+
+
 def test_the_same_connection_serves_sqlalchemy_afterwards(postgres_url: str) -> None:
     """It leaves pipeline mode with the batch, also when that failed."""
     database = Database(postgres_url, pool_size=1)
