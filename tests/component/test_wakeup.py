@@ -1,9 +1,11 @@
 """Wake-up calls between processes: who only listens is in nobody's way, and hears every commit."""
 
+import logging
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+import pytest
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import TimeoutError as PoolExhausted
 
@@ -74,3 +76,16 @@ def test_a_bell_without_a_connection_rings_later(new_postgresql_database: Callab
     for wakeup, database in ((ear, listening), (bell, writing)):
         wakeup.close()
         database.dispose()
+
+
+def test_who_hears_nothing_for_long_says_so_once(postgres_url: str, caplog: pytest.LogCaptureFixture) -> None:
+    """While the database is away, the log does not fill with vain attempts to listen."""
+    database, heard = Busy(postgres_url), threading.Event()
+    database.refusals = 2
+    ear = WakeUp(database)
+    ear.listen(heard.set)
+    assert heard.wait(10)
+    assert database.refusals == 0
+    assert [each.levelno for each in caplog.records] == [logging.WARNING]
+    ear.close()
+    database.dispose()
