@@ -2,12 +2,14 @@
 
 # ruff: noqa: PT012 - the block is the transaction that fails
 
+import os
+import socket
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from sqlalchemy import Boolean, Column, Integer, String, Table, bindparam, insert, select, text, update
+from sqlalchemy import Boolean, Column, Integer, String, Table, bindparam, event, insert, select, text, update
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, OperationalError
 
 from shared.batches import batch_rows
@@ -232,6 +234,23 @@ def test_a_connection_that_is_lost_is_weather(postgres_url: str) -> None:
     assert weights(database) == [2]
     database.dispose()
     killer.dispose()
+
+
+@pytest.mark.parametrize("autocommit", [False, True])
+def test_a_connection_that_breaks_off_without_a_word_is_weather(postgres_url: str, autocommit: bool) -> None:
+    """As when the server's machine dies: libpq then has no code for what happened, but it is no message's fault."""
+    database, opened = Database(postgres_url), []
+    event.listen(database.engine, "connect", lambda driver, _record: opened.append(driver))
+    METADATA.create_all(database.engine)
+    with database.batch() as connection:
+        connection.execute(ADD, parcel(1))
+    with pytest.raises(OperationalError), database.batch(autocommit=autocommit) as connection:
+        connection.execute(ADD, parcel(2))
+        for driver in opened:
+            with socket.socket(fileno=os.dup(driver.fileno())) as line:
+                line.shutdown(socket.SHUT_RDWR)
+    assert weights(database) == [1]
+    database.dispose()
 
 
 def test_a_connection_that_died_while_idle_is_replaced_for_a_batch(postgres_url: str) -> None:
