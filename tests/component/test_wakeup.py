@@ -80,6 +80,7 @@ def test_a_bell_without_a_connection_rings_later(new_postgresql_database: Callab
 
 def test_who_hears_nothing_for_long_says_so_once(postgres_url: str, caplog: pytest.LogCaptureFixture) -> None:
     """While the database is away, the log does not fill with vain attempts to listen."""
+    caplog.set_level(logging.INFO)
     database, heard = Busy(postgres_url), threading.Event()
     database.refusals = 2
     ear = WakeUp(database)
