@@ -101,7 +101,9 @@ def _keep_fresh(engine: Engine, idle: float) -> None:
 def try_again(connection: Connection) -> None:
     """Ask the server for nothing; a connection that it does not know any more is replaced by its next use."""
     try:
-        connection.dialect.do_ping(connection.connection)
+        driver = connection.connection.dbapi_connection  # tried through its proxy, it would be left in a transaction
+        assert driver
+        connection.dialect.do_ping(driver)
     except Exception as error:
         connection.invalidate(error)
 

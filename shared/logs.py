@@ -31,7 +31,6 @@ def configure(settings: Settings, stream: TextIO | None = None) -> None:
     handler.setFormatter(JsonFormatter(settings.service) if settings.log_format == "json" else TextFormatter())
     logging.root.handlers[:] = [handler]
     logging.root.setLevel(settings.log_level)
-    logging.getLogger("pika").setLevel(logging.WARNING)  # it tells every step of every connection at INFO
     logging.getLogger("alembic").setLevel(logging.WARNING)
     logging.getLogger("shared.engines").setLevel(logging.WARNING)  # its pool tells what SQLAlchemy's own keep back
     logging.captureWarnings(True)

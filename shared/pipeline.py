@@ -18,7 +18,7 @@ from psycopg.pq import ConnStatus, ExecStatus, PipelineStatus, TransactionStatus
 from psycopg.pq.abc import PGconn, PGresult
 from sqlalchemy import Connection, Dialect
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.sql import ClauseElement
 
 from shared.moments import moment
@@ -183,10 +183,9 @@ def pipelined(connection: Connection, *, autocommit: bool = False) -> Iterator[P
                 raise
             raise
     except psycopg.Error as error:
-        lost = connection.invalidated
-        raise DBAPIError.instance(
-            None, None, error, psycopg.Error, hide_parameters=True, connection_invalidated=lost
-        ) from error
+        if connection.invalidated:  # of what breaks off without a code psycopg tells no more than that it is an error
+            raise OperationalError(None, None, error, hide_parameters=True, connection_invalidated=True) from error
+        raise DBAPIError.instance(None, None, error, psycopg.Error, hide_parameters=True) from error
 
 
 def _as_text(value: Any) -> bytes | None:

@@ -76,11 +76,20 @@ class WakeUp:
                 return
 
     def _persist(self, ear: Callable[[Callable[[], None]], None], listener: Callable[[], None]) -> None:
+        deaf = False
+
+        def hears() -> None:
+            nonlocal deaf
+            deaf = False
+            listener()
+
         while not self._closed.is_set():
             try:
-                ear(listener)
+                ear(hears)
             except SQLAlchemyError as error:
-                log.warning("cannot hear the wake-up calls, trying again: %s", _said(error))
+                if not deaf:  # said once, however often it is tried
+                    log.warning("cannot hear the wake-up calls, trying every second: %s", _said(error))
+                deaf = True
                 self._closed.wait(1.0)
 
     def _hear_postgresql(self, listener: Callable[[], None]) -> None:
@@ -110,5 +119,5 @@ class WakeUp:
                     listener()
 
 
-def _said(error: SQLAlchemyError) -> object:
-    return getattr(error, "orig", error)
+def _said(error: SQLAlchemyError) -> str:
+    return str(getattr(error, "orig", error)).partition("\n")[0]

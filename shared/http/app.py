@@ -176,7 +176,7 @@ def _passes(name: str, check: Check) -> bool:
     try:
         check()
     except Exception as error:
-        log.warning("not ready, %s: %s", name, error)
+        log.warning("not ready, %s: %s", name, str(error).partition("\n")[0])
         return False
     return True
 

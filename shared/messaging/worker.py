@@ -101,7 +101,7 @@ class Worker:
             return 0.0
         except (ConnectionLost, *WEATHER) as error:
             self._pause = min(max(0.1, self._pause * 2), 5.0)
-            log.warning("%s worker waits %.1f s: %s", self.service, self._pause, _first_line(error))
+            log.warning("%s worker waits up to %.1f s: %s", self.service, self._pause, _first_line(error))
             if isinstance(error, ConnectionLost):
                 self.disconnect()
             return self._pause

@@ -2,13 +2,15 @@
 
 # ruff: noqa: PT012 - the block is the transaction that fails
 
+import os
+import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from sqlalchemy import Boolean, Column, Integer, String, Table, bindparam, insert, select, text, update
+from sqlalchemy import Boolean, Column, Integer, String, Table, bindparam, event, insert, select, text, update
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, OperationalError, StatementError
 
 from shared.batches import batch_rows
@@ -234,6 +236,23 @@ def test_a_connection_that_is_lost_is_weather(postgres_url: str) -> None:
         assert weights(database) == [2]
 
 
+@pytest.mark.parametrize("autocommit", [False, True])
+def test_a_connection_that_breaks_off_without_a_word_is_weather(postgres_url: str, autocommit: bool) -> None:
+    """As when the server's machine dies: libpq then has no code for what happened, but it is no message's fault."""
+    with Database(postgres_url) as database:
+        opened: list[Any] = []
+        event.listen(database.engine, "connect", lambda driver, _record: opened.append(driver))
+        METADATA.create_all(database.engine)
+        with database.batch() as connection:
+            connection.execute(ADD, parcel(1))
+        with pytest.raises(OperationalError), database.batch(autocommit=autocommit) as connection:
+            connection.execute(ADD, parcel(2))
+            for driver in opened:
+                with socket.socket(fileno=os.dup(driver.fileno())) as line:
+                    line.shutdown(socket.SHUT_RDWR)
+        assert weights(database) == [1]
+
+
 def test_a_connection_that_died_while_idle_is_replaced_for_a_batch(postgres_url: str) -> None:
     """After a restart of the server the first batch finds a fresh connection."""
     with Database(postgres_url, idle=0.0) as database, Database(postgres_url) as killer:
@@ -244,6 +263,17 @@ def test_a_connection_that_died_while_idle_is_replaced_for_a_batch(postgres_url:
             other.execute(text("SELECT pg_terminate_backend(:pid, 5000)"), {"pid": pid})
         with database.batch() as connection:
             assert connection.execute(whoami).scalar_one() != pid
+
+
+def test_what_commits_by_itself_is_kept_at_once_on_a_connection_that_lay_idle(database: Database) -> None:
+    """To try the connection before its use opens no transaction, in which all that follows would hang."""
+    with Database(database.url, idle=0.0) as idle:
+        with idle.batch() as connection:
+            connection.execute(ADD, parcel(1))
+        for number in (2, 3):
+            with idle.batch(autocommit=True) as connection:
+                connection.execute(ADD, parcel(number))
+        assert weights(database) == [1, 2, 3]
 
 
 def test_the_same_connection_serves_sqlalchemy_afterwards(postgres_url: str) -> None:

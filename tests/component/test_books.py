@@ -3,13 +3,15 @@
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from io import StringIO
 from itertools import count
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from order_service.cli.audit import settled_books
-from order_service.cli.books import Books, audit, open_databases
+from order_service.cli.books import Books, audit, open_databases, report
 from order_service.cli.rendering import is_final
 from order_service.cli.scenarios import TIMINGS, Play, capture_refused, declined, out_of_stock, plain
 from order_service.cli.system import running_system
@@ -206,3 +208,24 @@ def test_what_is_not_at_rest_is_under_way(
 ) -> None:
     """A message that nobody has worked, one that nobody has published, an order without an end: named, each as such."""
     assert sign in "\n".join(tampered((service, statement)).under_way)
+
+
+@pytest.mark.parametrize(
+    ("changes", "verdict"),
+    [
+        ([], "The books add up: every order, cent, piece and parcel is accounted for"),
+        (
+            [("payment", "DELETE FROM inbox WHERE rowid = 1")],
+            "The books add up so far: not everything has come to rest",
+        ),
+        ([("shipping", "DELETE FROM shipments WHERE status = 'dispatched'")], "The books do not add up: "),
+    ],
+)
+def test_the_last_line_is_the_verdict(
+    changes: list[tuple[str, str]], verdict: str, tampered: Callable[..., Books]
+) -> None:
+    """Books are not said to add up while something is under way that may yet change them."""
+    terminal = Console(file=StringIO(), width=120)
+    with terminal.capture() as printed:
+        terminal.print(report(tampered(*changes)))
+    assert printed.get().splitlines()[-1].startswith(verdict)

@@ -1,9 +1,11 @@
 """Wake-up calls between processes: who only listens is in nobody's way, and hears every commit."""
 
+import logging
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 
+import pytest
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import TimeoutError as PoolExhausted
 
@@ -72,3 +74,15 @@ def test_a_bell_without_a_connection_rings_later(new_postgresql_database: Callab
                 break
         assert heard.is_set()
         assert (listening.refusals, writing.refusals) == (0, 0)
+
+
+def test_who_hears_nothing_for_long_says_so_once(postgres_url: str, caplog: pytest.LogCaptureFixture) -> None:
+    """While the database is away, the log does not fill with vain attempts to listen."""
+    caplog.set_level(logging.INFO)
+    database, heard = Busy(postgres_url), threading.Event()
+    database.refusals = 2
+    with waking(database) as ear:
+        ear.listen(heard.set)
+        assert heard.wait(10)
+        assert database.refusals == 0
+        assert [each.levelno for each in caplog.records] == [logging.WARNING]

@@ -1,5 +1,7 @@
 """A worker's turns: what a death before it, or bad weather, leaves behind is worked off once, and kept for nobody."""
 
+import logging
+import socket
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
@@ -9,10 +11,11 @@ from sqlalchemy.exc import OperationalError
 
 from inventory_service.service import SERVICE
 from shared.contracts import Line, StockRequested
-from shared.messaging.broker import Delivery
+from shared.messaging.broker import Broker, Delivery
 from shared.messaging.consumer import Consumer
 from shared.messaging.embedded import Embedded
 from shared.messaging.envelope import Envelope, uuid7
+from shared.messaging.rabbitmq import RabbitMQ
 from shared.messaging.upkeep import Upkeep
 from shared.messaging.worker import HOPELESS, SUSPICIOUS, Pace, Worker
 from shared.process import system_topology
@@ -79,7 +82,7 @@ class Counting(Upkeep):
         super().acquit(delivery)
 
 
-def worker(bench: Bench, broker: Embedded, pace: Pace | None = None) -> tuple[Worker, Stormy, Counting]:
+def worker(bench: Bench, broker: Broker, pace: Pace | None = None) -> tuple[Worker, Stormy, Counting]:
     """A worker for which no time passes."""
     sound = bench.consumer
     consumer = Stormy(
@@ -98,6 +101,20 @@ def test_what_was_left_behind_is_published_once(bench: Bench, broker: Embedded) 
     assert upkeep.claims == 4, "one for each of the three messages, and one that finds nothing"
     assert len(relay.in_flight) == 3
     relay.disconnect()
+
+
+def test_a_vain_attempt_to_reach_the_broker_is_one_line_in_the_log(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whichever of its two connections fails first; and each pause is longer than the one before."""
+    caplog.set_level(logging.INFO)
+    with socket.socket() as unheard:
+        unheard.bind(("127.0.0.1", 0))
+        patient, _, _ = worker(bench, RabbitMQ(f"amqp://127.0.0.1:{unheard.getsockname()[1]}"))
+        pauses = [patient.round() for _ in range(4)]
+    assert pauses == sorted(set(pauses))
+    assert [each.levelname for each in caplog.records] == ["WARNING"] * len(pauses)
+    assert "Connection refused" in caplog.text
 
 
 def test_bad_weather_does_not_make_a_message_lethal(bench: Bench, broker: Embedded) -> None:

@@ -41,11 +41,12 @@ def test_a_worker_waits_for_its_broker_and_says_so(tmp_path: Path) -> None:
     """Without a broker it tries again at a growing distance, a short line each; SIGTERM ends it in good order."""
     url = f"amqp://guest:hunter2@{CLOSED}/"
     worker = start("worker", DATABASE_URL=f"sqlite:///{tmp_path}/payment.db", BROKER_URL=url)
-    said = lines_until(worker, "waits 0.4 s")
+    said = lines_until(worker, "waits up to 0.4 s")
     worker.terminate()
     rest, _ = worker.communicate(timeout=30)
     assert worker.returncode == 0
     assert f"starts: amqp://{CLOSED}/, sqlite:///" in said[0]
+    assert len(said) == 1 + 3  # attempts
     assert "hunter2" not in "".join(said)
     assert "Traceback" not in "".join(said) + rest
 

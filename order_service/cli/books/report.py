@@ -66,8 +66,9 @@ def _verdict(books: Books) -> Iterator[Text]:
     if more := books.differences[SHOWN:]:
         yield Text(f"and {len(more):,} more", "red")
     count = len(books.differences)
-    yield (
-        Text(f"The books do not add up: {count:,} differences", "bold red")
-        if count
-        else Text("The books add up: every order, cent, piece and parcel is accounted for", "bold green")
-    )
+    if count:
+        yield Text(f"The books do not add up: {count:,} differences", "bold red")
+    elif books.under_way:
+        yield Text("The books add up so far: not everything has come to rest", "bold yellow")
+    else:
+        yield Text("The books add up: every order, cent, piece and parcel is accounted for", "bold green")

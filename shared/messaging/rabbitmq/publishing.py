@@ -5,6 +5,7 @@ import random
 import struct
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import takewhile
 
 from pika.channel import Channel
@@ -12,6 +13,7 @@ from pika.connection import Parameters
 from pika.frame import Method
 from pika.spec import Basic, BasicProperties
 
+from shared.messaging.broker import ConnectionLost
 from shared.messaging.bundle import bundled
 from shared.messaging.envelope import Envelope
 from shared.messaging.rabbitmq.frames import FRAME, publishing
@@ -146,16 +148,17 @@ class Publishing:
             self._tell(ids, f"unknown: {why}")
         for _, ids in self._waiting:
             self._tell(ids, f"unsent: {why}")
-        unconfirmed, unsent = len(self._unconfirmed), len(self._waiting)
+        left = len(self._unconfirmed), len(self._waiting)
         self._unconfirmed.clear()
         self._waiting.clear()
         self._returned.clear()
         self.on_attempt()
+        pause = min(LONGEST_PAUSE, 0.2 * 2**self._failures) * random.uniform(0.5, 1.0)  # noqa: S311 - no secret
+        self._failures += 1
+        self.loop.call_later(pause, partial(self._again, left, loss(self.service, error)))
+
+    def _again(self, left: tuple[int, int], lost: ConnectionLost) -> None:
+        """Told only now: when the consuming side is lost, too, that ends both, and is told by whoever uses them."""
         if not self._ending:
-            pause = min(LONGEST_PAUSE, 0.2 * 2**self._failures) * random.uniform(0.5, 1.0)  # noqa: S311 - no secret
-            self._failures += 1
-            log.error(
-                "publishing lost, %d messages unconfirmed and %d unsent, again in %.1f s: %s",
-                *(unconfirmed, unsent, pause, loss(self.service, error)),
-            )
-            self.loop.call_later(pause, lambda: None if self._ending else self._open())
+            log.error("publishing was lost, %d messages unconfirmed and %d unsent: %s", *left, lost)
+            self._open()

@@ -155,10 +155,8 @@ class Session:
     def _on_loss(self, error: BaseException) -> None:
         if self._closing:
             return
-        lost = loss(self.service, error)
-        log.error("consuming lost: %s", lost)
         with self._changed:
-            self._lost = self._lost or lost
+            self._lost = self._lost or loss(self.service, error)  # whoever calls next is told
             self._changed.notify_all()
         self._shut()
 
