@@ -3,7 +3,6 @@
 import os
 import secrets
 import shutil
-import socket
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
@@ -17,6 +16,8 @@ import psycopg
 import pytest
 from pytest_rabbitmq import factories
 from pytest_rabbitmq.factories.executor import RabbitMqExecutor
+
+from tests.ports import free_port
 
 pytest_plugins = ["tests.no_skips"]
 
@@ -85,9 +86,7 @@ def postgresql_server() -> Iterator[str]:
         words = [f"{POSTGRESQL}/{program}", "-D", f"{folder}/data", *arguments]
         subprocess.run(words, check=True, stdout=subprocess.DEVNULL, cwd="/", **owner)
 
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     options = f"-p {port} -h 127.0.0.1 -k {folder} -c fsync=off -c full_page_writes=off -c max_connections=200"
     run("initdb", "-U", "postgres", "-A", "trust", "--no-sync", "-E", "UTF8", "--locale=C")
     run("pg_ctl", "-w", "-l", f"{folder}/log", "-o", options, "start")

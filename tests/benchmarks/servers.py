@@ -4,7 +4,6 @@ import os
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -21,6 +20,7 @@ import pika.exceptions
 import psycopg
 
 from tests.benchmarks.measure import cpu_seconds
+from tests.ports import free_port, free_ports
 
 POSTGRESQL = max(glob("/usr/lib/postgresql/*/bin"), default="", key=lambda path: int(path.split("/")[4]))
 RABBITMQ = "/usr/lib/rabbitmq/bin"
@@ -120,7 +120,7 @@ class Servers:
         )
 
     def _start_rabbitmq(self, stack: ExitStack) -> None:
-        self._amqp_port = free_port()
+        self._amqp_port, dist_port = free_ports(2)
         folder = self.folder / "rabbitmq"
         self._rabbitmq = {
             **os.environ,
@@ -128,7 +128,7 @@ class Servers:
             "RABBITMQ_NODENAME": f"bench-{secrets.token_hex(3)}@localhost",
             "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
             "RABBITMQ_NODE_PORT": str(self._amqp_port),
-            "RABBITMQ_DIST_PORT": str(free_port()),
+            "RABBITMQ_DIST_PORT": str(dist_port),
             "RABBITMQ_MNESIA_BASE": f"{folder}/mnesia",
             "RABBITMQ_LOG_BASE": f"{folder}/log",
             "RABBITMQ_ENABLED_PLUGINS_FILE": f"{folder}/plugins",
@@ -154,13 +154,6 @@ class Servers:
     def _rabbitmqctl(self, *words: str) -> str:
         command = [f"{RABBITMQ}/rabbitmqctl", "--quiet", *words]
         return subprocess.run(command, env=self._rabbitmq, capture_output=True, text=True, check=True).stdout
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def wait_until(

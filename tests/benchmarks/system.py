@@ -25,7 +25,8 @@ from shared.migrate import migrate
 from shared.process import system_topology
 from shared.service import services
 from tests.benchmarks.measure import cpu_seconds
-from tests.benchmarks.servers import Servers, end, free_port
+from tests.benchmarks.servers import Servers, end
+from tests.ports import free_port
 
 TOKEN = "bench-alice"  # of the customer alice
 KEYS = f"bench-operator:operator,{TOKEN}:customer:alice"

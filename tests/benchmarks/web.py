@@ -15,8 +15,9 @@ from typing import Any, LiteralString
 from shared.config import environment
 from tests.benchmarks.load import Load
 from tests.benchmarks.measure import cpu_seconds, machine, percentile
-from tests.benchmarks.servers import Servers, end, free_port
+from tests.benchmarks.servers import Servers, end
 from tests.benchmarks.system import KEYS, TOKEN, System, made
+from tests.ports import free_port
 
 THREADS = "24"
 TO_START = 30.0  # seconds

@@ -1,7 +1,6 @@
 """TLS to RabbitMQ: the address says so, and the server's certificate is checked."""
 
 import shutil
-import socket
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +11,7 @@ from pytest_rabbitmq.factories.executor import RabbitMqExecutor
 from shared.messaging.broker import ConnectionLost
 from shared.messaging.rabbitmq import RabbitMQ
 from tests.contract.test_broker import TOPOLOGY, envelope, settle, take
+from tests.ports import free_port
 
 pytestmark = pytest.mark.skipif(not shutil.which("openssl"), reason="no openssl to make certificates with")
 
@@ -28,9 +28,7 @@ def certificate(tmp_path: Path) -> Path:
 @pytest.fixture
 def tls_url(rabbitmq_proc: RabbitMqExecutor, broker_url: str, certificate: Path) -> Callable[[str], str]:
     """Opens a TLS listener on the running server and returns its address by a host name."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     options = f'[{{certfile, "{certificate}"}}, {{keyfile, "{certificate.parent}/key.pem"}}]'
     listen = f'rabbit_networking:start_ssl_listener({{"127.0.0.1", {port}}}, {options}, 1)'
     rabbitmq_proc.rabbitctl_output("eval", f"application:ensure_all_started(ssl), {listen}.")

@@ -18,6 +18,7 @@ import pytest
 
 from shared.config import environment
 from tests.component.apps import KEYS, ORDER, TOKENS, prepare
+from tests.ports import free_port
 
 
 class Server:
@@ -50,9 +51,7 @@ class Server:
 def serving(database_url: str, **variables: str) -> Iterator[Server]:
     """The order service's web process over a prepared database, stopped by SIGTERM in the end."""
     prepare("order", database_url)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     settings = environment(DATABASE_URL=database_url, API_KEYS=KEYS, PORT=str(port), **variables)
     command = [sys.executable, "-m", "order_service", "web"]
     process = subprocess.Popen(command, env=settings, stderr=subprocess.PIPE, text=True)

@@ -3,7 +3,6 @@
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -21,6 +20,7 @@ from order_service.cli.up import ready
 from shared.config import environment
 from shared.process import system_topology
 from tests.benchmarks.mix import Shop
+from tests.ports import free_ports
 
 SERVICES = ("inventory", "order", "payment", "shipping")
 KEYS = {"operator": "up-operator", "customer": "up-alice"}
@@ -56,19 +56,9 @@ class Up:
         return {name: int(pid) for name, pid in re.findall(r"(\w+-worker-\d) +\|.* worker (\d+) starts", self.output())}
 
 
-def free_ports() -> dict[str, int]:
-    probes = [socket.socket() for _ in SERVICES]
-    for probe in probes:
-        probe.bind(("127.0.0.1", 0))
-    ports = {name: probe.getsockname()[1] for name, probe in zip(SERVICES, probes, strict=True)}
-    for probe in probes:
-        probe.close()
-    return ports
-
-
 @contextmanager
 def running_up(broker_url: str, database: str, *options: str, **variables: str) -> Iterator[Up]:
-    ports = free_ports()
+    ports = dict(zip(SERVICES, free_ports(len(SERVICES)), strict=True))
     command = [sys.executable, "-m", "order_service.cli", "up", "--broker", broker_url, "--database", database]
     command += ["--ports", ",".join(f"{name}={port}" for name, port in ports.items()), *options]
     keys = f"{KEYS['operator']}:operator,{KEYS['customer']}:customer:alice"
