@@ -36,6 +36,11 @@ def configure(settings: Settings, stream: TextIO | None = None) -> None:
     logging.captureWarnings(True)
 
 
+def first_line(said: object) -> str:
+    """What an error says, without what follows on further lines; its kind when it says nothing."""
+    return str(said).strip().partition("\n")[0] or type(said).__name__
+
+
 class JsonFormatter(logging.Formatter):
     """One JSON object a line: at, level, logger, service, message, what it is about, exception."""
 

@@ -78,7 +78,7 @@ def complaining(name: str) -> Iterator[None]:
     except Misconfigured as error:
         sys.exit(f"{error}")
     except DBAPIError as error:
-        said = str(error.orig).partition("\n")[0]
+        said = logs.first_line(error.orig)
         if not_migrated(error):
             sys.exit(f"{name}: the database has not been migrated: {said}")
         if isinstance(error, WEATHER):

@@ -8,6 +8,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from shared.database import Database
+from shared.logs import first_line
 
 log = logging.getLogger("fulfillment.wakeup")
 
@@ -120,4 +121,4 @@ class WakeUp:
 
 
 def _said(error: SQLAlchemyError) -> str:
-    return str(getattr(error, "orig", error)).partition("\n")[0]
+    return first_line(getattr(error, "orig", error))

@@ -19,6 +19,7 @@ from order_service.cli.provision import declare
 from order_service.cli.supervising import Program, Supervisor
 from shared.config import PORTS, Misconfigured, Settings, environment, load
 from shared.database import Database
+from shared.logs import first_line
 from shared.migrate import migrate
 from shared.process import open_database
 from shared.service import services
@@ -106,7 +107,7 @@ def prepare(name: str, settings: Settings, create: bool) -> None:
         with open_database(settings) as database:
             migrate(services()[name], database, seed=settings.seed == "demo")
     except DBAPIError as error:
-        reason = str(error.orig).strip().splitlines()[0]
+        reason = first_line(error.orig)
         raise click.ClickException(f"the database of {name} cannot be prepared: {reason}") from error
     click.echo(f"the tables of {name} are up to date")
 

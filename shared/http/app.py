@@ -18,6 +18,7 @@ from shared.auth import guard, public
 from shared.config import Settings
 from shared.http.fields import StrictParser
 from shared.http.problems import ProblemApi, handle_weather, problem
+from shared.logs import first_line
 
 log = logging.getLogger("fulfillment.http")
 
@@ -176,7 +177,7 @@ def _passes(name: str, check: Check) -> bool:
     try:
         check()
     except Exception as error:
-        log.warning("not ready, %s: %s", name, str(error).partition("\n")[0])
+        log.warning("not ready, %s: %s", name, first_line(error))
         return False
     return True
 

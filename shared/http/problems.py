@@ -14,6 +14,7 @@ from sqlalchemy.exc import TimeoutError as PoolExhausted
 from werkzeug.exceptions import HTTPException, NotFound
 
 from shared.database import not_migrated
+from shared.logs import first_line
 
 log = logging.getLogger("fulfillment.http")
 
@@ -101,8 +102,7 @@ def handle_weather(app: Flask) -> None:
     """Answer 503 with Retry-After while the database is away or overloaded."""
 
     def away(error: Exception) -> Response:
-        said = str(getattr(error, "orig", error)).strip()
-        log.warning("503, the database is away or not migrated: %s", said.partition("\n")[0])
+        log.warning("503, the database is away or not migrated: %s", first_line(getattr(error, "orig", error)))
         return problem_response(503, AWAY, headers={"Retry-After": "2"})
 
     def database(error: DBAPIError) -> Response:

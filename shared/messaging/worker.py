@@ -10,6 +10,7 @@ from datetime import timedelta
 from threading import Event
 
 from shared.database import RowsChanged
+from shared.logs import first_line
 from shared.messaging.broker import Broker, Connection, ConnectionLost, Delivery
 from shared.messaging.consumer import WEATHER, Consumer
 from shared.messaging.envelope import Envelope
@@ -101,7 +102,7 @@ class Worker:
             return 0.0
         except (ConnectionLost, *WEATHER) as error:
             self._pause = min(max(0.1, self._pause * 2), 5.0)
-            log.warning("%s worker waits up to %.1f s: %s", self.service, self._pause, _first_line(error))
+            log.warning("%s worker waits up to %.1f s: %s", self.service, self._pause, first_line(error))
             if isinstance(error, ConnectionLost):
                 self.disconnect()
             return self._pause
@@ -242,7 +243,3 @@ class Worker:
 
     def _purge(self) -> bool:
         return self.upkeep.purge(self.pace.outbox_kept, self.pace.inbox_kept, PURGED_AT_A_TIME)
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).partition("\n")[0] or type(error).__name__
