@@ -2,52 +2,21 @@
 
 # ruff: noqa: PT012 - the block is the transaction that fails
 
-import os
-import socket
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
-from typing import Any
+from datetime import UTC
 
 import pytest
-from sqlalchemy import Boolean, Column, Integer, String, Table, bindparam, event, insert, select, text, update
-from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, OperationalError, StatementError
+from sqlalchemy import Boolean, Integer, String, bindparam, select, text
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, StatementError
 
 from shared.batches import batch_rows
-from shared.database import BigInt, Database, Id, Json, RowsChanged, UtcDateTime, metadata
+from shared.database import Database, Id, RowsChanged
 from shared.moments import moment
 from shared.rows import OrderRows
-from shared.statements import Transaction
+from tests.component.parcel_table import ADD, METADATA, NOON, PARCEL, WEIGHTS, parcel, parcels, weights
 
-NOON = datetime(2026, 11, 21, 12, 0, 0, 120_000, UTC)
-PARCEL = "01900000-0000-7000-8000-000000000001"
-
-METADATA = metadata()
-parcels = Table(
-    "parcels",
-    METADATA,
-    Column("order_id", Id, primary_key=True),
-    Column("grams", BigInt, nullable=False),
-    Column("fragile", Boolean, nullable=False),
-    Column("stickers", Json),
-    Column("note", String(50)),
-    Column("version", Integer, nullable=False),
-    Column("sent_at", UtcDateTime, nullable=False),
-)
 ROWS = OrderRows(parcels)
-ADD = insert(parcels)
 LOOK = select(parcels).where(parcels.c.order_id == bindparam("which", type_=Id))
-WEIGHTS = select(parcels.c.grams).order_by(parcels.c.grams)
-
-
-def parcel(number: int = 1, **changes: Any) -> dict[str, Any]:
-    row = {"order_id": PARCEL[:-4] + f"{number:04}", "grams": number, "fragile": True, "stickers": {"up": [1, 2]}}
-    return row | {"note": None, "version": 1, "sent_at": NOON} | changes
-
-
-def weights(database: Database) -> list[int]:
-    with database.reading_batch() as connection:
-        return [row.grams for row in connection.execute(WEIGHTS)]
 
 
 @pytest.fixture
@@ -210,61 +179,6 @@ def test_times_are_read_whatever_the_server_writes(postgres_url: str) -> None:
             connection.execute(text("ALTER ROLE postgres RESET ALL"))
 
 
-def test_a_connection_that_is_lost_is_weather(postgres_url: str) -> None:
-    """The batch fails as if the server were away, nothing is kept, and the next batch has another connection."""
-    with Database(postgres_url) as database, Database(postgres_url) as killer:
-        METADATA.create_all(database.engine)
-        whoami = text("SELECT pg_backend_pid()")
-
-        def killed(connection: Transaction) -> None:
-            pid = connection.execute(whoami).scalar_one()
-            with killer.reading() as other:
-                other.execute(text("SELECT pg_terminate_backend(:pid, 5000)"), {"pid": pid})
-
-        with pytest.raises(OperationalError), database.batch() as connection:
-            connection.execute(ADD, parcel(1))
-            killed(connection)
-            connection.execute(WEIGHTS).all()
-        with pytest.raises(OperationalError), database.batch() as connection:
-            connection.execute(ADD, parcel(1))
-            killed(connection)  # found out by the commit
-        with pytest.raises(OperationalError), database.batch() as connection:
-            killed(connection)
-            raise ValueError("which does not matter any more")
-        with database.batch() as connection:
-            connection.execute(ADD, parcel(2))
-        assert weights(database) == [2]
-
-
-@pytest.mark.parametrize("autocommit", [False, True])
-def test_a_connection_that_breaks_off_without_a_word_is_weather(postgres_url: str, autocommit: bool) -> None:
-    """As when the server's machine dies: libpq then has no code for what happened, but it is no message's fault."""
-    with Database(postgres_url) as database:
-        opened: list[Any] = []
-        event.listen(database.engine, "connect", lambda driver, _record: opened.append(driver))
-        METADATA.create_all(database.engine)
-        with database.batch() as connection:
-            connection.execute(ADD, parcel(1))
-        with pytest.raises(OperationalError), database.batch(autocommit=autocommit) as connection:
-            connection.execute(ADD, parcel(2))
-            for driver in opened:
-                with socket.socket(fileno=os.dup(driver.fileno())) as line:
-                    line.shutdown(socket.SHUT_RDWR)
-        assert weights(database) == [1]
-
-
-def test_a_connection_that_died_while_idle_is_replaced_for_a_batch(postgres_url: str) -> None:
-    """After a restart of the server the first batch finds a fresh connection."""
-    with Database(postgres_url, idle=0.0) as database, Database(postgres_url) as killer:
-        whoami = text("SELECT pg_backend_pid()")
-        with database.batch() as connection:
-            pid = connection.execute(whoami).scalar_one()
-        with killer.reading() as other:
-            other.execute(text("SELECT pg_terminate_backend(:pid, 5000)"), {"pid": pid})
-        with database.batch() as connection:
-            assert connection.execute(whoami).scalar_one() != pid
-
-
 def test_what_commits_by_itself_is_kept_at_once_on_a_connection_that_lay_idle(database: Database) -> None:
     """To try the connection before its use opens no transaction, in which all that follows would hang."""
     with Database(database.url, idle=0.0) as idle:
@@ -274,24 +188,3 @@ def test_what_commits_by_itself_is_kept_at_once_on_a_connection_that_lay_idle(da
             with idle.batch(autocommit=True) as connection:
                 connection.execute(ADD, parcel(number))
         assert weights(database) == [1, 2, 3]
-
-
-def test_the_same_connection_serves_sqlalchemy_afterwards(postgres_url: str) -> None:
-    """It leaves pipeline mode with the batch, also when that failed, and goes back to the pool with its thread."""
-    whoami = text("SELECT pg_backend_pid()")
-
-    def work() -> Any:
-        with pytest.raises(IntegrityError), database.batch() as connection:
-            connection.execute(ADD, [parcel(1), parcel(1)])
-        with database.batch() as connection:
-            connection.execute(update(parcels).values(grams=5))
-            return connection.execute(whoami).scalar_one()
-
-    with Database(postgres_url) as database:
-        METADATA.create_all(database.engine)
-        with ThreadPoolExecutor(1) as other:
-            pid = other.submit(work).result(10)
-        with database.transaction() as connection:
-            connection.execute(ADD, parcel(1))
-            assert connection.execute(whoami).scalar_one() == pid
-        assert weights(database) == [1]
