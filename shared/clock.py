@@ -9,6 +9,7 @@ from sqlalchemy import text
 from shared.statements import Transaction
 
 TRUSTED = 1.0  # seconds
+_ASK = text("SELECT clock_timestamp()")  # a new one each time would be prepared anew each time, and stay
 
 
 class Clock(Protocol):
@@ -38,6 +39,6 @@ class DatabaseClock:
             return datetime.now(UTC)
         server, here = self._asked  # both at once: other threads ask too
         if time.monotonic() - here >= TRUSTED:
-            told: datetime = connection.execute(text("SELECT clock_timestamp()")).scalar_one()
+            told: datetime = connection.execute(_ASK).scalar_one()
             self._asked = server, here = told.astimezone(UTC), time.monotonic()
         return server + timedelta(seconds=time.monotonic() - here)
