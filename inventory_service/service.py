@@ -6,10 +6,10 @@ from inventory_service.handlers import HANDLERS
 from inventory_service.receipts import seed
 from inventory_service.store import METADATA, TABLES, StockRoom
 from shared.config import Settings
-from shared.database import Database
+from shared.database.transactions import Database
 from shared.messaging.consumer import Handling
+from shared.messaging.notifier import WakeUp
 from shared.service import Service
-from shared.wakeup import WakeUp
 
 
 def handling(settings: Settings, database: Database) -> Handling:

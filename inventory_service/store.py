@@ -20,15 +20,15 @@ from sqlalchemy import (
 )
 
 from inventory_service.domain import EFFECT, Kind, Reservation, Status, Stock
-from shared.batches import batch_rows
 from shared.contracts import StockRequested
-from shared.database import BigInt, Id, Json, UtcDateTime, metadata
+from shared.database.rowsets import batch_rows
+from shared.database.statements import Transaction
+from shared.database.timestamps import moment
+from shared.database.transactions import BigInt, Id, Json, UtcDateTime, metadata
+from shared.database.versioned_rows import OrderRows
 from shared.messaging.consumer import Answers
+from shared.messaging.durability.maintenance import Tables
 from shared.messaging.envelope import Envelope
-from shared.messaging.upkeep import Tables
-from shared.moments import moment
-from shared.rows import OrderRows
-from shared.statements import Transaction
 
 METADATA = metadata()
 TABLES = Tables(METADATA)

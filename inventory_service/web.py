@@ -12,16 +12,16 @@ from sqlalchemy import RowMapping, text
 from inventory_service.domain import Kind, Status
 from inventory_service.receipts import KeyInUse, KeyReused, receive
 from inventory_service.store import find_movements, find_reservation, list_stock
-from shared.auth import current, requires
 from shared.clock import SystemClock
 from shared.config import Settings
-from shared.database import Database
+from shared.database.transactions import Database
 from shared.http.app import Routes, problems, reply
 from shared.http.app import create_app as create
+from shared.http.auth import current, requires
 from shared.http.fields import SKU, IdempotencyHeader, Moment, StrictSchema, Whole
 from shared.http.pages import listed, page, page_schema
 from shared.http.problems import problem, wrong_parameter
-from shared.wakeup import WakeUp
+from shared.messaging.notifier import WakeUp
 
 SKU_IN_PATH = {"in": "path", "name": "sku", "required": True, "schema": {"type": "string", "pattern": SKU}}
 

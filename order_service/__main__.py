@@ -1,8 +1,8 @@
 """`python -m order_service web | worker | migrate | dead-letters … | describe`"""
 
-from order_service.describe import describe
+from order_service.fulfillment.describe import describe
 from order_service.service import SERVICE
-from shared.process import main
+from shared.commands import main
 
 if __name__ == "__main__":
     main(SERVICE, describe)

@@ -8,11 +8,11 @@ from sqlalchemy.dialects.postgresql import insert
 
 from order_service.domain import Product
 from order_service.tables import products
-from shared.batches import batch_rows
 from shared.clock import DatabaseClock
-from shared.database import UtcDateTime
-from shared.moments import moment
-from shared.statements import Transaction
+from shared.database.rowsets import batch_rows
+from shared.database.statements import Transaction
+from shared.database.timestamps import moment
+from shared.database.transactions import UtcDateTime
 
 DEMO_CATALOG = (
     Product(sku="POPULAR-LAMP", name="Popular lamp", unit_price=1999),

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from order_service.saga import OrderStatus, Reason, Saga
+from order_service.fulfillment.saga import OrderStatus, Reason, Saga
 
 LARGEST_UNIT_PRICE = 10**10  # so that 100 lines of 1,000 pieces stay exact in every JSON reader
 

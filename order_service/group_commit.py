@@ -12,10 +12,10 @@ from order_service.domain import NewOrder
 from order_service.placing import Outcome, Terms, place
 from order_service.tables import TABLES
 from shared.clock import Clock
-from shared.database import Database, is_lock_timeout
+from shared.database.transactions import Database, is_lock_timeout
 from shared.messaging.consumer import WEATHER
 from shared.messaging.envelope import NewId, uuid7
-from shared.wakeup import WakeUp
+from shared.messaging.notifier import WakeUp
 
 Waiting = tuple[NewOrder, Future[Outcome]]
 

@@ -1,7 +1,7 @@
 """What the order service does with the facts it hears: tell them to the saga that they are about."""
 
-from order_service.store import Sagas
-from order_service.workflow import WORKFLOWS
+from order_service.fulfillment.workflow import WORKFLOWS
+from order_service.sagas import Sagas
 from shared.contracts import Event
 
 

@@ -9,15 +9,15 @@ from sqlalchemy.dialects.postgresql import insert
 
 from order_service.catalog import find_products
 from order_service.domain import NewOrder, Order, Product, Record, price
-from order_service.saga import OrderPlaced, Workflow
-from order_service.store import Held, append_history, json, saga_row
+from order_service.fulfillment.saga import OrderPlaced, Workflow
+from order_service.sagas import Held, append_history, json, saga_row
 from order_service.tables import TABLES, idempotency_keys, orders, sagas
 from order_service.view import as_bytes, order_view
-from shared.batches import batch_rows
 from shared.contracts import Event
+from shared.database.rowsets import batch_rows
+from shared.database.statements import Transaction
+from shared.database.timestamps import moment
 from shared.messaging.envelope import NewId, enclose, uuid7
-from shared.moments import moment
-from shared.statements import Transaction
 
 PLACED = OrderPlaced()
 

@@ -7,19 +7,19 @@ from typing import Any
 from flask import Flask
 
 from order_service.catalog import seed
+from order_service.fulfillment.workflow import WORKFLOWS
 from order_service.handlers import HANDLERS
 from order_service.placing import Terms
-from order_service.store import Flows, Sagas
+from order_service.sagas import Flows, Sagas
 from order_service.tables import METADATA, TABLES
 from order_service.timers import due
-from order_service.workflow import WORKFLOWS
 from shared.clock import DatabaseClock
 from shared.config import Misconfigured, Settings
-from shared.database import Database
+from shared.database.statements import Transaction
+from shared.database.transactions import Database
 from shared.messaging.consumer import Answers, Handling
+from shared.messaging.notifier import WakeUp
 from shared.service import Service
-from shared.statements import Transaction
-from shared.wakeup import WakeUp
 
 
 def flows(settings: Settings) -> Flows:

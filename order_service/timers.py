@@ -2,10 +2,10 @@
 
 from datetime import datetime
 
-from order_service.saga import Tick
-from order_service.store import Flows, Sagas
+from order_service.fulfillment.saga import Tick
+from order_service.sagas import Flows, Sagas
 from shared.contracts import Event
-from shared.statements import Transaction
+from shared.database.statements import Transaction
 
 TICK = Tick()
 

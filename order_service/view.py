@@ -5,8 +5,8 @@ from typing import Any
 import msgspec
 
 from order_service.domain import Record
-from order_service.saga import Workflow
-from order_service.workflow import amounts
+from order_service.fulfillment.saga import Workflow
+from order_service.fulfillment.workflow import amounts
 
 
 def order_view(record: Record, flow: Workflow) -> dict[str, Any]:

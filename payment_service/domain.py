@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 
-from shared.outside import Answer, Approved, Refused
+from shared.outside.answers import Answer, Approved, Refused
 from shared.values import Value, changed
 
 

@@ -5,8 +5,8 @@ from typing import Protocol
 
 from payment_service.domain import Kind, Payment
 from shared.messaging.consumer import Answers, Call
-from shared.outside import Approved, Refused
-from shared.simulated import Inquiry, Simulator
+from shared.outside.answers import Approved, Refused
+from shared.outside.simulator import Inquiry, Simulator
 
 PARTY = "card_network"
 ACCEPTED = ("tok_visa", "tok_mastercard", "tok_amex", "tok_capture_refused", "tok_timeout")

@@ -7,11 +7,11 @@ from payment_service.handlers import CALLS, HANDLERS
 from payment_service.store import METADATA, TABLES, WORLD, Payments
 from shared.clock import SystemClock
 from shared.config import Settings
-from shared.database import Database
+from shared.database.transactions import Database
 from shared.messaging.consumer import Handling
+from shared.messaging.notifier import WakeUp
+from shared.outside.simulator import Simulator, conduct_from
 from shared.service import Service
-from shared.simulated import Simulator, conduct_from
-from shared.wakeup import WakeUp
 
 
 def handling(settings: Settings, database: Database) -> Handling:

@@ -8,15 +8,15 @@ from msgspec.structs import asdict
 from sqlalchemy import Boolean, CheckConstraint, Column, Connection, Integer, RowMapping, String, Table, insert, select
 
 from payment_service.domain import Payment, Status
-from shared.batches import batch_rows
-from shared.database import BigInt, Id, UtcDateTime, metadata
+from shared.database.rowsets import batch_rows
+from shared.database.statements import Transaction
+from shared.database.timestamps import moment
+from shared.database.transactions import BigInt, Id, UtcDateTime, metadata
+from shared.database.versioned_rows import OrderRows
 from shared.messaging.consumer import Answers
+from shared.messaging.durability.maintenance import Tables
 from shared.messaging.envelope import Envelope
-from shared.messaging.upkeep import Tables
-from shared.moments import moment
-from shared.rows import OrderRows
-from shared.simulated import SimulatedWorld
-from shared.statements import Transaction
+from shared.outside.simulator import SimulatedWorld
 
 METADATA = metadata()
 TABLES = Tables(METADATA)

@@ -9,16 +9,16 @@ from sqlalchemy import text
 from payment_service.domain import Status
 from payment_service.gateway import PARTY
 from payment_service.store import KINDS, WORLD, find_movements, find_payment, payment_from
-from shared.auth import requires
 from shared.config import Settings
-from shared.database import Database
+from shared.database.transactions import Database
 from shared.http.app import Routes, problems, reply
 from shared.http.app import create_app as create
+from shared.http.auth import requires
 from shared.http.fields import Moment
 from shared.http.problems import problem
-from shared.http.simulation import simulation_routes
-from shared.simulated import conduct_from
-from shared.wakeup import WakeUp
+from shared.messaging.notifier import WakeUp
+from shared.outside.routes import simulation_routes
+from shared.outside.simulator import conduct_from
 
 
 class MovementSchema(Schema):

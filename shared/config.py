@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from shared.keys import Keys
+from shared.api_keys import Keys
 
 PORTS = {"order": 8000, "payment": 8001, "inventory": 8002, "shipping": 8003}
 

@@ -32,7 +32,9 @@ def configure(settings: Settings, stream: TextIO | None = None) -> None:
     logging.root.handlers[:] = [handler]
     logging.root.setLevel(settings.log_level)
     logging.getLogger("alembic").setLevel(logging.WARNING)
-    logging.getLogger("shared.engines").setLevel(logging.WARNING)  # its pool tells what SQLAlchemy's own keep back
+    logging.getLogger("shared.database.engines").setLevel(
+        logging.WARNING
+    )  # its pool tells what SQLAlchemy's own keep back
     logging.captureWarnings(True)
 
 

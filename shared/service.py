@@ -10,10 +10,10 @@ from sqlalchemy import Connection, MetaData
 
 from shared.clock import Clock, SystemClock
 from shared.config import Settings
-from shared.database import Database
+from shared.database.transactions import Database
 from shared.messaging.consumer import Handlers, Handling
-from shared.messaging.upkeep import Tables
-from shared.wakeup import WakeUp
+from shared.messaging.durability.maintenance import Tables
+from shared.messaging.notifier import WakeUp
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,6 +1,6 @@
 """`python -m shipping_service web | worker | migrate | dead-letters …`"""
 
-from shared.process import main
+from shared.commands import main
 from shipping_service.service import SERVICE
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from enum import StrEnum
 from typing import NamedTuple
 
-from shared.outside import Answer, Approved, Refused, Unreachable
+from shared.outside.answers import Answer, Approved, Refused, Unreachable
 from shared.values import Value, changed
 
 CARRIERS = ("northwind-parcels", "globex-freight")  # in the order in which they are asked

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from shared.messaging.consumer import Answers, Call
-from shared.outside import Approved, Refused, Unreachable
-from shared.simulated import Inquiry, Simulator
+from shared.outside.answers import Approved, Refused, Unreachable
+from shared.outside.simulator import Inquiry, Simulator
 from shipping_service.domain import CARRIERS, Ask, Kind, Shipment
 
 NORTHWIND, GLOBEX = CARRIERS

@@ -14,7 +14,7 @@ from shared.contracts import (
     ShipmentRequested,
 )
 from shared.messaging.consumer import Call, Handlers, Unprocessable
-from shared.outside import Unreachable
+from shared.outside.answers import Unreachable
 from shared.values import changed
 from shipping_service.domain import Ask, Kind, Shipment, Status
 from shipping_service.gateway import key

@@ -4,11 +4,11 @@ from flask import Flask
 
 from shared.clock import SystemClock
 from shared.config import Settings
-from shared.database import Database
+from shared.database.transactions import Database
 from shared.messaging.consumer import Handling
+from shared.messaging.notifier import WakeUp
+from shared.outside.simulator import Simulator, conduct_from
 from shared.service import Service
-from shared.simulated import Simulator, conduct_from
-from shared.wakeup import WakeUp
 from shipping_service.gateway import SimulatedCarriers, policy
 from shipping_service.handlers import CALLS, HANDLERS
 from shipping_service.store import METADATA, TABLES, WORLD, Shipments

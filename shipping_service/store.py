@@ -7,14 +7,14 @@ from typing import Any
 from msgspec.structs import asdict
 from sqlalchemy import Boolean, Column, Connection, Integer, RowMapping, String, Table, select
 
-from shared.database import Id, Json, UtcDateTime, metadata
+from shared.database.statements import Transaction
+from shared.database.timestamps import moment
+from shared.database.transactions import Id, Json, UtcDateTime, metadata
+from shared.database.versioned_rows import OrderRows
 from shared.messaging.consumer import Answers
+from shared.messaging.durability.maintenance import Tables
 from shared.messaging.envelope import Envelope
-from shared.messaging.upkeep import Tables
-from shared.moments import moment
-from shared.rows import OrderRows
-from shared.simulated import SimulatedWorld
-from shared.statements import Transaction
+from shared.outside.simulator import SimulatedWorld
 from shipping_service.domain import Shipment, Status, Trial
 
 METADATA = metadata()

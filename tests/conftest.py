@@ -12,6 +12,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import psycopg
 import pytest
 from pytest_rabbitmq import factories
@@ -20,6 +21,9 @@ from pytest_rabbitmq.factories.executor import RabbitMqExecutor
 from tests.ports import free_port
 
 pytest_plugins = ["tests.no_skips"]
+
+hypothesis.settings.register_profile("untimed", deadline=None)  # a busy machine is no reason to fail
+hypothesis.settings.load_profile("untimed")
 
 # RabbitMQ listens on loopback only, and reads no configuration of this machine.
 os.environ.setdefault("RABBITMQ_NODE_IP_ADDRESS", "127.0.0.1")

@@ -8,18 +8,18 @@ import click
 from shared.config import Misconfigured
 
 COMMANDS = {  # imported when called, so that none waits for what another one needs
-    "demo": "demo:demo",
-    "up": "up:up",
-    "provision": "provision:provision",
-    "definitions": "definitions:definitions",
-    "place": "orders:place",
-    "list": "orders:list_orders",
-    "show": "orders:show",
-    "watch": "watch:watch",
-    "cancel": "orders:cancel",
-    "approve": "orders:approve",
-    "books": "audit:books",
-    "bench": "bench:bench",
+    "demo": "system.demo:demo",
+    "up": "system.up:up",
+    "provision": "system.provision:provision",
+    "definitions": "system.definitions:definitions",
+    "place": "client.orders:place",
+    "list": "client.orders:list_orders",
+    "show": "client.orders:show",
+    "watch": "client.watch:watch",
+    "cancel": "client.orders:cancel",
+    "approve": "client.orders:approve",
+    "books": "system.audit:books",
+    "bench": "system.bench:bench",
 }
 
 

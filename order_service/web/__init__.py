@@ -4,7 +4,7 @@ from flask import Flask
 from sqlalchemy import select
 
 from order_service import tables
-from order_service.desk import Desk
+from order_service.commands import Desk
 from order_service.group_commit import GroupCommit
 from order_service.service import flows, terms
 from order_service.web.orders import order_routes
@@ -14,10 +14,10 @@ from order_service.web.steps import step_routes
 from order_service.web.watch import Watch
 from shared.clock import DatabaseClock
 from shared.config import Settings
-from shared.database import Database
+from shared.database.transactions import Database
 from shared.http.app import create_app as create
 from shared.http.serve import at_the_end, is_stopping
-from shared.wakeup import WakeUp
+from shared.messaging.notifier import WakeUp
 
 
 def create_app(settings: Settings, database: Database, wakeup: WakeUp) -> Flask:

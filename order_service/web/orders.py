@@ -9,12 +9,12 @@ import msgspec
 from flask import Response, request
 from sqlalchemy import RowMapping
 
-from order_service.desk import Desk
+from order_service.coalescing import Together
+from order_service.commands import Desk
 from order_service.domain import NewOrder, Record, Wish
 from order_service.group_commit import Closed, GroupCommit, InUse, Overloaded
 from order_service.placing import Mismatch, NotSold, Outcome, Replayed
-from order_service.reading import find_rows, history, list_orders, record_from
-from order_service.together import Together
+from order_service.queries import find_rows, history, list_orders, record_from
 from order_service.web.schemas import (
     LONGEST_WAIT,
     EntrySchema,
@@ -26,13 +26,13 @@ from order_service.web.schemas import (
 )
 from order_service.web.show import Show
 from order_service.web.watch import Watch
-from shared.auth import current, requires
-from shared.database import Database
+from shared.api_keys import Principal
+from shared.database.transactions import Database
 from shared.http.app import Routes, problems, reply, unless_known
+from shared.http.auth import current, requires
 from shared.http.fields import IdempotencyHeader
 from shared.http.pages import listed, page, page_schema
 from shared.http.problems import problem, wrong_parameter
-from shared.keys import Principal
 from shared.messaging.envelope import TRACEPARENT
 
 SOON = {"Retry-After": "1"}

@@ -6,7 +6,7 @@ from typing import Any
 from marshmallow import Schema, ValidationError, fields, validate, validates_schema
 
 from order_service.domain import LARGEST_UNIT_PRICE
-from order_service.saga import Kind, OrderStatus, Reason, StepStatus
+from order_service.fulfillment.saga import Kind, OrderStatus, Reason, StepStatus
 from order_service.web.countries import COUNTRIES
 from shared.http.fields import SKU, Moment, StrictSchema, Text, Whole, WholeText
 from shared.http.pages import page_schema

@@ -6,9 +6,9 @@ from typing import Any
 
 from flask import Flask, Response
 
-from order_service.desk import Conflict, NotFound
+from order_service.commands import Conflict, NotFound
 from order_service.domain import Record
-from order_service.store import Flows, UnknownVersion, flow_of
+from order_service.sagas import Flows, UnknownVersion, flow_of
 from order_service.view import order_view
 from shared.http.problems import problem_response
 

@@ -5,11 +5,11 @@ from uuid import UUID
 
 from flask import Response
 
-from order_service.desk import Desk
+from order_service.commands import Desk
 from order_service.web.schemas import DeadlineSchema, NoteSchema, OrderSchema
 from order_service.web.show import Show
-from shared.auth import current, requires
 from shared.http.app import Routes, problems, reply
+from shared.http.auth import current, requires
 
 
 def step_routes(desk: Desk, show: Show) -> Routes:

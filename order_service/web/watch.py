@@ -5,8 +5,8 @@ import time
 from collections import Counter
 from collections.abc import Callable
 
-from order_service.reading import versions
-from shared.database import Database
+from order_service.queries import versions
+from shared.database.transactions import Database
 from shared.messaging.consumer import WEATHER
 
 PACE = 0.1  # seconds between looks while somebody waits

@@ -14,8 +14,8 @@ from flask import Flask, Response, g, request, send_from_directory
 from flask_smorest import Blueprint
 from marshmallow import Schema
 
-from shared.auth import guard, public
 from shared.config import Settings
+from shared.http.auth import guard, public
 from shared.http.fields import StrictParser
 from shared.http.problems import ProblemApi, handle_weather, problem
 from shared.logs import first_line

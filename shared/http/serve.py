@@ -11,7 +11,7 @@ from gunicorn.glogging import Logger
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 from shared.config import Settings
-from shared.http.patience import PatientWorker
+from shared.http.request_timeouts import PatientWorker
 
 GRACE = 10  # seconds that requests under way have after SIGTERM
 

@@ -10,12 +10,12 @@ from typing import Any, NamedTuple, Protocol
 from sqlalchemy.exc import InterfaceError, OperationalError
 
 from shared.clock import Clock
-from shared.database import Database, RowsChanged
+from shared.database.statements import Transaction
+from shared.database.transactions import Database, RowsChanged
 from shared.messaging.broker import Delivery
+from shared.messaging.durability.maintenance import Tables
+from shared.messaging.durability.outbox import LEFT_BEHIND
 from shared.messaging.envelope import MESSAGE_ID, Envelope, Message, NewId, Reader, Unreadable, enclose
-from shared.messaging.outbox import LEFT_BEHIND
-from shared.messaging.upkeep import Tables
-from shared.statements import Transaction
 
 log = logging.getLogger("fulfillment.consumer")
 

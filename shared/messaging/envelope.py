@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Protocol, TypeVar
 import msgspec
 from msgspec import Struct
 
-from shared.entropy import randbits
+from shared.ids import randbits
 
 CONTENT_TYPE = "application/json"
 BUNDLE = "application/vnd.order-fulfillment.bundle+json"  # several events in one message

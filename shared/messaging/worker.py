@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from datetime import timedelta
 from threading import Event
 
-from shared.database import RowsChanged
+from shared.database.transactions import RowsChanged
 from shared.logs import first_line
 from shared.messaging.broker import Broker, Connection, ConnectionLost, Delivery
 from shared.messaging.consumer import WEATHER, Consumer
+from shared.messaging.durability.maintenance import Upkeep
 from shared.messaging.envelope import Envelope
-from shared.messaging.upkeep import Upkeep
 
 log = logging.getLogger("fulfillment.worker")
 

@@ -7,7 +7,7 @@ import pytest
 from tests.architecture.source import files, names_used, package_modules, relative
 
 DOORS = {
-    "pika": "shared/messaging/rabbitmq/",
+    "pika": "shared/messaging/brokers/rabbitmq/",
     "datetime.datetime.now": "shared/clock.py",
     "datetime.datetime.utcnow": "shared/clock.py",
     "datetime.datetime.today": "shared/clock.py",

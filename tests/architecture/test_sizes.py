@@ -13,15 +13,18 @@ SILENT = {
     *(tokenize.ENCODING, tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE),
     *(tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER),
 }
-BUDGETS = {  # lines of code, and what they are for
-    "the messaging mechanism": (1_350, ["shared/messaging/*.py"]),
-    "the RabbitMQ adapter": (570, ["shared/messaging/rabbitmq/*.py"]),
-    "the deciding core": (400, [f"order_service/{room}.py" for room in ("workflow", "saga", "decide")]),
+ROOMS = {  # lines of code when the budget was set, and what they are for
+    "the messaging mechanism": (1_070, ["shared/messaging/*.py", "shared/messaging/durability/*.py"]),
+    "the brokers": (940, ["shared/messaging/brokers/*.py", "shared/messaging/brokers/rabbitmq/*.py"]),
+    "the database": (615, ["shared/database/*.py"]),
+    "the deciding core": (450, ["order_service/fulfillment/*.py"]),
     **{
         f"the rooms of {name}": (350, [f"{name}_service/{room}.py" for room in ("domain", "handlers", "store")])
         for name in ("payment", "inventory", "shipping")
     },
 }
+SLACK = 1.15  # a budget bounds growth; it must not make anybody play golf
+BUDGETS = {part: (int(lines * SLACK), patterns) for part, (lines, patterns) in ROOMS.items()}
 
 
 def lines_of_code(path: Path) -> int:

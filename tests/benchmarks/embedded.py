@@ -15,15 +15,15 @@ from sqlalchemy import event, text
 
 from order_service.domain import NewOrder, Wish
 from order_service.placing import place
+from shared.commands import build_worker, collecting_seldom, pace_from, system_topology
 from shared.config import load as settings_for
-from shared.database import Database
+from shared.database.transactions import Database
 from shared.messaging.broker import Delivery
-from shared.messaging.embedded import Embedded, EmbeddedConnection
+from shared.messaging.brokers.embedded import Embedded, EmbeddedConnection
+from shared.messaging.notifier import WakeUp
 from shared.messaging.worker import Worker
 from shared.migrate import migrate
-from shared.process import build_worker, collecting_seldom, pace_from, system_topology
 from shared.service import services
-from shared.wakeup import WakeUp
 from tests.benchmarks.load import ADDRESS, TERMS
 from tests.benchmarks.measure import percentile
 from tests.benchmarks.system import GOODS, SKUS

@@ -6,8 +6,8 @@ import threading
 
 from order_service.service import SERVICE
 from shared.config import load
-from shared.database import Database
-from shared.wakeup import WakeUp
+from shared.database.transactions import Database
+from shared.messaging.notifier import WakeUp
 
 
 def told_to_stop() -> threading.Event:

@@ -15,10 +15,10 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
 from order_service.domain import NewOrder, Wish
+from order_service.fulfillment.workflow import FULFILLMENT
 from order_service.placing import Terms, place
-from order_service.workflow import FULFILLMENT
-from shared.database import Database
-from shared.wakeup import WakeUp
+from shared.database.transactions import Database
+from shared.messaging.notifier import WakeUp
 from tests.benchmarks.system import SKUS, TOKEN, UnderWay
 
 TERMS = Terms(flow=FULFILLMENT, currency="EUR", approval_from=50_000)

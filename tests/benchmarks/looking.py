@@ -7,14 +7,14 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from order_service.reading import find_rows, list_orders
-from order_service.saga import OrderStatus
+from order_service.fulfillment.saga import OrderStatus
+from order_service.queries import find_rows, list_orders
 from order_service.service import SERVICE
 from shared.config import load as settings_for
-from shared.database import Database
+from shared.database.transactions import Database
 from shared.messaging.consumer import Consumer
+from shared.messaging.durability.maintenance import Upkeep
 from shared.messaging.envelope import uuid7
-from shared.messaging.upkeep import Upkeep
 from shared.service import services
 from tests.benchmarks.driving import drive
 from tests.benchmarks.load import Load

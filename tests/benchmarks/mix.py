@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from order_service.cli.api import Api, Refused
+from order_service.cli.client.api import Api, Refused
 
 ADDRESS = {"name": "Ada Lovelace", "line1": "12 Analytical Row", "city": "Somewhere", "postal_code": "10115"}
 UNENDED = ("pending", "awaiting_approval", "confirmed", "paid", "cancelling")

@@ -15,14 +15,14 @@ from sqlalchemy.orm import registry, sessionmaker
 
 from order_service import tables
 from order_service.domain import Order, Product, Record, Wish, price
+from order_service.fulfillment.saga import OrderStatus
+from order_service.fulfillment.workflow import FULFILLMENT
 from order_service.placing import PLACED
-from order_service.saga import OrderStatus
-from order_service.store import Held, saga_from
+from order_service.sagas import Held, saga_from
 from order_service.view import order_view
 from order_service.web.schemas import NewOrderSchema, OrderSchema
-from order_service.workflow import FULFILLMENT
 from shared.config import load
-from shared.database import Database
+from shared.database.transactions import Database
 from shared.messaging.envelope import enclose, uuid7
 
 MAPPERS = registry()

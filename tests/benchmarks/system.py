@@ -17,12 +17,12 @@ import pika
 import psycopg
 from sqlalchemy import text
 
+from shared.commands import system_topology
 from shared.config import environment
-from shared.database import Database
-from shared.messaging.rabbitmq import RabbitMQ
+from shared.database.transactions import Database
+from shared.messaging.brokers.rabbitmq import RabbitMQ
 from shared.messaging.topology import inbox_of
 from shared.migrate import migrate
-from shared.process import system_topology
 from shared.service import services
 from tests.benchmarks.measure import cpu_seconds
 from tests.benchmarks.servers import Servers, end

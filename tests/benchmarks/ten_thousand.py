@@ -16,8 +16,8 @@ import pika
 from rich.console import Console
 from sqlalchemy import make_url
 
-from order_service.cli.audit import settled_books
-from order_service.cli.books import open_databases, report
+from order_service.cli.system.audit import settled_books
+from order_service.cli.system.books import open_databases, report
 from shared.config import environment
 from tests.benchmarks.cpu import listener, seconds
 from tests.benchmarks.mix import MIX, Shop

@@ -3,11 +3,11 @@
 from flask import Flask
 
 from shared.config import load
-from shared.database import Database
+from shared.database.transactions import Database
 from shared.http.serve import at_the_end
+from shared.messaging.notifier import WakeUp
 from shared.migrate import migrate
 from shared.service import services
-from shared.wakeup import WakeUp
 
 TOKENS = {"operator": "opensesame", "alice": "wonderland", "bob": "builder"}
 KEYS = "opensesame:operator,wonderland:customer:alice,builder:customer:bob"

@@ -14,7 +14,7 @@ from sqlalchemy import event
 from shared import contracts
 from shared.clock import SystemClock
 from shared.config import load
-from shared.database import Database
+from shared.database.transactions import Database
 from shared.messaging.broker import Delivery
 from shared.messaging.consumer import WEATHER, Consumer, Handling
 from shared.messaging.envelope import Envelope, Message, enclose, uuid7

@@ -15,7 +15,7 @@ import msgspec
 
 from shared.clock import SystemClock
 from shared.config import load
-from shared.database import Database
+from shared.database.transactions import Database
 from shared.messaging.broker import Delivery
 from shared.messaging.consumer import Call, Consumer
 from shared.messaging.envelope import Envelope, uuid7

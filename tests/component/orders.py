@@ -7,14 +7,15 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from order_service.desk import Desk
+from order_service.commands import Desk
 from order_service.domain import NewOrder, Record, Wish
+from order_service.fulfillment.workflow import WORKFLOWS
 from order_service.placing import Outcome, Placed, Terms, place
-from order_service.reading import find_order, history
+from order_service.queries import find_order, history
+from order_service.sagas import Flows, Sagas
 from order_service.service import SERVICE
-from order_service.store import Flows, Sagas
 from order_service.timers import due
-from order_service.workflow import WORKFLOWS
+from shared.api_keys import Principal, Role
 from shared.contracts import (
     PaymentAuthorized,
     PaymentCaptured,
@@ -23,10 +24,9 @@ from shared.contracts import (
     StockIssued,
     StockReserved,
 )
-from shared.keys import Principal, Role
 from shared.messaging.consumer import Handling
 from shared.messaging.envelope import Envelope
-from shared.wakeup import WakeUp
+from shared.messaging.notifier import WakeUp
 from tests.component.bench import Bench, open_envelope
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)

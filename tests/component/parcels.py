@@ -10,7 +10,7 @@ from shared.contracts import (
     ShipmentCancellationRequested,
     ShipmentRequested,
 )
-from shared.simulated import Conduct
+from shared.outside.simulator import Conduct
 from shipping_service.domain import CARRIERS
 from shipping_service.gateway import tracking_number
 from shipping_service.store import WORLD

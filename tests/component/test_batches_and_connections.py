@@ -11,8 +11,8 @@ import pytest
 from sqlalchemy import event, text, update
 from sqlalchemy.exc import IntegrityError, OperationalError
 
-from shared.database import Database
-from shared.statements import Transaction
+from shared.database.statements import Transaction
+from shared.database.transactions import Database
 from tests.component.parcel_table import ADD, METADATA, WEIGHTS, parcel, parcels, weights
 
 

@@ -9,10 +9,10 @@ import pytest
 from sqlalchemy import Boolean, Integer, String, bindparam, select, text
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, StatementError
 
-from shared.batches import batch_rows
-from shared.database import Database, Id, RowsChanged
-from shared.moments import moment
-from shared.rows import OrderRows
+from shared.database.rowsets import batch_rows
+from shared.database.timestamps import moment
+from shared.database.transactions import Database, Id, RowsChanged
+from shared.database.versioned_rows import OrderRows
 from tests.component.parcel_table import ADD, METADATA, NOON, PARCEL, WEIGHTS, parcel, parcels, weights
 
 ROWS = OrderRows(parcels)

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from order_service.cli.audit import settled_books
-from order_service.cli.books import Books, audit, open_databases, report
-from order_service.cli.rendering import is_final
-from order_service.cli.scenarios import TIMINGS, Play, capture_refused, declined, out_of_stock, plain
-from order_service.cli.system import running_system
+from order_service.cli.client.rendering import is_final
+from order_service.cli.system.audit import settled_books
+from order_service.cli.system.books import Books, audit, open_databases, report
+from order_service.cli.system.embedded import running_system
+from order_service.cli.system.scenarios import TIMINGS, Play, capture_refused, declined, out_of_stock, plain
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from order_service.cli import fulfillment
-from order_service.cli.system import CUSTOMER, OPERATOR, System, running_system
+from order_service.cli.system.embedded import CUSTOMER, OPERATOR, System, running_system
 
 
 @pytest.fixture(scope="module")

@@ -13,8 +13,8 @@ from click.testing import CliRunner
 from rich.console import Console
 
 from order_service.cli import fulfillment
-from order_service.cli.demo import perform
-from order_service.cli.scenarios import ACTS, Play, Scenario
+from order_service.cli.system.demo import perform
+from order_service.cli.system.scenarios import ACTS, Play, Scenario
 
 README = Path(__file__).parents[2] / "README.md"
 

@@ -13,9 +13,9 @@ from marshmallow import fields, validate
 from sqlalchemy.exc import OperationalError
 from werkzeug.test import TestResponse
 
-from shared.auth import current, public, requires
 from shared.config import load
 from shared.http.app import BODY_LIMIT, Routes, create_app, problems, reply, unless_known
+from shared.http.auth import current, public, requires
 from shared.http.fields import SKU, Cursor, IdempotencyHeader, Moment, StrictSchema, Text, Whole, WholeText, cursor
 from shared.http.serve import is_stopping, running
 

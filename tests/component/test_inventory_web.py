@@ -8,9 +8,9 @@ from flask.testing import FlaskClient
 from inventory_service.service import SERVICE
 from shared.config import load
 from shared.contracts import Line, StockIssueRequested, StockRequested
-from shared.database import Database
+from shared.database.transactions import Database
+from shared.messaging.notifier import WakeUp
 from shared.migrate import migrate
-from shared.wakeup import WakeUp
 from tests.component.bench import Bench, order_id
 
 OPERATOR = {"Authorization": "Bearer desk"}

@@ -26,7 +26,7 @@ from shared.contracts import (
     StockReserved,
 )
 from shared.http.serve import at_the_end, end
-from shared.wakeup import WakeUp
+from shared.messaging.notifier import WakeUp
 from tests.component.apps import KEYS, ORDER, application, bearer
 from tests.component.bench import Bench
 from tests.crowd import wait_for

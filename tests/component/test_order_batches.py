@@ -6,9 +6,9 @@ from datetime import timedelta
 import pytest
 from sqlalchemy.exc import DBAPIError
 
+from order_service.fulfillment.saga import OrderStatus, StepStatus
+from order_service.fulfillment.workflow import FULFILLMENT, WORKFLOWS
 from order_service.handlers import HANDLERS
-from order_service.saga import OrderStatus, StepStatus
-from order_service.workflow import FULFILLMENT, WORKFLOWS
 from shared.clock import DatabaseClock
 from shared.contracts import (
     CaptureRequested,

@@ -14,8 +14,8 @@ from sqlalchemy.exc import OperationalError
 
 from order_service.group_commit import Closed, GroupCommit, InUse, Overloaded
 from order_service.placing import Outcome, Placed, Replayed, place
-from shared.database import Database
-from shared.wakeup import WakeUp
+from shared.database.transactions import Database
+from shared.messaging.notifier import WakeUp
 from tests.component.orders import NOON, Shop, wanted
 from tests.crowd import PATIENCE, wait_for
 

@@ -11,9 +11,9 @@ import pytest
 from order_service.catalog import DEMO_CATALOG, add_products, list_products
 from order_service.catalog import seed as seed_catalog
 from order_service.domain import Product
+from order_service.fulfillment.workflow import FULFILLMENT
 from order_service.placing import Mismatch, NotSold, Placed, Replayed, place
 from order_service.view import as_bytes, order_view
-from order_service.workflow import FULFILLMENT
 from tests.component.orders import NOON, SHIP_TO, Shop, wanted
 
 

@@ -4,8 +4,8 @@ from datetime import timedelta
 
 import pytest
 
+from order_service.fulfillment.workflow import FULFILLMENT, WORKFLOWS
 from order_service.service import flows, terms
-from order_service.workflow import FULFILLMENT, WORKFLOWS
 from shared.config import Misconfigured, Settings, load
 
 

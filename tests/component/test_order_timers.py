@@ -7,7 +7,7 @@ from threading import Barrier
 
 import pytest
 
-from order_service.store import NEVER, Sagas
+from order_service.sagas import NEVER, Sagas
 from tests.component.orders import NOON, Shop, authorized_and_reserved, booked, captured, issued_and_dispatched, wanted
 
 

@@ -23,7 +23,7 @@ from shared.contracts import (
     PaymentReversed,
 )
 from shared.messaging.envelope import Envelope
-from shared.simulated import Conduct
+from shared.outside.simulator import Conduct
 from tests.component.bench import Bench, order_id
 
 ORDER = order_id(1)

@@ -175,7 +175,7 @@ def test_the_calls_of_a_batch_are_made_together(shipping: Shipping) -> None:
 
 def test_an_operator_makes_carriers_fail(shipping: Shipping) -> None:
     """An operator sets one carrier's outage at run time, sees it, and sees the order's shipment without its address."""
-    from shared.wakeup import WakeUp
+    from shared.messaging.notifier import WakeUp
 
     operator = {"Authorization": "Bearer desk"}
     settings = load(service="shipping", environ={"API_KEYS": "desk:operator,alice:customer:alice"})

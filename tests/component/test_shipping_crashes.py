@@ -16,7 +16,7 @@ from shared.contracts import (
     ShipmentDispatched,
 )
 from shared.messaging.envelope import Envelope
-from shared.simulated import Conduct, Simulator
+from shared.outside.simulator import Conduct, Simulator
 from shipping_service.gateway import SimulatedCarriers, policy
 from shipping_service.service import SERVICE
 from shipping_service.store import WORLD

@@ -10,15 +10,15 @@ import pytest
 from sqlalchemy.exc import OperationalError
 
 from inventory_service.service import SERVICE
+from shared.commands import system_topology
 from shared.contracts import Line, StockRequested
 from shared.messaging.broker import Broker, Delivery
+from shared.messaging.brokers.embedded import Embedded
+from shared.messaging.brokers.rabbitmq import RabbitMQ
 from shared.messaging.consumer import Consumer
-from shared.messaging.embedded import Embedded
+from shared.messaging.durability.maintenance import Upkeep
 from shared.messaging.envelope import Envelope, uuid7
-from shared.messaging.rabbitmq import RabbitMQ
-from shared.messaging.upkeep import Upkeep
 from shared.messaging.worker import HOPELESS, SUSPICIOUS, Pace, Worker
-from shared.process import system_topology
 from tests.component.bench import Bench, order_id
 
 AWAY = OperationalError("SELECT 1", None, Exception("the database is away"))

@@ -12,9 +12,9 @@ import pytest
 from pytest_rabbitmq.factories.executor import RabbitMqExecutor
 
 from shared.messaging.broker import Broker, Connection, ConnectionLost, Delivery
-from shared.messaging.embedded import Embedded
+from shared.messaging.brokers.embedded import Embedded
+from shared.messaging.brokers.rabbitmq import RabbitMQ
 from shared.messaging.envelope import Envelope, enclose, uuid7
-from shared.messaging.rabbitmq import RabbitMQ
 from shared.messaging.topology import topology
 
 DEADLINE = 20.0

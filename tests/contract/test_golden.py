@@ -13,9 +13,9 @@ import pytest
 
 from shared import contracts
 from shared.contracts import ShipmentRequested, StockIssued
-from shared.messaging.bundle import bundled, delivered
+from shared.messaging.brokers.rabbitmq.bundle import bundled, delivered
+from shared.messaging.brokers.rabbitmq.wire import envelope_of, properties_of
 from shared.messaging.envelope import Envelope, Reader
-from shared.messaging.wire import envelope_of, properties_of
 
 GOLDEN = Path(__file__).parent / "golden"
 EVENTS = {each.type: each for each in vars(contracts).values() if isinstance(each, type) and hasattr(each, "type")}

@@ -13,9 +13,9 @@ from typing import Any
 from payment_service.handlers import HANDLERS
 from payment_service.service import SERVICE
 from shared import logs
+from shared.commands import open_database, run_worker
 from shared.config import load
-from shared.messaging.rabbitmq import RabbitMQ
-from shared.process import open_database, run_worker
+from shared.messaging.brokers.rabbitmq import RabbitMQ
 
 
 def lethal(request: Any, payments: Any) -> Any:

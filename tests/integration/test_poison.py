@@ -13,7 +13,7 @@ import pytest
 from payment_service.service import SERVICE
 from shared.contracts import PaymentRequested
 from shared.messaging.broker import Connection
-from shared.messaging.rabbitmq import RabbitMQ
+from shared.messaging.brokers.rabbitmq import RabbitMQ
 from shared.messaging.topology import topology
 from tests.component.bench import Bench, order_id
 

@@ -10,8 +10,8 @@ from msgspec.structs import replace
 from pytest_rabbitmq.factories.executor import RabbitMqExecutor
 
 from shared.messaging.broker import Delivery
+from shared.messaging.brokers.rabbitmq import RabbitMQ
 from shared.messaging.envelope import Envelope
-from shared.messaging.rabbitmq import RabbitMQ
 from tests.contract.test_broker import (
     DEADLINE,
     TOPOLOGY,

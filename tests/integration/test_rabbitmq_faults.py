@@ -9,8 +9,8 @@ from pika.adapters.utils.io_services_utils import _AsyncTransportBase
 from pytest_rabbitmq.factories.executor import RabbitMqExecutor
 
 from shared.messaging.broker import Connection, ConnectionLost, Delivery
-from shared.messaging.rabbitmq import RabbitMQ
-from shared.messaging.rabbitmq.link import Link
+from shared.messaging.brokers.rabbitmq import RabbitMQ
+from shared.messaging.brokers.rabbitmq.link import Link
 from tests.contract.test_broker import TOPOLOGY, LampForgotten, envelope, nothing_comes, settle, take
 
 DEADLINE = 20.0

@@ -5,12 +5,12 @@ import sys
 import threading
 import time
 
-from shared.messaging.rabbitmq import RabbitMQ
+from shared.messaging.brokers.rabbitmq import RabbitMQ
 from tests.contract.test_broker import TOPOLOGY, envelope, settle, take
 
 HANGS = """
 import sys, threading
-from shared.messaging.rabbitmq import RabbitMQ
+from shared.messaging.brokers.rabbitmq import RabbitMQ
 connection = RabbitMQ(sys.argv[1]).connect("store", alive=lambda: False)
 assert connection.take(1, 20.0)
 print("taken", flush=True)

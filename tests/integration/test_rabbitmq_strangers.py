@@ -13,7 +13,7 @@ from pika.adapters.blocking_connection import BlockingChannel
 from pytest_rabbitmq.factories.executor import RabbitMqExecutor
 
 from shared.messaging.broker import AccessRefused, Connection
-from shared.messaging.rabbitmq import RabbitMQ
+from shared.messaging.brokers.rabbitmq import RabbitMQ
 from tests.contract.test_broker import TOPOLOGY, LampPacked, LampRequested, envelope, settle, take
 
 PASSWORDS = {name: f"secret of {name}" for name in ("shop", "store", "museum", "provision")}

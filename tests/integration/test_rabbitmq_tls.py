@@ -9,7 +9,7 @@ import pytest
 from pytest_rabbitmq.factories.executor import RabbitMqExecutor
 
 from shared.messaging.broker import ConnectionLost
-from shared.messaging.rabbitmq import RabbitMQ
+from shared.messaging.brokers.rabbitmq import RabbitMQ
 from tests.contract.test_broker import TOPOLOGY, envelope, settle, take
 from tests.ports import free_port
 

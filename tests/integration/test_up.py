@@ -14,11 +14,11 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from order_service.cli.audit import settled_books
-from order_service.cli.books import open_databases
-from order_service.cli.up import ready
+from order_service.cli.system.audit import settled_books
+from order_service.cli.system.books import open_databases
+from order_service.cli.system.up import ready
+from shared.commands import system_topology
 from shared.config import environment
-from shared.process import system_topology
 from tests.benchmarks.mix import Shop
 from tests.ports import free_ports
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from order_service.saga import OrderStatus, Progress, Reason
+from order_service.fulfillment.saga import OrderStatus, Progress, Reason
 
 if TYPE_CHECKING:
     from tests.simulation.world import World

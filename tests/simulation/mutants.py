@@ -9,10 +9,10 @@ from sqlalchemy import Connection
 
 from inventory_service.handlers import release, reserve
 from inventory_service.store import StockRoom
-from order_service.saga import Workflow
-from order_service.store import Sagas
+from order_service.fulfillment.saga import Workflow
+from order_service.fulfillment.workflow import WORKFLOWS
+from order_service.sagas import Sagas
 from order_service.timers import due
-from order_service.workflow import WORKFLOWS
 from shared.contracts import StockReleased, StockReleaseRequested, StockRequested
 from shared.messaging.broker import Connection as Port
 from shared.messaging.broker import Delivery

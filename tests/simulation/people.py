@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.exc import OperationalError
 
-from order_service.desk import Conflict, Desk
+from order_service.commands import Conflict, Desk
 from order_service.domain import NewOrder, Record, Wish
+from order_service.fulfillment.saga import Kind, OrderStatus, Progress, Reason, StepStatus
 from order_service.placing import Placed, Terms, place
-from order_service.saga import Kind, OrderStatus, Progress, Reason, StepStatus
-from shared.keys import Principal, Role
-from shared.wakeup import WakeUp
+from shared.api_keys import Principal, Role
+from shared.messaging.notifier import WakeUp
 from tests.simulation.checks import Violation
 from tests.simulation.ports import Crash
 

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 import sqlalchemy
 from sqlalchemy.exc import OperationalError
 
-from shared.database import Database
+from shared.database.statements import Transaction
+from shared.database.transactions import Database
 from shared.messaging.broker import ConnectionLost, Delivery, Settled
-from shared.messaging.embedded import Embedded, EmbeddedConnection
+from shared.messaging.brokers.embedded import Embedded, EmbeddedConnection
 from shared.messaging.envelope import Envelope
 from shared.migrate import migrate
 from shared.service import services
-from shared.statements import Transaction
 from tests.simulation.weather import Point, Strike
 
 if TYPE_CHECKING:

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from shared.messaging.upkeep import Upkeep
+from shared.messaging.durability.maintenance import Upkeep
 from shared.messaging.worker import Worker
 from tests.simulation.ports import Crash
 

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from inventory_service.receipts import DEMO_STOCK
-from order_service.saga import OrderStatus, Reason
-from order_service.workflow import amounts
+from order_service.fulfillment.saga import OrderStatus, Reason
+from order_service.fulfillment.workflow import amounts
 from shared.messaging.worker import HOPELESS
 from tests.simulation.checks import must
 

@@ -11,8 +11,8 @@ from typing import Any
 
 from order_service.service import terms
 from shared.config import Settings, load
+from shared.messaging.brokers.embedded import Embedded
 from shared.messaging.consumer import Handling
-from shared.messaging.embedded import Embedded
 from shared.messaging.envelope import Envelope, uuid7
 from shared.messaging.topology import dead_letters_of, inbox_of, topology
 from shared.messaging.worker import Pace

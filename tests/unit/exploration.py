@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from shared.outside import Answer, Unreachable
+from shared.outside.answers import Answer, Unreachable
 
 ORDER = "00000000-0000-7000-8000-000000000001"
 WORKERS = 2

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.contracts import PaymentCaptured
-from shared.messaging.bundle import LARGEST, MOST, bundled, delivered
+from shared.messaging.brokers.rabbitmq.bundle import LARGEST, MOST, bundled, delivered
+from shared.messaging.brokers.rabbitmq.wire import properties_of
 from shared.messaging.envelope import BUNDLE, CONTENT_TYPE, Envelope, Reader, Unreadable
-from shared.messaging.wire import properties_of
 from tests.unit.test_wire import PAID
 
 READER = Reader({PaymentCaptured.type: PaymentCaptured}, largest_body=262_144)

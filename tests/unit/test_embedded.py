@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from shared.messaging.broker import ConnectionLost
-from shared.messaging.embedded import Embedded
+from shared.messaging.brokers.embedded import Embedded
 from shared.messaging.envelope import Envelope
 from tests.contract.test_broker import TOPOLOGY, LampAdmired, LampPacked, envelope
 

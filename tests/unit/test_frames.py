@@ -8,8 +8,8 @@ import pika
 import pytest
 from pika import frame, spec
 
-from shared.messaging.rabbitmq.frames import delivery, publishing
-from shared.messaging.wire import properties_of
+from shared.messaging.brokers.rabbitmq.frames import delivery, publishing
+from shared.messaging.brokers.rabbitmq.wire import properties_of
 from tests.unit.test_wire import PAID
 
 BODY = PAID.body

@@ -67,7 +67,7 @@ def test_a_traceback_is_indented_in_text_and_a_member_in_json() -> None:
 
 def test_pika_keeps_quiet() -> None:
     """The AMQP library tells each lost socket several times: whoever uses it does so once, however logs look."""
-    import_module("shared.messaging.rabbitmq")
+    import_module("shared.messaging.brokers.rabbitmq")
     stream = logged("text")
     logging.getLogger("pika.connection").error("step by step")
     assert stream.getvalue() == ""

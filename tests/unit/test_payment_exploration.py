@@ -18,8 +18,8 @@ from shared.contracts import (
     PaymentReversed,
 )
 from shared.messaging.consumer import Unprocessable
-from shared.outside import Answer, Approved
-from shared.simulated import Inquiry
+from shared.outside.answers import Answer, Approved
+from shared.outside.simulator import Inquiry
 from tests.unit.exploration import ORDER, Answers, Exploration, State, Worker
 
 UNDO = PaymentReversalRequested(order_id=ORDER)

@@ -11,11 +11,11 @@ import pytest
 from click.testing import CliRunner
 
 from order_service.cli import fulfillment
-from order_service.cli.system import CUSTOMER, OPERATOR, running_system
-from order_service.describe import describe
-from order_service.workflow import FULFILLMENT
+from order_service.cli.system.embedded import CUSTOMER, OPERATOR, running_system
+from order_service.fulfillment.describe import describe
+from order_service.fulfillment.workflow import FULFILLMENT
+from shared.commands import commands
 from shared.config import PORTS, variables
-from shared.process import commands
 from shared.service import services
 
 ROOT = Path(__file__).parents[2]
@@ -116,7 +116,7 @@ def test_there_is_an_order_of_reading() -> None:
     """It begins with the workflow, and names at least ten files."""
     section = README.partition("## Read in this order")[2].partition("\n## ")[0]
     files = re.findall(r"\]\(([\w/]+\.py)\)", section)
-    assert files[0] == "order_service/workflow.py"
+    assert files[0] == "order_service/fulfillment/workflow.py"
     assert len(files) >= 10
 
 

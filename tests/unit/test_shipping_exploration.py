@@ -16,8 +16,8 @@ from shared.contracts import (
     ShipmentRequested,
 )
 from shared.messaging.consumer import Unprocessable
-from shared.outside import Answer, Approved, Unreachable
-from shared.simulated import Inquiry
+from shared.outside.answers import Answer, Approved, Unreachable
+from shared.outside.simulator import Inquiry
 from shared.values import changed
 from shipping_service.domain import CARRIERS, Ask, Kind, Shipment, Status
 from shipping_service.gateway import key, policy, tracking_number

@@ -8,8 +8,8 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared.messaging.brokers.rabbitmq.wire import LONGEST, death_of, drops_of, envelope_of, properties_of
 from shared.messaging.envelope import Envelope
-from shared.messaging.wire import LONGEST, death_of, drops_of, envelope_of, properties_of
 
 PAID = Envelope(
     id="0192f0c1-2345-7678-9abc-def012345678",

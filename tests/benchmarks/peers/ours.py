@@ -15,15 +15,15 @@ from datetime import UTC, datetime
 from sqlalchemy import text
 
 from order_service.domain import NewOrder, Wish
+from order_service.fulfillment.workflow import FULFILLMENT
 from order_service.placing import Placed, Terms, place
-from order_service.workflow import FULFILLMENT
+from shared.commands import system_topology
 from shared.config import environment
-from shared.database import Database
-from shared.messaging.rabbitmq import RabbitMQ
+from shared.database.transactions import Database
+from shared.messaging.brokers.rabbitmq import RabbitMQ
+from shared.messaging.notifier import WakeUp
 from shared.migrate import migrate
-from shared.process import system_topology
 from shared.service import services
-from shared.wakeup import WakeUp
 from tests.benchmarks.peers.driver import Driver, Place
 from tests.benchmarks.peers.work import SKUS, place_of
 

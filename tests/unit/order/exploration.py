@@ -11,8 +11,8 @@ from itertools import chain, combinations
 from operator import or_
 from typing import Any, NamedTuple
 
-from order_service.decide import Decision, decide
-from order_service.saga import (
+from order_service.fulfillment.decide import Decision, decide
+from order_service.fulfillment.saga import (
     DeadlineMoved,
     Heard,
     Progress,

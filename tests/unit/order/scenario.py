@@ -4,8 +4,8 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from order_service.decide import Decision, decide
-from order_service.saga import (
+from order_service.fulfillment.decide import Decision, decide
+from order_service.fulfillment.saga import (
     ApprovalGranted,
     ApprovalRefused,
     CancellationRequested,
@@ -17,7 +17,7 @@ from order_service.saga import (
     Tick,
     Workflow,
 )
-from order_service.workflow import FULFILLMENT
+from order_service.fulfillment.workflow import FULFILLMENT
 from shared.contracts import (
     CaptureRefused,
     Event,

@@ -2,8 +2,8 @@
 
 import pytest
 
-from order_service.decide import ACTED
-from order_service.saga import (
+from order_service.fulfillment.decide import ACTED
+from order_service.fulfillment.saga import (
     CancellationRequested,
     DeadlineMoved,
     OrderStatus,
@@ -11,7 +11,7 @@ from order_service.saga import (
     ReversalRequested,
     SettlementRequested,
 )
-from order_service.workflow import FULFILLMENT
+from order_service.fulfillment.workflow import FULFILLMENT
 from shared.contracts import (
     CaptureRequested,
     PaymentReversalRequested,

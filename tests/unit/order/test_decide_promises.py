@@ -2,7 +2,7 @@
 
 import pytest
 
-from order_service.workflow import amounts
+from order_service.fulfillment.workflow import amounts
 from shared.contracts import (
     CaptureRequested,
     DispatchRequested,

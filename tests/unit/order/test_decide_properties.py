@@ -5,8 +5,8 @@ from datetime import datetime, timedelta
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from order_service.decide import ACTED, decide
-from order_service.saga import (
+from order_service.fulfillment.decide import ACTED, decide
+from order_service.fulfillment.saga import (
     DeadlineMoved,
     Heard,
     RetryRequested,
@@ -16,7 +16,7 @@ from order_service.saga import (
     Tick,
     Workflow,
 )
-from order_service.workflow import FULFILLMENT
+from order_service.fulfillment.workflow import FULFILLMENT
 from shared.contracts import Event, PaymentReversed, StockRequested
 from tests.unit.order import scenario as told
 from tests.unit.order.scenario import FACTS, NOON, PREPAID

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from order_service.workflow import FULFILLMENT
+from order_service.fulfillment.workflow import FULFILLMENT
 from shared.contracts import (
     CaptureRequested,
     DispatchRequested,

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from order_service.describe import duration, mermaid, table
-from order_service.workflow import FULFILLMENT
+from order_service.fulfillment.describe import duration, mermaid, table
+from order_service.fulfillment.workflow import FULFILLMENT
 
 
 def test_the_table_has_a_row_for_each_step() -> None:

@@ -4,10 +4,20 @@ from functools import cache
 
 import pytest
 
-from order_service.decide import Decision
-from order_service.saga import ASKED, SETTLED, Heard, Kind, OrderStatus, Saga, SettlementRequested, Tick, Workflow
-from order_service.saga import StepStatus as S
-from order_service.workflow import FULFILLMENT, amounts
+from order_service.fulfillment.decide import Decision
+from order_service.fulfillment.saga import (
+    ASKED,
+    SETTLED,
+    Heard,
+    Kind,
+    OrderStatus,
+    Saga,
+    SettlementRequested,
+    Tick,
+    Workflow,
+)
+from order_service.fulfillment.saga import StepStatus as S
+from order_service.fulfillment.workflow import FULFILLMENT, amounts
 from shared.contracts import CaptureRequested, DispatchRequested, StockIssueRequested
 from tests.unit.order.exploration import PARTICIPANTS, Exploration, World, fickle
 

@@ -5,8 +5,8 @@ from itertools import pairwise
 
 import pytest
 
-from order_service.saga import Kind, OrderStatus, Workflow
-from order_service.workflow import FULFILLMENT, WORKFLOWS
+from order_service.fulfillment.saga import Kind, OrderStatus, Workflow
+from order_service.fulfillment.workflow import FULFILLMENT, WORKFLOWS
 from shared.contracts import Event, OrderEvent
 from tests.unit.order.scenario import FACTS, PREPAID
 

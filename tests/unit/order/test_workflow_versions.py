@@ -2,8 +2,8 @@
 
 import pytest
 
-from order_service.saga import Saga
-from order_service.workflow import WORKFLOWS
+from order_service.fulfillment.saga import Saga
+from order_service.fulfillment.workflow import WORKFLOWS
 from shared.contracts import (
     CaptureRequested,
     DispatchRequested,

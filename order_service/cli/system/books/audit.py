@@ -1,0 +1,126 @@
+"""The audit itself: what the customer was told, the money, the goods and the parcels of each order, held together."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+
+from order_service.cli.system.books.goods import Goods, Reservation, read_goods
+from order_service.cli.system.books.messages import Messages, read_messages
+from order_service.cli.system.books.money import Amounts, Money, Payment, read_money
+from order_service.cli.system.books.orders import Order, Orders, read_orders
+from order_service.cli.system.books.parcels import Parcels, Shipment, read_parcels
+from order_service.cli.system.books.reading import Difference, snapshot
+from order_service.fulfillment.saga import OrderStatus
+from shared.commands import open_database
+from shared.config import load
+from shared.database.transactions import Database
+from shared.service import services
+
+NOTHING_PAID = Payment("none", Amounts())
+NOTHING_HELD = Reservation("none", {})
+NOTHING_SENT = Shipment("none", None, None)
+
+
+@dataclass
+class Books:
+    """All that was read, and everything that does not add up."""
+
+    orders: Orders
+    money: Money
+    goods: Goods
+    parcels: Parcels
+    messages: Messages
+    differences: list[Difference] = field(default_factory=list)
+
+    @property
+    def under_way(self) -> list[str]:
+        """What has not come to rest: the books of the orders that it is about are still being written."""
+        open_orders = sum(count for status, count in self.orders.statuses.items() if not OrderStatus(status).final)
+        found = [f"{open_orders} orders have not ended"] if open_orders else []
+        found += [f"{count} messages of {name} are not published" for name, count in self.messages.unpublished.items()]
+        return found + [
+            f"{len(ids)} messages are not worked by {name}, such as {ids[0]}"
+            for name, ids in self.messages.unworked.items()
+        ]
+
+
+@contextmanager
+def open_databases(template: str) -> Iterator[Mapping[str, Database]]:
+    """The databases of all services; `{service}` in the URL stands for each one's name."""
+    urls = {name: template.replace("{service}", name) for name in services()}
+    settings = {name: load(service=name, environ={}, database_url=url) for name, url in urls.items()}
+    with ExitStack() as stack:
+        yield {name: stack.enter_context(open_database(given)) for name, given in settings.items()}
+
+
+def audit(databases: Mapping[str, Database]) -> Books:
+    """Read everything and compare; may run while the system does.
+
+    The order service is read first: an order that has ended by then has ended in everybody else's books too.
+    """
+    with snapshot(databases["order"]) as connection:
+        orders = read_orders(connection)
+    with snapshot(databases["payment"]) as connection:
+        money = read_money(connection)
+    with snapshot(databases["inventory"]) as connection:
+        goods = read_goods(connection)
+    with snapshot(databases["shipping"]) as connection:
+        parcels = read_parcels(connection)
+    books = Books(orders, money, goods, parcels, read_messages(databases))
+    books.differences = [
+        *orders.differences,
+        *money.differences,
+        *goods.differences,
+        *parcels.differences,
+        *_strangers(books),
+        *(Difference(name, "messages", f"{count} dead letters") for name, count in books.messages.dead.items()),
+    ]
+    for order_id, order in orders.orders.items():
+        if order.status.final:
+            paid = money.payments.get(order_id, NOTHING_PAID)
+            held = goods.reservations.get(order_id, NOTHING_HELD)
+            sent = parcels.shipments.get(order_id, NOTHING_SENT)
+            ended = _fulfilled if order.status is OrderStatus.FULFILLED else _cancelled
+            for what in (*ended(order, paid, held, sent), *_told(order, paid, sent)):
+                books.differences.append(Difference("order", order_id, f"{order.status}, but {what}"))
+    return books
+
+
+def _fulfilled(order: Order, paid: Payment, held: Reservation, sent: Shipment) -> Iterator[str]:
+    """Paid in full, handed over exactly, and on its way; save for what a person has seen to instead."""
+    if paid.status != "captured" or paid.amounts != Amounts(authorized=order.total, captured=order.total):
+        yield f"its payment of {order.total} is {paid.status}: {paid.amounts}"
+    if "issue" not in order.settled and (held.status != "issued" or dict(held.lines) != order.lines):
+        yield f"its goods are {held.status}: {dict(held.lines)} instead of {order.lines}"
+    if "dispatch" not in order.settled and sent.status != "dispatched":
+        yield f"its parcel is {sent.status}"
+
+
+def _cancelled(order: Order, paid: Payment, held: Reservation, sent: Shipment) -> Iterator[str]:
+    """Nothing is held, kept, reserved or booked."""
+    if paid.status not in ("none", "declined", "voided", "refunded") or paid.amounts.held or paid.amounts.kept:
+        yield f"its payment is {paid.status}: {paid.amounts}"
+    if held.status not in ("none", "unavailable", "released"):
+        yield f"its goods are {held.status}"
+    if sent.status not in ("none", "refused", "cancelled"):
+        yield f"its parcel is {sent.status}"
+
+
+def _told(order: Order, paid: Payment, sent: Shipment) -> Iterator[str]:
+    """The customer was told the truth about money and parcel."""
+    if order.amounts != paid.amounts:
+        yield f"the customer was told {order.amounts}, and it was {paid.amounts}"
+    parcel = (order.carrier, order.tracking_number)
+    if sent.status == "dispatched" and parcel != (sent.carrier, sent.tracking_number):
+        yield f"the customer was told of parcel {parcel}, and it is {(sent.carrier, sent.tracking_number)}"
+
+
+def _strangers(books: Books) -> Iterator[Difference]:
+    known = {
+        "payment": set(books.money.payments),
+        "inventory": set(books.goods.reservations),
+        "shipping": set(books.parcels.shipments),
+    }
+    for name, order_ids in known.items():
+        for order_id in order_ids - books.orders.orders.keys():
+            yield Difference(name, order_id, "there is no such order")

@@ -1,0 +1,63 @@
+"""Every message is accounted for: what one service published, another has worked or keeps as a dead letter."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from sqlalchemy import Connection, func, select
+
+from order_service.cli.system.books.reading import snapshot
+from shared.database.transactions import Database
+from shared.messaging.durability.maintenance import Tables
+from shared.service import services
+
+
+@dataclass
+class Messages:
+    published: int = 0
+    unpublished: dict[str, int] = field(default_factory=dict)  # by service, where there are any
+    unworked: dict[str, list[str]] = field(default_factory=dict)  # ids, by the service that has not worked them
+    dead: dict[str, int] = field(default_factory=dict)  # parked letters by service
+
+
+def read_messages(databases: Mapping[str, Database]) -> Messages:
+    """Follow every published message that is still kept to its destination."""
+    messages = Messages()
+    sent = {name: _sent(name, database, messages) for name, database in databases.items()}
+    for name, database in databases.items():
+        tables, handled = services()[name].tables, {kind.type for kind in services()[name].handlers}
+        with snapshot(database) as connection:
+            worked = _ids(connection, tables)
+            parked = select(func.count()).where(tables.dead_letters.table.c.state == "parked")
+            if dead := connection.execute(parked).scalar_one():
+                messages.dead[name] = dead
+        missing = [
+            each
+            for by_type in sent.values()
+            for kind in handled
+            for each in by_type.get(kind, ())
+            if each not in worked
+        ]
+        if missing:
+            messages.unworked[name] = missing
+    return messages
+
+
+def _sent(name: str, database: Database, messages: Messages) -> dict[str, list[str]]:
+    outbox = services()[name].tables.outbox.table.c
+    sent: dict[str, list[str]] = {}
+    with snapshot(database) as connection:
+        for kind, message_id, published in connection.execute(
+            select(outbox.type, outbox.id, outbox.published_at.is_not(None))
+        ):
+            if published:
+                sent.setdefault(kind, []).append(message_id)
+                messages.published += 1
+            else:
+                messages.unpublished[name] = messages.unpublished.get(name, 0) + 1
+    return sent
+
+
+def _ids(connection: Connection, tables: Tables) -> set[str]:
+    inbox, letters = tables.inbox.table.c, tables.dead_letters.table.c
+    worked = set(connection.execute(select(inbox.message_id)).scalars())
+    return worked.union(connection.execute(select(letters.message_id)).scalars())

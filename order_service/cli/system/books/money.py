@@ -1,0 +1,93 @@
+"""The payment service's books: each payment against its ledger, and the ledger against the card network's own books."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from sqlalchemy import Connection, case, func, literal, select
+
+from order_service.cli.system.books.reading import Difference, OrderId, outside_books, side, table, totals, unequal
+
+_payments, _ledger = table("payment", "payments"), table("payment", "payment_movements")
+_network = outside_books("payment")
+
+MOVED = {"authorize": "authorized", "capture": "captured", "void": "voided", "refund": "refunded"}
+_kind = case(MOVED, value=_network.c.kind)
+ONCE = ("authorize", "capture")
+
+
+class Amounts(NamedTuple):
+    """In minor units."""
+
+    authorized: int = 0
+    captured: int = 0
+    voided: int = 0
+    refunded: int = 0
+
+    @property
+    def held(self) -> int:
+        """What the customer is still without and the shop has not taken."""
+        return self.authorized - self.captured - self.voided
+
+    @property
+    def kept(self) -> int:
+        return self.captured - self.refunded
+
+
+NOTHING = Amounts()
+
+
+class Payment(NamedTuple):
+    status: str
+    amounts: Amounts
+
+
+@dataclass
+class Money:
+    payments: dict[OrderId, Payment] = field(default_factory=dict)
+    ledger: Amounts = NOTHING
+    network: Amounts = NOTHING  # by the network's own books
+    differences: list[Difference] = field(default_factory=list)
+
+
+def read_money(connection: Connection) -> Money:
+    """All payments, the sums of both books, and where they differ."""
+    payments = table("payment", "payments").c
+    columns = [payments[name] for name in Amounts._fields]
+    money = Money()
+    for order_id, status, *amounts in connection.execute(select(payments.order_id, payments.status, *columns)):
+        money.payments[order_id] = Payment(status, Amounts(*amounts))
+    money.ledger = _of(totals(connection, _ledger.c.kind, _ledger.c.amount))
+    money.network = _of(_network_totals(connection))
+    money.differences = [*_compare(connection), *_twice(connection)]
+    return money
+
+
+def _compare(connection: Connection) -> Iterator[Difference]:
+    moved = side(_ledger, _ledger.c.order_id, _ledger.c.kind, ours=_ledger.c.amount)
+    shown = [side(_payments, _payments.c.order_id, literal(name), theirs=_payments.c[name]) for name in Amounts._fields]
+    for order_id, kind, ours, theirs in unequal(connection, moved, *shown):
+        yield Difference("payment", order_id, f"{kind} {ours} by the ledger, {theirs} by the payment")
+    approved = side(_network, _network.c.order_id, _kind, theirs=_network.c.amount).where(_network.c.approved)
+    for order_id, kind, ours, theirs in unequal(connection, moved, approved):
+        yield Difference("payment", order_id, f"{kind} {ours} by the ledger, {theirs} by the card network")
+
+
+def _twice(connection: Connection) -> Iterator[Difference]:
+    many = (
+        select(_network.c.order_id, _network.c.kind, func.count())
+        .where(_network.c.approved, _network.c.kind.in_(ONCE))
+        .group_by(_network.c.order_id, _network.c.kind)
+        .having(func.count() > 1)
+    )
+    for order_id, kind, times in connection.execute(many):
+        yield Difference("card network", order_id, f"{MOVED[kind]} {times} times")
+
+
+def _network_totals(connection: Connection) -> dict[str, int]:
+    wanted = select(_kind, func.sum(_network.c.amount)).where(_network.c.approved).group_by(_network.c.kind)
+    return {kind: int(total) for kind, total in connection.execute(wanted)}
+
+
+def _of(sums: dict[str, int]) -> Amounts:
+    return Amounts(**{name: sums.get(name, 0) for name in Amounts._fields})

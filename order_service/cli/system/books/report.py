@@ -1,0 +1,74 @@
+"""The books as tables for people."""
+
+from collections.abc import Iterator
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from order_service.cli.client.rendering import figure
+from order_service.cli.system.books.audit import Books
+from order_service.cli.system.books.money import Amounts
+
+SHOWN = 20  # differences; the rest is counted
+MOVES = ("received", "reserved", "released", "issued")
+
+
+def report(books: Books) -> RenderableType:
+    """What every service and the outside world have written down, and whether it adds up."""
+    sections: list[RenderableType] = [Text("The books", "bold")]
+    for section in (_money(books), _goods(books), _parcels(books)):
+        sections += [Text(), section]
+    return Group(*sections, Text(), *_verdict(books))
+
+
+def _table(*headings: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for number, heading in enumerate(headings):
+        table.add_column(heading, justify="right" if number else "left", no_wrap=True)
+    return table
+
+
+def _money(books: Books) -> Table:
+    table = _table(f"money, {books.orders.currency}", *Amounts._fields, "held", "kept")
+    for name, sums in {"payment's ledger": books.money.ledger, "the card network": books.money.network}.items():
+        table.add_row(name, *(figure(each, books.orders.currency) for each in (*sums, sums.held, sums.kept)))
+    return table
+
+
+def _goods(books: Books) -> Table:
+    table = _table("stock", *MOVES, "still reserved", "on hand")
+    for sku, moved in sorted(books.goods.moved.items()):
+        if moved.keys() - {"received"}:
+            reserved = moved["reserved"] - moved["released"] - moved["issued"]
+            counts = [*(moved[kind] for kind in MOVES), reserved, books.goods.on_hand.get(sku, 0)]
+            table.add_row(sku, *(f"{count:,}" for count in counts))
+    return table
+
+
+def _parcels(books: Books) -> Table:
+    table = _table("parcels", "booked", "cancelled", "dispatched")
+    for carrier, done in sorted(books.parcels.carriers.items()):
+        table.add_row(carrier, *(f"{done[kind]:,}" for kind in ("book", "cancel", "dispatch")))
+    return table
+
+
+def _verdict(books: Books) -> Iterator[Text]:
+    statuses = ", ".join(f"{count:,} {status}" for status, count in sorted(books.orders.statuses.items()))
+    statuses = f" ({statuses})" if statuses else ""
+    yield Text(f"{len(books.orders.orders):,} orders{statuses}, {books.messages.published:,} messages")
+    if by_hand := sum(bool(order.settled) for order in books.orders.orders.values()):
+        yield Text(f"{by_hand:,} orders were settled by hand: their goods or parcels are in nobody's books", "yellow")
+    for each in books.under_way:
+        yield Text(f"under way: {each}", "yellow")
+    for difference in books.differences[:SHOWN]:
+        yield Text(str(difference), "red")
+    if more := books.differences[SHOWN:]:
+        yield Text(f"and {len(more):,} more", "red")
+    count = len(books.differences)
+    if count:
+        yield Text(f"The books do not add up: {count:,} differences", "bold red")
+    elif books.under_way:
+        yield Text("The books add up so far: not everything has come to rest", "bold yellow")
+    else:
+        yield Text("The books add up: every order, cent, piece and parcel is accounted for", "bold green")

@@ -1,0 +1,120 @@
+"""What people tell an order: each is one transaction that locks the saga, decides, writes and lets the relay speak."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from order_service.domain import Record
+from order_service.fulfillment.saga import (
+    ApprovalGranted,
+    ApprovalRefused,
+    CancellationRequested,
+    DeadlineMoved,
+    Input,
+    OrderStatus,
+    RetryRequested,
+    ReversalRequested,
+    SettlementRequested,
+)
+from order_service.queries import find_order
+from order_service.sagas import Flows, Held, Sagas
+from order_service.tables import TABLES
+from shared.api_keys import Principal, Role
+from shared.clock import Clock
+from shared.database.transactions import Database
+from shared.messaging.envelope import NewId, enclose, uuid7
+from shared.messaging.notifier import WakeUp
+
+
+class NotFound(Exception):
+    """There is no such order for this caller, or no such step; the text says which."""
+
+
+class Conflict(Exception):
+    """The order is not in a state in which this can be done; nothing was changed."""
+
+    def __init__(self, status: OrderStatus, detail: str) -> None:
+        super().__init__(detail)
+        self.status, self.detail = status, detail
+
+
+@dataclass(frozen=True, kw_only=True)
+class Desk:
+    """Where customers and operators intervene.
+
+    Every call returns the order as it stands afterwards. It raises NotFound, also for another customer's order, and
+    Conflict, with nothing written, when the order is past it: unlike an event, a person is told so at once, and could
+    fill a history by asking over and over.
+    """
+
+    database: Database
+    flows: Flows
+    clock: Clock
+    wakeup: WakeUp
+    new_id: NewId = uuid7
+
+    def cancel(self, order_id: str, principal: Principal, note: str | None = None) -> Record:
+        """Possible until the pivot is asked for; doing it twice is doing it once."""
+        by = CancellationRequested(by="operator" if principal.role is Role.OPERATOR else "customer", note=note)
+        return self._tell(order_id, principal, by, lambda status: status is OrderStatus.CANCELLING)
+
+    def approve(self, order_id: str, principal: Principal, note: str | None = None) -> Record:
+        return self._tell(order_id, principal, ApprovalGranted(note=note))
+
+    def refuse(self, order_id: str, principal: Principal, note: str | None = None) -> Record:
+        return self._tell(order_id, principal, ApprovalRefused(note=note))
+
+    def retry(self, order_id: str, step: str, principal: Principal, note: str | None = None) -> Record:
+        """Ask now, and count the attempts anew."""
+        return self._tell(order_id, principal, RetryRequested(step=step, note=note))
+
+    def reverse(self, order_id: str, step: str, principal: Principal, note: str | None = None) -> Record:
+        """Withdraw the pivot while it is asked and unanswered."""
+        return self._tell(order_id, principal, ReversalRequested(step=step, note=note))
+
+    def settle(self, order_id: str, step: str, principal: Principal, note: str | None = None) -> Record:
+        """Take a parked step for done."""
+        return self._tell(order_id, principal, SettlementRequested(step=step, note=note))
+
+    def move_deadline(
+        self, order_id: str, step: str, deadline: datetime | None, principal: Principal, note: str | None = None
+    ) -> Record:
+        """Wait until `deadline`, which is aware; None, only where people are asked, is for ever."""
+        return self._tell(order_id, principal, DeadlineMoved(step=step, deadline=deadline, note=note))
+
+    def _tell(
+        self,
+        order_id: str,
+        principal: Principal,
+        event: Input,
+        harmless: Callable[[OrderStatus], bool] = lambda status: False,
+    ) -> Record:
+        """Decide and write; an event that is only noted is a Conflict, unless it is `harmless` in that status."""
+        with self.database.transaction() as connection:
+            now = self.clock.now(connection)
+            sagas = Sagas.load(connection, [order_id], self.flows, now)
+            before = find_order(connection, order_id)
+            if before is None or not (principal.is_operator or before.order.customer_id == principal.name):
+                raise NotFound(f"There is no order {order_id}.")
+            held = sagas.held[order_id]
+            _check_step(held, event)
+            decision = held.hear(event, now, f"{principal.role}:{principal.name}")
+            if not decision.acted:
+                if harmless(before.order.status):
+                    return before
+                outcome = decision.history[0].outcome.removeprefix("noted: ")
+                raise Conflict(before.order.status, f"The order is {before.order.status}: {outcome}.")
+            sagas.flush()
+            said = [enclose(message, at=now, new_id=self.new_id) for message in decision.messages]
+            TABLES.outbox.add(connection, said, due_at=now)
+            after = find_order(connection, order_id)
+            assert after is not None
+        if said:
+            self.wakeup.ring()
+        return after
+
+
+def _check_step(held: Held, event: Input) -> None:
+    step = getattr(event, "step", None)
+    if step is not None and step not in held.flow.named:
+        raise NotFound(f"There is no step {step}.")

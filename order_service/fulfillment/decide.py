@@ -1,0 +1,196 @@
+"""What an event means for one order. Pure: no clock, no database, no broker, no randomness."""
+
+from datetime import datetime
+
+from order_service.fulfillment import saga as S  # noqa: N812 - by way of its enum, each status would cost a call on Python 3.11
+from order_service.fulfillment.saga import (
+    ASKED,
+    CancellationRequested,
+    DeadlineMoved,
+    Heard,
+    Kind,
+    OrderPlaced,
+    OrderStatus,
+    Progress,
+    Reason,
+    RetryRequested,
+    ReversalRequested,
+    Saga,
+    SettlementRequested,
+    Step,
+    StepInput,
+    StepStatus,
+    Tick,
+    Workflow,
+)
+from shared.contracts import Event, compose
+from shared.values import Value, changed
+
+ACTED = "acted"
+
+
+class Entry(Value, frozen=True):
+    """One line of an order's history: what was heard, what it meant, and all that was done about it."""
+
+    event: str
+    step: str | None
+    outcome: str  # ACTED, or why the event was only noted
+    detail: str | None
+    did: tuple[str, ...]
+    from_status: OrderStatus
+    to_status: OrderStatus
+
+
+class Decision(Value, frozen=True):
+    """What became of the saga, what to send, and what to write down: one entry, or none after an idle tick."""
+
+    saga: Saga
+    messages: tuple[Event, ...]
+    history: tuple[Entry, ...]
+
+    @property
+    def acted(self) -> bool:
+        """Whether the event itself was accepted, not only noted."""
+        return any(entry.outcome == ACTED for entry in self.history)
+
+
+def decide(flow: Workflow, saga: Saga, event: Heard, now: datetime) -> Decision:
+    """Hear the event, then make every move that is owed `now` (UTC). Total; deaf to repeats and reordering."""
+    name, heard, outcome = hear(flow, saga, event, now)
+    after = lose_patience(flow, heard, now)
+    messages: list[Event] = []
+    did: list[str] = []
+    for step in flow.steps:  # one pass is enough, because `after` points backwards
+        if move := owed(flow, after, step, now):
+            after = after.put(step, move.progress)
+            did.append(f"{step.name} {move.what}")
+            if move.message is not None:
+                messages.append(compose(move.message, after.facts))
+    if isinstance(event, Tick) and not did:
+        return Decision(saga, (), ())
+    detail = getattr(event, "detail", None)
+    entry = Entry(event.type, name, outcome, detail, tuple(did), saga.status(flow), after.status(flow))
+    return Decision(after, tuple(messages), (entry,))
+
+
+def hear(flow: Workflow, saga: Saga, event: Heard, now: datetime) -> tuple[str | None, Saga, str]:
+    """Write down what the event says about its own step, where it still matters; ask nothing of anybody yet."""
+    if meant := flow.meaning.get(type(event)):
+        step, says = meant
+        return step.name, *hear_fact(saga, step, says, event, now)
+    if isinstance(event, StepInput):
+        named = flow.named.get(event.step)
+        return event.step, *(hear_operator(saga, named, event, now) if named else (saga, "noted: no such step"))
+    return None, *hear_order(flow, saga, event)
+
+
+def hear_fact(saga: Saga, step: Step, reported: StepStatus, event: Heard, now: datetime) -> tuple[Saga, str]:
+    """What a participant, or a person, reports of a step; what comes too late to be acted on may still be learned."""
+    was = saga.steps[step.name]
+    match reported, was.status:
+        case S.DONE, S.REQUESTED:
+            return saga.learn(event).put(step, settled(was, S.DONE, now)), ACTED
+        case S.FAILED, S.REQUESTED:
+            failed = saga.put(step, settled(was, S.FAILED, now))
+            return failed.turn_back(step.refusal, getattr(event, "detail", None)), ACTED
+        case S.COMPENSATED, S.COMPENSATING:
+            return saga.learn(event).put(step, settled(was, S.COMPENSATED, now)), ACTED
+        case S.DONE, S.FAILED if step.undo:
+            # It happened after all, so an undo is owed; but an order that was cancelled by now stays cancelled.
+            settled_at = None if saga.owing else was.settled_at
+            return saga.learn(event).put(step, Progress(S.COMPENSATING, 0, was.requested_at, settled_at, now)), ACTED
+        case _, S.WAITING | S.SKIPPED:
+            return saga, "noted: never asked"
+        case S.COMPENSATED, S.REQUESTED | S.DONE | S.FAILED:
+            return saga, "noted: no undo was asked"
+        case S.DONE, _:  # too late to act on, yet true: the amounts shown must be right in the end
+            return saga.learn(event), f"noted: already {was.status}"
+        case _:
+            return saga, f"noted: already {was.status}"
+
+
+def hear_order(flow: Workflow, saga: Saga, event: Heard) -> tuple[Saga, str]:
+    """What is said about the order as a whole: it was placed, is to be cancelled, or time has passed."""
+    pivot = saga.steps[flow.pivot.name].status
+    match event:
+        case Tick():
+            return saga, ACTED
+        case OrderPlaced():
+            new = not saga.backward and all(p.status is S.WAITING for p in saga.steps.values())
+            return saga, ACTED if new else "noted: already placed"
+        case CancellationRequested() if saga.backward:
+            return saga, "noted: already turned back"
+        case CancellationRequested(by=by) if pivot is S.WAITING:
+            return saga.turn_back(Reason(f"{by}_request"), event.note), ACTED
+        case CancellationRequested():
+            return saga, f"noted: too late, {flow.pivot.name} is {pivot}"
+        case _:
+            return saga, f"noted: no part of version {flow.version} of the workflow"
+
+
+def hear_operator(saga: Saga, step: Step, event: StepInput, now: datetime) -> tuple[Saga, str]:
+    """What an operator wants done about one step; what the step does not allow is noted and changes nothing."""
+    was = saga.steps[step.name]
+    match event:
+        case ReversalRequested() if step.kind is Kind.PIVOT and was.status is S.REQUESTED:
+            return saga.put(step, settled(was, S.WITHDRAWN, now)).turn_back(Reason.OPERATOR_REQUEST, event.note), ACTED
+        case RetryRequested() if was.status in ASKED:
+            return saga.put(step, changed(was, attempts=0, deadline=now)), ACTED
+        case SettlementRequested() if step.kind is Kind.RETRIABLE and saga.parked(step):
+            return saga.put(step, settled(was, S.DONE, now)), ACTED
+        case DeadlineMoved(deadline=until) if was.status in ASKED and (until or step.request is None):
+            return saga.put(step, changed(was, deadline=until)), ACTED
+        case _:
+            return saga, f"noted: {step.name} is {was.status}"
+
+
+def lose_patience(flow: Workflow, saga: Saga, now: datetime) -> Saga:
+    """Turn back when a step that can be undone has let its last attempt go unanswered."""
+    for step in flow.steps:
+        progress = saga.steps[step.name]
+        spent = progress.status is S.REQUESTED and progress.attempts >= step.attempts and overdue(progress, now)
+        if spent and step.kind is Kind.COMPENSATABLE:
+            return saga.turn_back(step.silence, f"no answer from {step.name} in time")
+    return saga
+
+
+class Move(Value, frozen=True):
+    """How a step goes on: its new progress, the message to send if any, and the words for the history."""
+
+    progress: Progress
+    message: type[Event] | None
+    what: str
+
+
+def owed(flow: Workflow, saga: Saga, step: Step, now: datetime) -> Move | None:
+    """The one move that this step owes the world as things stand, or None."""
+    was = saga.steps[step.name]
+    match was.status:
+        case S.WAITING if not saga.backward and all(map(saga.settled, step.after)):
+            if step.when and not saga.facts[step.when]:
+                return Move(settled(was, S.SKIPPED, now), None, "skipped")
+            return Move(asked(flow, step, was, S.REQUESTED, 1, now), step.request, "requested")
+        case S.REQUESTED | S.DONE if saga.backward and step.kind is Kind.COMPENSATABLE:
+            if step.undo is None:
+                return Move(settled(was, S.WITHDRAWN, now), None, "withdrawn")
+            return Move(asked(flow, step, was, S.COMPENSATING, 1, now), step.undo, "compensating")
+        case S.REQUESTED | S.COMPENSATING if overdue(was, now):
+            again = step.request if was.status is S.REQUESTED else step.undo
+            what = f"{was.status} again, attempt {was.attempts + 1} of {step.attempts}"
+            return Move(asked(flow, step, was, was.status, was.attempts + 1, now), again, what)
+    return None
+
+
+def overdue(progress: Progress, now: datetime) -> bool:
+    return progress.deadline is not None and progress.deadline <= now
+
+
+def settled(was: Progress, status: StepStatus, now: datetime) -> Progress:
+    return Progress(status, was.attempts, was.requested_at, now, None)
+
+
+def asked(flow: Workflow, step: Step, was: Progress, status: StepStatus, attempts: int, now: datetime) -> Progress:
+    """Asked for the nth time: patience doubles up to the slowest pace, and never ends."""
+    patience = min(step.timeout * 2 ** min(attempts - 1, 20), max(flow.slowest, step.timeout))
+    settled_at = was.settled_at if status is was.status else None
+    return Progress(status, attempts, was.requested_at or now, settled_at, now + patience)

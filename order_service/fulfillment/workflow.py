@@ -1,0 +1,72 @@
+"""The fulfillment workflow, as data. The page to read first; `saga.py` has the words, `decide.py` the rules."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+from order_service.fulfillment.saga import ApprovalGranted, ApprovalRefused, Kind, OrderStatus, Reason, Step, Workflow
+from shared.contracts import (
+    CaptureRefused,
+    CaptureRequested,
+    DispatchRequested,
+    PaymentAuthorized,
+    PaymentCaptured,
+    PaymentDeclined,
+    PaymentRequested,
+    PaymentReversalRequested,
+    PaymentReversed,
+    ShipmentBooked,
+    ShipmentCancellationRequested,
+    ShipmentCancelled,
+    ShipmentDispatched,
+    ShipmentRefused,
+    ShipmentRequested,
+    StockIssued,
+    StockIssueRequested,
+    StockReleased,
+    StockReleaseRequested,
+    StockRequested,
+    StockReserved,
+    StockUnavailable,
+)
+
+SECONDS_30, SECONDS_60, DAYS_2 = timedelta(seconds=30), timedelta(seconds=60), timedelta(days=2)
+COMPENSATABLE, PIVOT, RETRIABLE = Kind
+
+# fmt: off
+FULFILLMENT = Workflow(name="fulfillment", version=1, steps=(
+    Step("payment",   COMPENSATABLE, PaymentRequested, PaymentAuthorized, PaymentDeclined, Reason.PAYMENT_DECLINED,
+         undo=PaymentReversalRequested, undone=PaymentReversed, timeout=SECONDS_30, attempts=3),
+    Step("inventory", COMPENSATABLE, StockRequested, StockReserved, StockUnavailable, Reason.OUT_OF_STOCK,
+         undo=StockReleaseRequested, undone=StockReleased, timeout=SECONDS_30, attempts=3),
+    Step("approval",  COMPENSATABLE, None, ApprovalGranted, ApprovalRefused, Reason.APPROVAL_REFUSED,
+         after=("payment", "inventory"), when="needs_approval",
+         timeout=DAYS_2, attempts=1, silence=Reason.APPROVAL_EXPIRED),
+    Step("shipping",  COMPENSATABLE, ShipmentRequested, ShipmentBooked, ShipmentRefused, Reason.UNDELIVERABLE,
+         undo=ShipmentCancellationRequested, undone=ShipmentCancelled,
+         after=("approval",), timeout=SECONDS_60, attempts=3),
+    Step("capture",   PIVOT,         CaptureRequested, PaymentCaptured, CaptureRefused, Reason.CAPTURE_REFUSED,
+         after=("shipping",), timeout=SECONDS_30, attempts=5),
+    Step("issue",     RETRIABLE,     StockIssueRequested, StockIssued,
+         after=("capture",), timeout=SECONDS_30, attempts=10),
+    Step("dispatch",  RETRIABLE,     DispatchRequested, ShipmentDispatched,
+         after=("capture",), timeout=SECONDS_60, attempts=10),
+), milestones=(
+    (OrderStatus.FULFILLED, ("issue", "dispatch")),
+    (OrderStatus.PAID,      ("capture",)),
+    (OrderStatus.CONFIRMED, ("payment", "inventory", "approval")),
+), given=("order_id", "amount", "currency", "payment_token", "lines", "ship_to", "needs_approval"))
+# fmt: on
+
+WORKFLOWS = {1: FULFILLMENT}  # a running saga keeps the version that it began with
+
+
+def amounts(facts: Mapping[str, Any]) -> dict[str, int]:
+    """What was authorized, captured, voided and refunded so far, in minor units.
+
+    What was refunded had been captured, and that authorized, even when the message that should have said so was lost.
+    """
+    voided, refunded = facts.get("voided", 0), facts.get("refunded", 0)
+    captured = max(facts.get("captured", 0), refunded)
+    authorized = max(facts.get("authorized", 0), captured, voided)
+    return {"authorized": authorized, "captured": captured, "voided": voided, "refunded": refunded}

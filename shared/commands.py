@@ -1,0 +1,235 @@
+"""The verbs that every service has: web, worker, migrate, dead-letters list | show | replay."""
+
+import gc
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+from sqlalchemy.exc import DBAPIError
+
+from shared import logs
+from shared.config import Misconfigured, Settings, address, load
+from shared.database.transactions import Database, not_migrated
+from shared.messaging.broker import Broker
+from shared.messaging.consumer import WEATHER, Consumer, Stop
+from shared.messaging.durability.maintenance import Upkeep
+from shared.messaging.envelope import uuid7
+from shared.messaging.notifier import WakeUp
+from shared.messaging.topology import Topology, topology
+from shared.messaging.worker import Pace, Worker
+from shared.service import Service, services
+
+log = logging.getLogger("fulfillment.process")
+
+
+def build_worker(service: Service, settings: Settings, database: Database, broker: Broker, pace: Pace) -> Worker:
+    """A worker of this service, ready to run."""
+    handling = service.handling(settings, database)
+    consumer = Consumer(
+        handling, service.tables, database, clock=service.clock, new_id=uuid7, body_limit=settings.body_limit
+    )
+    return Worker(service.name, consumer, Upkeep(service.tables, database, service.clock), broker, pace)
+
+
+def pace_from(settings: Settings) -> Pace:
+    """The configured pace of a worker."""
+    return Pace(
+        batch=settings.batch_limit,
+        watchdog=settings.watchdog.total_seconds(),
+        outbox_kept=settings.outbox_days,
+        inbox_kept=settings.inbox_days,
+    )
+
+
+def system_topology() -> Topology:
+    """The topology that all installed services need together."""
+    return topology({name: list(service.handlers) for name, service in services().items()})
+
+
+def open_database(settings: Settings) -> Database:
+    """The service's database; the folder of an SQLite file is made when missing."""
+    if settings.database_url.startswith("sqlite:///"):
+        folder = Path(settings.database_url.removeprefix("sqlite:///")).expanduser().parent
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise Misconfigured(f"{settings.service}: DATABASE_URL: {folder}: {error.strerror}") from error
+    return Database(settings.database_url)
+
+
+def main(service: Service, *more: click.Command) -> None:
+    """Run the command line of `python -m ‹service›_service`; `more` are verbs of the service's own."""
+    with complaining(service.name):
+        commands(service, *more)(prog_name=f"python -m {service.package}")
+
+
+@contextmanager
+def complaining(name: str) -> Iterator[None]:
+    """Configuration or databases that cannot be used end the process with one line that says why, and exit code 1."""
+    try:
+        yield
+    except Misconfigured as error:
+        sys.exit(f"{error}")
+    except DBAPIError as error:
+        said = logs.first_line(error.orig)
+        if not_migrated(error):
+            sys.exit(f"{name}: the database has not been migrated: {said}")
+        if isinstance(error, WEATHER):
+            sys.exit(f"{name}: the database cannot be used: {said}")
+        raise
+
+
+def commands(service: Service, *more: click.Command) -> click.Group:
+    """The verbs that every service has, and `more`."""
+
+    @click.group(help=f"The {service.name} service.")
+    def group() -> None:
+        pass
+
+    @group.command(help="Serve the HTTP API until told to stop.")
+    def web() -> None:
+        settings = load(service=service.name, required=["API_KEYS"])
+        logs.configure(settings)
+        from shared.http.serve import at_the_end, serve
+
+        def build() -> Any:
+            database = open_database(settings)
+            wakeup = WakeUp(database)
+            app = service.web(settings, database, wakeup)
+            at_the_end(app, wakeup.close, database.dispose)
+            return app
+
+        with collecting_seldom():
+            serve(build, settings)
+
+    @group.command(help="Work messages until told to stop; the batch in hand is finished.")
+    @click.option("--heartbeat", type=click.Path(path_type=Path), help="A file to touch each second while all is well.")
+    def worker(heartbeat: Path | None) -> None:
+        settings = load(service=service.name, required=["BROKER_URL"])
+        logs.configure(settings)
+        if settings.broker_url.startswith("embedded://"):
+            raise Misconfigured(f"{service.name}: BROKER_URL must be amqp:// here: an embedded broker is one process")
+        from shared.messaging.brokers.rabbitmq import RabbitMQ
+
+        try:
+            broker = RabbitMQ(settings.broker_url, window=settings.publish_window, bundle=settings.bundle_limit)
+        except ValueError as error:
+            raise Misconfigured(f"{service.name}: BROKER_URL: {error}") from error
+        database = open_database(settings)
+        sys.exit(run_worker(service, settings, database, broker, heartbeat))
+
+    @group.command(help="Bring the tables up to date; leave a small demo catalog and stock behind unless SEED=none.")
+    def migrate() -> None:
+        from shared.migrate import migrate as run
+
+        settings = load(service=service.name)
+        logs.configure(settings)
+        with open_database(settings) as database:
+            run(service, database, seed=settings.seed == "demo")
+        click.echo(f"{service.name}: tables are up to date")
+
+    for command in (dead_letters(service), *more):
+        group.add_command(command)
+    return group
+
+
+@contextmanager
+def collecting_seldom() -> Iterator[None]:
+    """A batch makes thousands of objects and hardly a cycle: looking for some after every 700 is wasted."""
+    before = gc.get_threshold()
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
+        gc.unfreeze()
+
+
+def run_worker(
+    service: Service, settings: Settings, database: Database, broker: Broker, heartbeat: Path | None = None
+) -> int:
+    """Run one worker on this thread until SIGTERM or SIGINT; the exit code is 1 when it had to give up."""
+    worker = build_worker(service, settings, database, broker, pace_from(settings))
+    stop = threading.Event()
+
+    def end(signal_number: int, frame: Any) -> None:
+        stop.set()
+        worker.wake()
+
+    for each in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(each, end)
+    wakeup = WakeUp(database)
+    wakeup.listen(worker.wake)
+    places = address(settings.broker_url), address(settings.database_url)
+    log.info("%s worker %d starts: %s, %s", service.name, os.getpid(), *places)
+    try:
+        with collecting_seldom():
+            worker.run(stop, on_turn=heartbeat.touch if heartbeat else lambda: None)
+    except Stop as error:
+        log.critical("%s worker stops: %s", service.name, error)
+        return 1
+    finally:
+        wakeup.close()
+        database.dispose()
+    log.info("%s worker %d has stopped", service.name, os.getpid())
+    return 0
+
+
+def dead_letters(service: Service) -> click.Group:
+    """`dead-letters list | show | replay` of one service."""
+    letters = service.tables.dead_letters
+
+    def database() -> Database:
+        return open_database(load(service=service.name))
+
+    @click.group("dead-letters", help="What could not be worked, and why.")
+    def group() -> None:
+        pass
+
+    @group.command("list", help="One line per letter, the oldest first.")
+    @click.option("--all", "everything", is_flag=True, help="Also those that were replayed.")
+    @click.option("--limit", default=200, show_default=True)
+    def list_letters(everything: bool, limit: int) -> None:
+        with database() as opened, opened.reading() as connection:
+            for row in letters.find(connection, state=None if everything else "parked", most=limit):
+                at = row["received_at"].isoformat(timespec="seconds")
+                click.echo(f"{row['message_id']}  {at}  {row['state']:9}  {row['type']:28}  {row['reason']}")
+
+    @group.command(help="One letter, whole.")
+    @click.argument("message_id")
+    def show(message_id: str) -> None:
+        with database() as opened, opened.reading() as connection:
+            row = letters.get(connection, message_id)
+        if row is None:
+            raise click.ClickException(f"no dead letter {message_id}")
+        for name, value in row.items():
+            click.echo(f"{name:15} {value.decode(errors='backslashreplace') if isinstance(value, bytes) else value}")
+
+    @group.command(help="Have letters worked again by the service's workers, each under a new message id.")
+    @click.argument("message_ids", nargs=-1)
+    @click.option("--all", "everything", is_flag=True, help="All that are parked.")
+    def replay(message_ids: tuple[str, ...], everything: bool) -> None:
+        if bool(message_ids) == everything:
+            raise click.UsageError("name the message ids, or say --all")
+        with database() as opened:
+            with opened.transaction() as connection:
+                wanted = None if everything else message_ids
+                asked = letters.replay(connection, wanted, now=service.clock.now(connection), new_id=uuid7)
+            wakeup = WakeUp(opened)
+            wakeup.ring()
+            wakeup.close()
+        for message_id in asked:
+            click.echo(f"{message_id} will be worked again")
+        if missing := set(message_ids) - set(asked):
+            raise click.ClickException(f"not parked here: {', '.join(sorted(missing))}")
+
+    return group

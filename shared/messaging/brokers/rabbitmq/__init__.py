@@ -1,0 +1,92 @@
+"""RabbitMQ as the broker: connections for workers, the topology declared or checked. Nothing else knows pika."""
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pika
+from pika import exceptions
+from pika.adapters.blocking_connection import BlockingChannel
+
+from shared.messaging.broker import ConnectionLost
+from shared.messaging.brokers.rabbitmq.link import loss, parameters_for
+from shared.messaging.brokers.rabbitmq.session import Session
+from shared.messaging.topology import Topology, dead_letters_of, exchange_of, inbox_of
+
+log = logging.getLogger("fulfillment.broker")
+
+NOT_FOUND = 404
+
+
+class RabbitMQ:
+    """The broker at an `amqp://` or `amqps://` address; RabbitMQ 3.10 or later."""
+
+    def __init__(self, url: str, *, window: int = 1_000, bundle: int = 50) -> None:
+        """At most `window` messages of a worker are unconfirmed at a time, of at most `bundle` events each.
+
+        Raises ValueError for a bad address.
+        """
+        self.url, self.window, self.bundle = url, window, bundle
+        parameters_for(url, "")
+
+    def connect(self, service: str, alive: Callable[[], bool] = lambda: True) -> Session:
+        """A connection for a worker of this service; raises ConnectionLost, or AccessRefused which is one."""
+        return Session(self.url, service, alive, self.window, self.bundle)
+
+    def provision(self, topology: Topology, settle: float = 2.0) -> None:
+        """Declare what is missing and wait until every queue delivers; may be repeated. Raises ConnectionLost.
+
+        After new queues, waits `settle` seconds more: RabbitMQ 3.10 loses a quorum queue with its messages for ever if
+        it is killed within a second after the queue was declared. Bindings of message types that nobody handles any
+        longer are kept. A queue that exists with other arguments is refused by the broker (406), and stays as it is.
+        """
+        new = [name for name in topology.queues if not self._exists(name)]
+        with self._channel("provision") as channel:
+            for name, kind in topology.exchanges.items():
+                channel.exchange_declare(name, kind, durable=True)
+            for name, arguments in topology.queues.items():
+                channel.queue_declare(name, durable=True, arguments=dict(arguments))
+            for exchange, key, queue in topology.bindings:
+                channel.queue_bind(queue, exchange, key)
+            for name in topology.queues:
+                self._probe(channel, name)
+        if new:
+            log.info("declared %s", ", ".join(new))
+            time.sleep(settle)
+
+    def check(self, service: str) -> None:
+        """See that the service's queues and exchange are there, without declaring; raises ConnectionLost otherwise."""
+        with self._channel(service) as channel:
+            channel.exchange_declare(exchange_of(service), passive=True)
+            for queue in (inbox_of(service), dead_letters_of(service)):
+                channel.queue_declare(queue, passive=True)
+
+    def _exists(self, queue: str) -> bool:
+        try:
+            with self._channel("provision") as channel:
+                channel.queue_declare(queue, passive=True)
+        except ConnectionLost as error:
+            cause = error.__cause__
+            if isinstance(cause, exceptions.ChannelClosedByBroker) and cause.reply_code == NOT_FOUND:
+                return False
+            raise
+        return True
+
+    def _probe(self, channel: BlockingChannel, queue: str) -> None:
+        """A queue without a leader answers a passive declaration as if it were empty, and a consumer not at all."""
+        state = channel.queue_declare(queue, passive=True).method
+        if not state.message_count and not state.consumer_count:
+            channel.basic_cancel(channel.basic_consume(queue, lambda *_: None))
+
+    @contextmanager
+    def _channel(self, name: str) -> Iterator[BlockingChannel]:
+        try:
+            connection = pika.BlockingConnection(parameters_for(self.url, f"{name} looks"))
+            try:
+                yield connection.channel()
+            finally:
+                if connection.is_open:
+                    connection.close()
+        except (exceptions.AMQPError, OSError) as error:
+            raise loss(name, error) from error

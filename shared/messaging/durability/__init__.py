@@ -1,0 +1,1 @@
+"""What outlives a crash: inbox, outbox, dead letters."""

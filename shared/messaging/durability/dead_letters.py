@@ -1,0 +1,159 @@
+"""What could not be worked: kept whole, with the reason, until an operator looks at it and has it worked again."""
+
+from collections.abc import Collection, Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    Column,
+    Connection,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    RowMapping,
+    String,
+    Table,
+    bindparam,
+    delete,
+    select,
+    update,
+)
+from sqlalchemy.dialects.postgresql import insert
+
+from shared.database.statements import Transaction
+from shared.database.transactions import Id, UtcDateTime
+from shared.messaging.broker import Delivery
+from shared.messaging.envelope import Envelope, NewId
+
+
+class DeadLetters:
+    """The dead_letters table of one service: `parked`, then `replaying` when asked for, then `replayed`.
+
+    A message that was dropped before is `suspect` while it is worked alone, and `drops` counts those attempts: only one
+    that keeps killing its worker is parked for it, however often a broker or a deployment dropped it. A replay is
+    worked alone too, and its attempts are counted anew. It has a message id of its own, `replayed_as`, settled when it
+    is asked for: however often it is attempted, the inbox lets it through once.
+    """
+
+    def __init__(self, metadata: MetaData) -> None:
+        self.table = Table(
+            "dead_letters",
+            metadata,
+            Column("message_id", String(255), primary_key=True),
+            Column("reason", String(1000), nullable=False),
+            Column("state", String(16), nullable=False),
+            Column("type", String(255), nullable=False),
+            Column("version", Integer, nullable=False),
+            Column("producer", String(255), nullable=False),
+            Column("correlation_id", String(255), nullable=False),
+            Column("causation_id", String(255)),
+            Column("occurred_at", UtcDateTime, nullable=False),
+            Column("traceparent", String(255)),
+            Column("content_type", String(255), nullable=False),
+            Column("body", LargeBinary, nullable=False),
+            Column("drops", Integer, nullable=False),
+            Column("received_at", UtcDateTime, nullable=False),
+            Column("replayed_as", Id),
+            Column("replayed_at", UtcDateTime),
+        )
+        replaying = self.table.c.state == "replaying"
+        Index("ix_dead_letters_replaying", self.table.c.message_id, postgresql_where=replaying, sqlite_where=replaying)
+        letter = insert(self.table)
+        self._add = letter.on_conflict_do_update(
+            index_elements=[self.table.c.message_id],
+            set_={"state": letter.excluded.state, "reason": letter.excluded.reason},
+            where=self.table.c.state == "suspect",
+        )
+        self._suspect = letter.on_conflict_do_update(
+            index_elements=[self.table.c.message_id], set_={"drops": self.table.c.drops + 1}
+        ).returning(self.table.c.drops)
+        self._acquit = delete(self.table).where(
+            self.table.c.message_id == bindparam("id"), self.table.c.state == "suspect"
+        )
+        self._done = (
+            update(self.table)
+            .where(self.table.c.message_id == bindparam("replay_of"), replaying)
+            .values(state="replayed", replayed_at=bindparam("now", type_=UtcDateTime))
+        )
+
+    def add(self, connection: Transaction, letters: Iterable[tuple[Delivery, str]], now: datetime) -> None:
+        """Keep these deliveries with the reason why they could not be worked."""
+        rows = [_row(delivery.envelope, delivery.drops, reason, now) for delivery, reason in letters]
+        if rows:
+            connection.execute(self._add, rows)
+
+    def suspect(self, connection: Connection, delivery: Delivery, now: datetime) -> int:
+        """Count an attempt to work this message alone; returns how many there were, with this one."""
+        row = _row(delivery.envelope, 1, "suspect: dropped before, worked alone", now) | {"state": "suspect"}
+        row["message_id"] = delivery.replay_of or row["message_id"]
+        return int(connection.execute(self._suspect, row).scalar_one())
+
+    def acquit(self, connection: Connection, delivery: Delivery) -> None:
+        """It was worked, and the process lives."""
+        connection.execute(self._acquit, {"id": _text(delivery.envelope.id)})
+
+    def to_replay(self, connection: Connection, most: int) -> list[Delivery]:
+        """At most `most` letters that an operator wants worked again, as deliveries under their new id."""
+        wanted = select(self.table).where(self.table.c.state == "replaying").order_by(self.table.c.message_id)
+        return [
+            Delivery(envelope=_envelope(row), tag=0, replay_of=row["message_id"])
+            for row in connection.execute(wanted.limit(most)).mappings()
+        ]
+
+    def replayed(self, connection: Transaction, deliveries: Sequence[Delivery], now: datetime) -> None:
+        """These replays are worked in this transaction, whatever came of them."""
+        done = [{"replay_of": each.replay_of, "now": now} for each in deliveries if each.replay_of]
+        if done:
+            connection.execute(self._done, done)
+
+    def find(self, connection: Connection, *, state: str | None = "parked", most: int = 200) -> Sequence[RowMapping]:
+        """At most `most` letters, the oldest first."""
+        wanted = select(self.table).order_by(self.table.c.received_at, self.table.c.message_id).limit(most)
+        if state:
+            wanted = wanted.where(self.table.c.state == state)
+        return connection.execute(wanted).mappings().all()
+
+    def get(self, connection: Connection, message_id: str) -> RowMapping | None:
+        """The letter with this message id."""
+        return connection.execute(select(self.table).where(self.table.c.message_id == message_id)).mappings().first()
+
+    def replay(self, connection: Connection, ids: Collection[str] | None, *, now: datetime, new_id: NewId) -> list[str]:
+        """Ask for these parked letters, or for all (None), to be worked again; returns their ids."""
+        wanted = select(self.table.c.message_id).where(self.table.c.state == "parked").with_for_update(skip_locked=True)
+        if ids is not None:
+            wanted = wanted.where(self.table.c.message_id.in_(ids))
+        found = list(connection.execute(wanted.order_by(self.table.c.message_id)).scalars())
+        for message_id in found:
+            row = update(self.table).where(self.table.c.message_id == message_id)
+            connection.execute(row.values(state="replaying", drops=0, replayed_as=new_id(now)))
+        return found
+
+
+def _row(envelope: Envelope, drops: int, reason: str, now: datetime) -> dict[str, Any]:
+    return {
+        "message_id": _text(envelope.id),
+        "reason": _text(reason, 1000),
+        "state": "parked",
+        "type": _text(envelope.type),
+        "version": envelope.version if abs(envelope.version) < 1 << 31 else -1,
+        "producer": _text(envelope.producer),
+        "correlation_id": _text(envelope.correlation_id),
+        "causation_id": envelope.causation_id and _text(envelope.causation_id),
+        "occurred_at": envelope.occurred_at,
+        "traceparent": envelope.traceparent and _text(envelope.traceparent),
+        "content_type": _text(envelope.content_type),
+        "body": envelope.body,
+        "drops": drops,
+        "received_at": now,
+    }
+
+
+def _text(hostile: str, longest: int = 255) -> str:
+    """No database column takes every string: NUL and lone surrogates are shown as U+FFFD."""
+    return hostile.replace("\0", "\ufffd").encode("utf-8", "replace").decode()[:longest]
+
+
+def _envelope(row: RowMapping) -> Envelope:
+    same = {name: row[name] for name in Envelope.__struct_fields__ if name not in ("id", "body")}
+    return Envelope(id=row["replayed_as"], body=bytes(row["body"]), **same)

@@ -1,0 +1,1 @@
+"""The outside world: what it can say, and a simulated one."""

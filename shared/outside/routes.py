@@ -1,0 +1,67 @@
+"""The calls by which an operator changes how the simulated outside world behaves, while it runs."""
+
+from dataclasses import asdict
+from typing import Any
+
+from flask import Response
+from marshmallow import Schema, fields, validate
+
+from shared.database.transactions import Database
+from shared.http.app import Routes, reply
+from shared.http.auth import requires
+from shared.http.fields import Share, StrictSchema, Truth, Whole
+from shared.outside.simulator import Conduct, SimulatedWorld
+
+
+class ConductSchema(StrictSchema):
+    """How a simulated party behaves; what is left out takes its default."""
+
+    latency_ms = Whole(0, 600_000, load_default=0, metadata={"description": "milliseconds until each answer"})
+    error_rate = Share(load_default=0.0, metadata={"description": "share of answers that are lost"})
+    outage = Truth(load_default=False)
+    timeout_ms = Whole(1, 600_000, load_default=2_000, metadata={"description": "later answers are lost"})
+
+
+class ShownSchema(Schema):
+    """How a simulated party behaves."""
+
+    latency_ms = fields.Integer(required=True)
+    error_rate = fields.Float(required=True)
+    outage = fields.Boolean(required=True)
+    timeout_ms = fields.Integer(required=True)
+
+
+def simulation_routes(world: SimulatedWorld, database: Database, default: Conduct, parties: tuple[str, ...]) -> Routes:
+    """`GET` and `PUT /simulation`: the conduct of each party; a PUT is for `?party=`, or for all of them."""
+    routes = Routes("simulation", "How the simulated outside world behaves. For operators.")
+
+    class Which(StrictSchema):
+        party = fields.String(validate=validate.OneOf(parties))
+
+    everybody = Schema.from_dict({party: fields.Nested(ShownSchema, required=True) for party in parties}, name="World")
+
+    def shown() -> Response:
+        with database.reading() as connection:
+            conduct = world.conduct(connection, default)
+        return reply({party: asdict(conduct(party)) for party in parties})
+
+    @routes.route("/simulation")
+    @requires("operator")
+    @routes.response(200, everybody)
+    def get_simulation() -> Response:
+        """How does the outside behave?"""
+        return shown()
+
+    @routes.route("/simulation", methods=["PUT"])
+    @requires("operator")
+    @routes.arguments(ConductSchema)
+    @routes.arguments(Which, location="query")
+    @routes.response(200, everybody)
+    def put_simulation(conduct: dict[str, Any], query: dict[str, str]) -> Response:
+        """Make it slow, unreliable or silent, from the next batch on."""
+        with database.transaction() as connection:
+            for party in [query["party"]] if "party" in query else parties:
+                world.set_conduct(connection, party, Conduct(**conduct))
+        return shown()
+
+    return routes

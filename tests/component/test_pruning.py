@@ -1,0 +1,70 @@
+"""What was published and received long ago is forgotten, a little at a time; what is still owed never is."""
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+import pytest
+
+from payment_service.service import SERVICE
+from shared.commands import system_topology
+from shared.messaging.brokers.embedded import Embedded
+from shared.messaging.durability.maintenance import Upkeep
+from shared.messaging.envelope import enclose, uuid7
+from shared.messaging.worker import PURGED_AT_A_TIME, Pace, Worker
+from tests.component.bench import Bench
+from tests.component.test_consumer import wanted
+
+TABLES = SERVICE.tables
+
+
+@pytest.fixture
+def bench(database_url: str) -> Iterator[Bench]:
+    bench = Bench(SERVICE, database_url)
+    yield bench
+    bench.close()
+
+
+def said_and_heard(bench: Bench, count: int, at: datetime, *, published: bool = True) -> None:
+    """So many messages in the outbox, published when they were written or not at all, and as many in the inbox."""
+    messages = [enclose(wanted(number), at=at, new_id=uuid7) for number in range(count)]
+    with bench.database.transaction() as connection:
+        TABLES.outbox.add(connection, messages, at + timedelta(days=900))
+        if published:
+            TABLES.outbox.mark_published(connection, [each.id for each in messages], at)
+            TABLES.inbox.take(connection, dict.fromkeys((each.id for each in messages), 1), at)
+
+
+def counts(bench: Bench) -> tuple[int, int]:
+    ((outbox, inbox),) = bench.rows("SELECT (SELECT COUNT(*) FROM outbox), (SELECT COUNT(*) FROM inbox)")
+    return outbox, inbox
+
+
+def test_old_rows_go_in_small_batches(bench: Bench) -> None:
+    """Of 500 rows of 40 days ago a worker deletes 200 a turn until none is left; what is younger than its table's
+    days stays, and so does what nobody has confirmed, however old; and such a leftover slows nothing down."""
+    now = bench.now()
+    said_and_heard(bench, 7, now - timedelta(days=50), published=False)
+    said_and_heard(bench, 500, now - timedelta(days=40))
+    said_and_heard(bench, 20, now - timedelta(days=20))
+    said_and_heard(bench, 5, now - timedelta(days=1))
+    upkeep = Upkeep(TABLES, bench.database, bench.clock)
+    pace = Pace(outbox_kept=timedelta(days=7), inbox_kept=timedelta(days=30))
+    worker = Worker("payment", bench.consumer, upkeep, Embedded(system_topology()), pace, monotonic=lambda: 0.0)
+    left = [counts(bench)]
+    for _ in range(4):
+        worker.turn(patience=0.0)
+        left.append(counts(bench))
+    worker.disconnect()
+    assert PURGED_AT_A_TIME == 200
+    assert left == [(532, 525), (332, 325), (132, 125), (12, 25), (12, 25)]
+
+
+def test_whoever_purges_says_whether_there_is_more(bench: Bench) -> None:
+    """The chore is due again at once while there is much to forget, and after its interval otherwise."""
+    upkeep = Upkeep(TABLES, bench.database, bench.clock)
+    long_ago = bench.now() - timedelta(days=400)
+    said_and_heard(bench, 3, long_ago, published=False)
+    said_and_heard(bench, 25, long_ago)
+    days = timedelta(days=30)
+    assert [upkeep.purge(days, days, 10) for _ in range(4)] == [True, True, False, False]
+    assert counts(bench) == (3, 0)
