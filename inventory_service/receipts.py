@@ -10,7 +10,7 @@ from sqlalchemy.exc import OperationalError
 from inventory_service.domain import Kind
 from inventory_service.store import METADATA, movements, stock
 from shared.clock import SystemClock
-from shared.database.transactions import BigInt, UtcDateTime, is_lock_timeout
+from shared.database import BigInt, UtcDateTime, is_lock_timeout
 
 receipts = Table(
     "receipts",

@@ -6,9 +6,9 @@ from inventory_service.handlers import HANDLERS
 from inventory_service.receipts import seed
 from inventory_service.store import METADATA, TABLES, StockRoom
 from shared.config import Settings
-from shared.database.transactions import Database
-from shared.messaging.consumer import Handling
-from shared.messaging.notifier import WakeUp
+from shared.database import Database
+from shared.messaging.handling import Handling
+from shared.messaging.notifier import Notifier
 from shared.service import Service
 
 
@@ -17,10 +17,10 @@ def handling(settings: Settings, database: Database) -> Handling:
     return Handling(handlers=HANDLERS, load=StockRoom.load)
 
 
-def web(settings: Settings, database: Database, wakeup: WakeUp) -> Flask:
+def web(settings: Settings, database: Database, notifier: Notifier) -> Flask:
     from inventory_service.web import create_app
 
-    return create_app(settings, database, wakeup)
+    return create_app(settings, database, notifier)
 
 
 SERVICE = Service(

@@ -21,14 +21,10 @@ from sqlalchemy import (
 
 from inventory_service.domain import EFFECT, Kind, Reservation, Status, Stock
 from shared.contracts import StockRequested
-from shared.database.rowsets import batch_rows
-from shared.database.statements import Transaction
-from shared.database.timestamps import moment
-from shared.database.transactions import BigInt, Id, Json, UtcDateTime, metadata
-from shared.database.versioned_rows import OrderRows
-from shared.messaging.consumer import Answers
-from shared.messaging.durability.maintenance import Tables
+from shared.database import BigInt, Id, Json, OrderRows, Transaction, UtcDateTime, batch_rows, metadata, timestamp
+from shared.messaging.durability.tables import Tables
 from shared.messaging.envelope import Envelope
+from shared.messaging.handling import Answers
 
 METADATA = metadata()
 TABLES = Tables(METADATA)
@@ -83,7 +79,7 @@ class StockRoom:
     def __init__(self, rows: Mapping[str, Mapping[str, Any]], connection: Transaction, now: datetime) -> None:
         self.cause: Envelope | None = None
         self.stock: dict[str, Stock] = {}
-        self._connection, self._now, self._rows = connection, moment(now), rows
+        self._connection, self._now, self._rows = connection, timestamp(now), rows
         self._after = {order_id: reservation_from(row) for order_id, row in rows.items()}
         self._changed: dict[str, None] = {}
         self._moved: list[tuple[str, str, Kind, int]] = []

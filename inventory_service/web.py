@@ -14,14 +14,14 @@ from inventory_service.receipts import KeyInUse, KeyReused, receive
 from inventory_service.store import find_movements, find_reservation, list_stock
 from shared.clock import SystemClock
 from shared.config import Settings
-from shared.database.transactions import Database
+from shared.database import Database
 from shared.http.app import Routes, problems, reply
 from shared.http.app import create_app as create
 from shared.http.auth import current, requires
 from shared.http.fields import SKU, IdempotencyHeader, Moment, StrictSchema, Whole
 from shared.http.pages import listed, page, page_schema
 from shared.http.problems import problem, wrong_parameter
-from shared.messaging.notifier import WakeUp
+from shared.messaging.notifier import Notifier
 
 SKU_IN_PATH = {"in": "path", "name": "sku", "required": True, "schema": {"type": "string", "pattern": SKU}}
 
@@ -76,7 +76,7 @@ class StockSchema(Schema):
     available = fields.Integer(required=True)
 
 
-def create_app(settings: Settings, database: Database, wakeup: WakeUp) -> Flask:
+def create_app(settings: Settings, database: Database, notifier: Notifier) -> Flask:
     """The API of the inventory service."""
 
     def can_read() -> None:

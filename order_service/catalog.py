@@ -9,10 +9,7 @@ from sqlalchemy.dialects.postgresql import insert
 from order_service.domain import Product
 from order_service.tables import products
 from shared.clock import DatabaseClock
-from shared.database.rowsets import batch_rows
-from shared.database.statements import Transaction
-from shared.database.timestamps import moment
-from shared.database.transactions import UtcDateTime
+from shared.database import Transaction, UtcDateTime, batch_rows, timestamp
 
 DEMO_CATALOG = (
     Product(sku="POPULAR-LAMP", name="Popular lamp", unit_price=1999),
@@ -23,7 +20,7 @@ DEMO_CATALOG = (
     Product(sku="COFFEE-MUG", name="Coffee mug", unit_price=900),
     Product(sku="TEA-TOWEL", name="Tea towel", unit_price=450),
     Product(sku="CANDLE-SET", name="Candle set", unit_price=1500),
-    Product(sku="DESK-PLANT", name="Desk plant", unit_price=2400),
+    Product(sku="DESK-PLANT", name="Commands plant", unit_price=2400),
     Product(sku="RARE-VASE", name="Rare vase", unit_price=4900),
 )
 
@@ -54,7 +51,7 @@ def list_products(connection: Connection, after: str | None, limit: int) -> Sequ
 
 def add_products(connection: Connection, added: Collection[Product], now: datetime) -> set[str]:
     """Sell these from now on; returns the skus that were not sold before, the others stay as they were."""
-    rows = [{**vars(each), "added_at": moment(now)} for each in added]
+    rows = [{**vars(each), "added_at": timestamp(now)} for each in added]
     return set(connection.execute(_add, {"new": rows}).scalars())
 
 

@@ -24,7 +24,7 @@ class _Call(Generic[Wish, Answer]):
         self.told.acquire()
 
 
-class Together(Generic[Wish, Answer]):
+class Coalescing(Generic[Wish, Answer]):
     """While one caller asks, the next group gathers, and its first then asks for all of it. Needs no thread.
 
     Who comes when nobody asks does so at once. An asking that hangs holds up the others for `patience` seconds only:

@@ -21,9 +21,10 @@ from order_service.sagas import Flows, Held, Sagas
 from order_service.tables import TABLES
 from shared.api_keys import Principal, Role
 from shared.clock import Clock
-from shared.database.transactions import Database
-from shared.messaging.envelope import NewId, enclose, uuid7
-from shared.messaging.notifier import WakeUp
+from shared.database import Database
+from shared.ids import NewId, uuid7
+from shared.messaging.envelope import enclose
+from shared.messaging.notifier import Notifier
 
 
 class NotFound(Exception):
@@ -39,7 +40,7 @@ class Conflict(Exception):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Desk:
+class Commands:
     """Where customers and operators intervene.
 
     Every call returns the order as it stands afterwards. It raises NotFound, also for another customer's order, and
@@ -50,7 +51,7 @@ class Desk:
     database: Database
     flows: Flows
     clock: Clock
-    wakeup: WakeUp
+    notifier: Notifier
     new_id: NewId = uuid7
 
     def cancel(self, order_id: str, principal: Principal, note: str | None = None) -> Record:
@@ -110,7 +111,7 @@ class Desk:
             after = find_order(connection, order_id)
             assert after is not None
         if said:
-            self.wakeup.ring()
+            self.notifier.notify()
         return after
 
 

@@ -12,10 +12,9 @@ from order_service.domain import NewOrder
 from order_service.placing import Outcome, Terms, place
 from order_service.tables import TABLES
 from shared.clock import Clock
-from shared.database.transactions import Database, is_lock_timeout
-from shared.messaging.consumer import WEATHER
-from shared.messaging.envelope import NewId, uuid7
-from shared.messaging.notifier import WakeUp
+from shared.database import TRANSIENT, Database, is_lock_timeout
+from shared.ids import NewId, uuid7
+from shared.messaging.notifier import Notifier
 
 Waiting = tuple[NewOrder, Future[Outcome]]
 
@@ -40,7 +39,7 @@ class GroupCommit:
         database: Database,
         terms: Terms,
         clock: Clock,
-        wakeup: WakeUp,
+        notifier: Notifier,
         *,
         backlog_limit: int = 50_000,
         largest: int = 200,
@@ -48,7 +47,7 @@ class GroupCommit:
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """`backlog_limit` is the number of unpublished messages beyond which orders are turned away."""
-        self._database, self._terms, self._clock, self._wakeup = database, terms, clock, wakeup
+        self._database, self._terms, self._clock, self._wakeup = database, terms, clock, notifier
         self._backlog_limit, self._largest, self._new_id = backlog_limit, largest, new_id
         self._monotonic = monotonic
         self._waiting: deque[Waiting] = deque()
@@ -105,7 +104,7 @@ class GroupCommit:
     def _commit(self, orders: Sequence[NewOrder]) -> Sequence[Outcome]:
         with self._database.batch() as connection:
             outcomes = place(connection, self._clock.now(connection), orders, self._terms, self._new_id)
-        self._wakeup.ring()
+        self._wakeup.notify()
         return outcomes
 
     def _one_by_one(self, group: Sequence[Waiting], error: Exception) -> None:
@@ -132,4 +131,4 @@ class GroupCommit:
 
 def _for_all(error: BaseException) -> bool:
     """The fault lies with no single order."""
-    return isinstance(error, (Overloaded, *WEATHER, PoolExhausted)) and not is_lock_timeout(error)
+    return isinstance(error, (Overloaded, *TRANSIENT, PoolExhausted)) and not is_lock_timeout(error)

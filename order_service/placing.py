@@ -14,10 +14,9 @@ from order_service.sagas import Held, append_history, json, saga_row
 from order_service.tables import TABLES, idempotency_keys, orders, sagas
 from order_service.view import as_bytes, order_view
 from shared.contracts import Event
-from shared.database.rowsets import batch_rows
-from shared.database.statements import Transaction
-from shared.database.timestamps import moment
-from shared.messaging.envelope import NewId, enclose, uuid7
+from shared.database import Transaction, batch_rows, timestamp
+from shared.ids import NewId, uuid7
+from shared.messaging.envelope import enclose
 
 PLACED = OrderPlaced()
 
@@ -203,7 +202,7 @@ def _write(connection: Transaction, drafts: Sequence[_Draft], now: datetime, new
             **vars(draft.order),
             "lines": json(draft.order.lines),
             "ship_to": json(draft.order.ship_to),
-            "placed_at": moment(now),
+            "placed_at": timestamp(now),
         }
         for draft in drafts
     ]

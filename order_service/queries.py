@@ -10,8 +10,7 @@ from order_service.domain import Order, Record
 from order_service.fulfillment.saga import OrderStatus, Reason
 from order_service.sagas import saga_from
 from order_service.tables import attention, awake, orders, saga_history, sagas, turned_back
-from shared.database.rowsets import batch_rows
-from shared.database.transactions import Id
+from shared.database import Id, batch_rows
 
 _json = msgspec.json.Decoder()
 

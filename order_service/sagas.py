@@ -12,12 +12,9 @@ from order_service.fulfillment.decide import Decision, Entry, decide
 from order_service.fulfillment.saga import Heard, OrderStatus, Progress, Reason, Saga, Workflow
 from order_service.tables import orders, saga_history, sagas
 from shared.contracts import Event
-from shared.database.rowsets import batch_rows
-from shared.database.statements import Transaction
-from shared.database.timestamps import moment
-from shared.database.transactions import Id, UtcDateTime
-from shared.messaging.consumer import Stop, Unprocessable
+from shared.database import Id, Transaction, UtcDateTime, batch_rows, timestamp
 from shared.messaging.envelope import Envelope
+from shared.messaging.handling import Stop, Unprocessable
 
 Flows = Mapping[int, Workflow]  # by version
 
@@ -196,7 +193,7 @@ def history_row(
     return {
         "order_id": order_id,
         "seq": seq,
-        "at": moment(at),
+        "at": timestamp(at),
         "event": entry.event,
         "message_id": message_id,
         "actor": actor,
@@ -225,9 +222,9 @@ def saga_row(held: Held) -> dict[str, Any]:
         "reason": saga.reason,
         "reason_detail": saga.reason_detail,
         "needs_attention": held.needs_attention,
-        "wake_at": held.wake_at and moment(held.wake_at),
+        "wake_at": held.wake_at and timestamp(held.wake_at),
         "version": held.version,
-        "updated_at": moment(held.updated_at),
+        "updated_at": timestamp(held.updated_at),
     }
 
 

@@ -15,10 +15,9 @@ from order_service.tables import METADATA, TABLES
 from order_service.timers import due
 from shared.clock import DatabaseClock
 from shared.config import Misconfigured, Settings
-from shared.database.statements import Transaction
-from shared.database.transactions import Database
-from shared.messaging.consumer import Answers, Handling
-from shared.messaging.notifier import WakeUp
+from shared.database import Database, Transaction
+from shared.messaging.handling import Answers, Handling
+from shared.messaging.notifier import Notifier
 from shared.service import Service
 
 
@@ -55,10 +54,10 @@ def handling(settings: Settings, database: Database) -> Handling:
     return Handling(handlers=HANDLERS, load=load, due=lambda connection, now, most: due(connection, paced, now, most))
 
 
-def web(settings: Settings, database: Database, wakeup: WakeUp) -> Flask:
+def web(settings: Settings, database: Database, notifier: Notifier) -> Flask:
     from order_service.web import create_app
 
-    return create_app(settings, database, wakeup)
+    return create_app(settings, database, notifier)
 
 
 SERVICE = Service(

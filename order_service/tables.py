@@ -6,8 +6,8 @@ PostgreSQL rewrites rows in place (HOT) and leaves the indexes alone.
 
 from sqlalchemy import Boolean, Column, ForeignKey, Index, Integer, String, Table, Text, true
 
-from shared.database.transactions import BigInt, Id, UtcDateTime, metadata
-from shared.messaging.durability.maintenance import Tables
+from shared.database import BigInt, Id, UtcDateTime, metadata
+from shared.messaging.durability.tables import Tables
 
 METADATA = metadata()
 TABLES = Tables(METADATA)

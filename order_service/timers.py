@@ -5,7 +5,7 @@ from datetime import datetime
 from order_service.fulfillment.saga import Tick
 from order_service.sagas import Flows, Sagas
 from shared.contracts import Event
-from shared.database.statements import Transaction
+from shared.database import Transaction
 
 TICK = Tick()
 

@@ -12,7 +12,7 @@ from shared.contracts import (
     PaymentReversalRequested,
     PaymentReversed,
 )
-from shared.messaging.consumer import Call, Handlers, Unprocessable
+from shared.messaging.handling import Call, Handlers, Unprocessable
 from shared.values import changed
 
 Fact = PaymentAuthorized | PaymentDeclined | PaymentCaptured | CaptureRefused | PaymentReversed

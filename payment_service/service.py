@@ -7,9 +7,9 @@ from payment_service.handlers import CALLS, HANDLERS
 from payment_service.store import METADATA, TABLES, WORLD, Payments
 from shared.clock import SystemClock
 from shared.config import Settings
-from shared.database.transactions import Database
-from shared.messaging.consumer import Handling
-from shared.messaging.notifier import WakeUp
+from shared.database import Database
+from shared.messaging.handling import Handling
+from shared.messaging.notifier import Notifier
 from shared.outside.simulator import Simulator, conduct_from
 from shared.service import Service
 
@@ -20,10 +20,10 @@ def handling(settings: Settings, database: Database) -> Handling:
     return Handling(handlers=HANDLERS, load=Payments.load, calls=CALLS, ask=SimulatedCardNetwork(simulator).ask)
 
 
-def web(settings: Settings, database: Database, wakeup: WakeUp) -> Flask:
+def web(settings: Settings, database: Database, notifier: Notifier) -> Flask:
     from payment_service.web import create_app
 
-    return create_app(settings, database, wakeup)
+    return create_app(settings, database, notifier)
 
 
 SERVICE = Service(

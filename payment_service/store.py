@@ -8,14 +8,10 @@ from msgspec.structs import asdict
 from sqlalchemy import Boolean, CheckConstraint, Column, Connection, Integer, RowMapping, String, Table, insert, select
 
 from payment_service.domain import Payment, Status
-from shared.database.rowsets import batch_rows
-from shared.database.statements import Transaction
-from shared.database.timestamps import moment
-from shared.database.transactions import BigInt, Id, UtcDateTime, metadata
-from shared.database.versioned_rows import OrderRows
-from shared.messaging.consumer import Answers
-from shared.messaging.durability.maintenance import Tables
+from shared.database import BigInt, Id, OrderRows, Transaction, UtcDateTime, batch_rows, metadata, timestamp
+from shared.messaging.durability.tables import Tables
 from shared.messaging.envelope import Envelope
+from shared.messaging.handling import Answers
 from shared.outside.simulator import SimulatedWorld
 
 METADATA = metadata()
@@ -86,7 +82,7 @@ class Payments:
         changed = [each for each in self._after.values() if each != self._before.get(each.order_id)]
         _rows.save(self._connection, [self._row(each) for each in changed])
         entries = [
-            {"order_id": each.order_id, "kind": kind, "amount": getattr(each, kind), "at": moment(self._now)}
+            {"order_id": each.order_id, "kind": kind, "amount": getattr(each, kind), "at": timestamp(self._now)}
             for each in changed
             for kind in KINDS
             if getattr(each, kind) != getattr(self._before.get(each.order_id), kind, 0)
@@ -99,8 +95,8 @@ class Payments:
         return {
             **asdict(payment),
             "version": before["version"] + 1 if before else 1,
-            "created_at": moment(self._now),
-            "updated_at": moment(self._now),
+            "created_at": timestamp(self._now),
+            "updated_at": timestamp(self._now),
         }
 
 

@@ -10,13 +10,13 @@ from payment_service.domain import Status
 from payment_service.gateway import PARTY
 from payment_service.store import KINDS, WORLD, find_movements, find_payment, payment_from
 from shared.config import Settings
-from shared.database.transactions import Database
+from shared.database import Database
 from shared.http.app import Routes, problems, reply
 from shared.http.app import create_app as create
 from shared.http.auth import requires
 from shared.http.fields import Moment
 from shared.http.problems import problem
-from shared.messaging.notifier import WakeUp
+from shared.messaging.notifier import Notifier
 from shared.outside.routes import simulation_routes
 from shared.outside.simulator import conduct_from
 
@@ -46,7 +46,7 @@ class PaymentSchema(Schema):
     updated_at = Moment(required=True)
 
 
-def create_app(settings: Settings, database: Database, wakeup: WakeUp) -> Flask:
+def create_app(settings: Settings, database: Database, notifier: Notifier) -> Flask:
     """The query API of the payment service."""
     routes = Routes("payments", "What was held, taken and given back for each order. For operators.")
 

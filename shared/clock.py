@@ -6,7 +6,7 @@ from typing import Protocol
 
 from sqlalchemy import text
 
-from shared.database.statements import Transaction
+from shared.database import Transaction
 
 TRUSTED = 1.0  # seconds
 _ASK = text("SELECT clock_timestamp()")  # a new one each time would be prepared anew each time, and stay

@@ -1,11 +1,7 @@
 """The verbs that every service has: web, worker, migrate, dead-letters list | show | replay."""
 
-import gc
 import logging
-import os
-import signal
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,53 +11,14 @@ import click
 from sqlalchemy.exc import DBAPIError
 
 from shared import logs
-from shared.config import Misconfigured, Settings, address, load
-from shared.database.transactions import Database, not_migrated
-from shared.messaging.broker import Broker
-from shared.messaging.consumer import WEATHER, Consumer, Stop
-from shared.messaging.durability.maintenance import Upkeep
-from shared.messaging.envelope import uuid7
-from shared.messaging.notifier import WakeUp
-from shared.messaging.topology import Topology, topology
-from shared.messaging.worker import Pace, Worker
-from shared.service import Service, services
+from shared.bootstrap import collecting_seldom, open_database, run_worker
+from shared.config import Misconfigured, load
+from shared.database import TRANSIENT, Database, not_migrated
+from shared.ids import uuid7
+from shared.messaging.notifier import Notifier
+from shared.service import Service
 
 log = logging.getLogger("fulfillment.process")
-
-
-def build_worker(service: Service, settings: Settings, database: Database, broker: Broker, pace: Pace) -> Worker:
-    """A worker of this service, ready to run."""
-    handling = service.handling(settings, database)
-    consumer = Consumer(
-        handling, service.tables, database, clock=service.clock, new_id=uuid7, body_limit=settings.body_limit
-    )
-    return Worker(service.name, consumer, Upkeep(service.tables, database, service.clock), broker, pace)
-
-
-def pace_from(settings: Settings) -> Pace:
-    """The configured pace of a worker."""
-    return Pace(
-        batch=settings.batch_limit,
-        watchdog=settings.watchdog.total_seconds(),
-        outbox_kept=settings.outbox_days,
-        inbox_kept=settings.inbox_days,
-    )
-
-
-def system_topology() -> Topology:
-    """The topology that all installed services need together."""
-    return topology({name: list(service.handlers) for name, service in services().items()})
-
-
-def open_database(settings: Settings) -> Database:
-    """The service's database; the folder of an SQLite file is made when missing."""
-    if settings.database_url.startswith("sqlite:///"):
-        folder = Path(settings.database_url.removeprefix("sqlite:///")).expanduser().parent
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise Misconfigured(f"{settings.service}: DATABASE_URL: {folder}: {error.strerror}") from error
-    return Database(settings.database_url)
 
 
 def main(service: Service, *more: click.Command) -> None:
@@ -81,7 +38,7 @@ def complaining(name: str) -> Iterator[None]:
         said = logs.first_line(error.orig)
         if not_migrated(error):
             sys.exit(f"{name}: the database has not been migrated: {said}")
-        if isinstance(error, WEATHER):
+        if isinstance(error, TRANSIENT):
             sys.exit(f"{name}: the database cannot be used: {said}")
         raise
 
@@ -101,9 +58,9 @@ def commands(service: Service, *more: click.Command) -> click.Group:
 
         def build() -> Any:
             database = open_database(settings)
-            wakeup = WakeUp(database)
-            app = service.web(settings, database, wakeup)
-            at_the_end(app, wakeup.close, database.dispose)
+            notifier = Notifier(database)
+            app = service.web(settings, database, notifier)
+            at_the_end(app, notifier.close, database.dispose)
             return app
 
         with collecting_seldom():
@@ -138,50 +95,6 @@ def commands(service: Service, *more: click.Command) -> click.Group:
     for command in (dead_letters(service), *more):
         group.add_command(command)
     return group
-
-
-@contextmanager
-def collecting_seldom() -> Iterator[None]:
-    """A batch makes thousands of objects and hardly a cycle: looking for some after every 700 is wasted."""
-    before = gc.get_threshold()
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(20_000)
-    try:
-        yield
-    finally:
-        gc.set_threshold(*before)
-        gc.unfreeze()
-
-
-def run_worker(
-    service: Service, settings: Settings, database: Database, broker: Broker, heartbeat: Path | None = None
-) -> int:
-    """Run one worker on this thread until SIGTERM or SIGINT; the exit code is 1 when it had to give up."""
-    worker = build_worker(service, settings, database, broker, pace_from(settings))
-    stop = threading.Event()
-
-    def end(signal_number: int, frame: Any) -> None:
-        stop.set()
-        worker.wake()
-
-    for each in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(each, end)
-    wakeup = WakeUp(database)
-    wakeup.listen(worker.wake)
-    places = address(settings.broker_url), address(settings.database_url)
-    log.info("%s worker %d starts: %s, %s", service.name, os.getpid(), *places)
-    try:
-        with collecting_seldom():
-            worker.run(stop, on_turn=heartbeat.touch if heartbeat else lambda: None)
-    except Stop as error:
-        log.critical("%s worker stops: %s", service.name, error)
-        return 1
-    finally:
-        wakeup.close()
-        database.dispose()
-    log.info("%s worker %d has stopped", service.name, os.getpid())
-    return 0
 
 
 def dead_letters(service: Service) -> click.Group:
@@ -224,9 +137,9 @@ def dead_letters(service: Service) -> click.Group:
             with opened.transaction() as connection:
                 wanted = None if everything else message_ids
                 asked = letters.replay(connection, wanted, now=service.clock.now(connection), new_id=uuid7)
-            wakeup = WakeUp(opened)
-            wakeup.ring()
-            wakeup.close()
+            notifier = Notifier(opened)
+            notifier.notify()
+            notifier.close()
         for message_id in asked:
             click.echo(f"{message_id} will be worked again")
         if missing := set(message_ids) - set(asked):

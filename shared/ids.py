@@ -1,6 +1,8 @@
-"""Random bits for ids, drawn from the system by the hundred: a system call for each lets other threads in between."""
+"""Ids: time-ordered UUIDs, and random bits for them, drawn from the system by the hundred."""
 
 import os
+from collections.abc import Callable
+from datetime import datetime
 
 _DRAWN = 128
 _pool: list[int] = []  # of 80 bits each, none given out yet
@@ -15,3 +17,15 @@ def randbits(count: int) -> int:
         except IndexError:
             drawn = os.urandom(10 * _DRAWN)
             _pool.extend([int.from_bytes(drawn[at : at + 10], "big") for at in range(0, len(drawn), 10)])
+
+
+NewId = Callable[[datetime], str]
+
+
+def uuid7(at: datetime, entropy: Callable[[int], int] = randbits) -> str:
+    """A UUIDv7 (RFC 9562) of the moment `at`; a seeded `entropy` (bits -> int) makes it reproducible."""
+    milliseconds = int(at.timestamp() * 1000) & (1 << 48) - 1
+    random = entropy(74)
+    bits = milliseconds << 80 | 7 << 76 | random >> 62 << 64 | 2 << 62 | random & (1 << 62) - 1
+    text = bits.to_bytes(16, "big").hex()
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"

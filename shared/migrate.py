@@ -4,7 +4,7 @@ from alembic import command, context
 from alembic.config import Config
 from sqlalchemy import Connection, MetaData
 
-from shared.database.transactions import Database
+from shared.database import Database
 from shared.service import Service
 
 

@@ -10,10 +10,10 @@ from sqlalchemy import Connection, MetaData
 
 from shared.clock import Clock, SystemClock
 from shared.config import Settings
-from shared.database.transactions import Database
-from shared.messaging.consumer import Handlers, Handling
-from shared.messaging.durability.maintenance import Tables
-from shared.messaging.notifier import WakeUp
+from shared.database import Database
+from shared.messaging.durability.tables import Tables
+from shared.messaging.handling import Handlers, Handling
+from shared.messaging.notifier import Notifier
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +31,7 @@ class Service:
     tables: Tables
     handlers: Handlers
     handling: Callable[[Settings, Database], Handling]
-    web: Callable[[Settings, Database, WakeUp], Flask]
+    web: Callable[[Settings, Database, Notifier], Flask]
     seed: Callable[[Connection], None] = lambda connection: None
     clock: Clock = field(default_factory=SystemClock)
 

@@ -7,13 +7,10 @@ from typing import Any
 from msgspec.structs import asdict
 from sqlalchemy import Boolean, Column, Connection, Integer, RowMapping, String, Table, select
 
-from shared.database.statements import Transaction
-from shared.database.timestamps import moment
-from shared.database.transactions import Id, Json, UtcDateTime, metadata
-from shared.database.versioned_rows import OrderRows
-from shared.messaging.consumer import Answers
-from shared.messaging.durability.maintenance import Tables
+from shared.database import Id, Json, OrderRows, Transaction, UtcDateTime, metadata, timestamp
+from shared.messaging.durability.tables import Tables
 from shared.messaging.envelope import Envelope
+from shared.messaging.handling import Answers
 from shared.outside.simulator import SimulatedWorld
 from shipping_service.domain import Shipment, Status, Trial
 
@@ -48,7 +45,7 @@ class Shipments:
     def __init__(self, rows: Mapping[str, Mapping[str, Any]], connection: Transaction, now: datetime, answers: Answers):
         self.cause: Envelope | None = None
         self.answers = answers
-        self._connection, self._now, self._rows = connection, moment(now), rows
+        self._connection, self._now, self._rows = connection, timestamp(now), rows
         self._before = {order_id: shipment_from(row) for order_id, row in rows.items()}
         self._after = dict(self._before)
         self._intended: set[str] = set()

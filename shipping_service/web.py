@@ -7,13 +7,13 @@ from marshmallow import Schema, fields
 from sqlalchemy import text
 
 from shared.config import Settings
-from shared.database.transactions import Database
+from shared.database import Database
 from shared.http.app import Routes, problems, reply
 from shared.http.app import create_app as create
 from shared.http.auth import requires
 from shared.http.fields import Moment
 from shared.http.problems import problem
-from shared.messaging.notifier import WakeUp
+from shared.messaging.notifier import Notifier
 from shared.outside.routes import simulation_routes
 from shared.outside.simulator import conduct_from
 from shipping_service.domain import CARRIERS, Status, Trial
@@ -42,7 +42,7 @@ class ShipmentSchema(Schema):
 SHOWN = ("order_id", "status", "carrier", "tracking_number", "detail", "carriers", "created_at", "updated_at")
 
 
-def create_app(settings: Settings, database: Database, wakeup: WakeUp) -> Flask:
+def create_app(settings: Settings, database: Database, notifier: Notifier) -> Flask:
     """The query API of the shipping service."""
     routes = Routes("shipments", "The parcel of each order, without the address that it goes to. For operators.")
 

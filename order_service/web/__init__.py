@@ -4,7 +4,7 @@ from flask import Flask
 from sqlalchemy import select
 
 from order_service import tables
-from order_service.commands import Desk
+from order_service.commands import Commands
 from order_service.group_commit import GroupCommit
 from order_service.service import flows, terms
 from order_service.web.orders import order_routes
@@ -14,18 +14,18 @@ from order_service.web.steps import step_routes
 from order_service.web.watch import Watch
 from shared.clock import DatabaseClock
 from shared.config import Settings
-from shared.database.transactions import Database
+from shared.database import Database
 from shared.http.app import create_app as create
 from shared.http.serve import at_the_end, is_stopping
-from shared.messaging.notifier import WakeUp
+from shared.messaging.notifier import Notifier
 
 
-def create_app(settings: Settings, database: Database, wakeup: WakeUp) -> Flask:
+def create_app(settings: Settings, database: Database, notifier: Notifier) -> Flask:
     """The application. It starts threads with the first requests, so it may be built before a fork."""
     paced, clock = flows(settings), DatabaseClock()
     show = Show(paced)
-    counter = GroupCommit(database, terms(settings), clock, wakeup, backlog_limit=settings.backlog_limit)
-    desk = Desk(database=database, flows=paced, clock=clock, wakeup=wakeup)
+    counter = GroupCommit(database, terms(settings), clock, notifier, backlog_limit=settings.backlog_limit)
+    commands = Commands(database=database, flows=paced, clock=clock, notifier=notifier)
     watch = Watch(database, most=max(1, settings.web_threads // 2), stopping=lambda: is_stopping(app))
 
     def can_read() -> None:
@@ -37,8 +37,8 @@ def create_app(settings: Settings, database: Database, wakeup: WakeUp) -> Flask:
         title="Orders",
         description="Takes orders and sees each one through to its end: fulfilled, or cancelled with nothing owed.",
         routes=[
-            order_routes(database, show, counter, desk, watch),
-            step_routes(desk, show),
+            order_routes(database, show, counter, commands, watch),
+            step_routes(commands, show),
             product_routes(database, clock, settings.currency),
         ],
         ready={"database": can_read},

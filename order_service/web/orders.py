@@ -9,8 +9,8 @@ import msgspec
 from flask import Response, request
 from sqlalchemy import RowMapping
 
-from order_service.coalescing import Together
-from order_service.commands import Desk
+from order_service.coalescing import Coalescing
+from order_service.commands import Commands
 from order_service.domain import NewOrder, Record, Wish
 from order_service.group_commit import Closed, GroupCommit, InUse, Overloaded
 from order_service.placing import Mismatch, NotSold, Outcome, Replayed
@@ -27,7 +27,7 @@ from order_service.web.schemas import (
 from order_service.web.show import Show
 from order_service.web.watch import Watch
 from shared.api_keys import Principal
-from shared.database.transactions import Database
+from shared.database import Database
 from shared.http.app import Routes, problems, reply, unless_known
 from shared.http.auth import current, requires
 from shared.http.fields import IdempotencyHeader
@@ -42,13 +42,13 @@ HEADERS = {
 }
 
 
-def order_routes(database: Database, show: Show, counter: GroupCommit, desk: Desk, watch: Watch) -> Routes:
+def order_routes(database: Database, show: Show, counter: GroupCommit, commands: Commands, watch: Watch) -> Routes:
     def rows_of(order_ids: Sequence[str]) -> Sequence[RowMapping | None]:
         with database.reading() as connection:
             found = find_rows(connection, order_ids)
         return [found.get(each) for each in order_ids]
 
-    find = Together(rows_of)
+    find = Coalescing(rows_of)
     routes = Routes("orders", "Customers see and cancel their own orders, operators all of them.")
 
     @routes.route("/orders", methods=["POST"])
@@ -132,7 +132,7 @@ def order_routes(database: Database, show: Show, counter: GroupCommit, desk: Des
 
         Possible until its payment is being captured; whatever was done by then is undone.
         """
-        return _accepted(desk.cancel(str(order_id), current()), show)
+        return _accepted(commands.cancel(str(order_id), current()), show)
 
     @routes.route("/orders/<uuid:order_id>/approval", methods=["POST"])
     @problems(404, 409)
@@ -141,7 +141,7 @@ def order_routes(database: Database, show: Show, counter: GroupCommit, desk: Des
     @routes.response(200, OrderSchema)
     def decide_approval(verdict: dict[str, Any], order_id: UUID) -> Response:
         """Approve or refuse an order that awaits it."""
-        say = desk.approve if verdict["decision"] == "approve" else desk.refuse
+        say = commands.approve if verdict["decision"] == "approve" else commands.refuse
         return reply(show(say(str(order_id), current(), verdict["note"])))
 
     return routes
@@ -187,7 +187,7 @@ def _where(order_id: str) -> dict[str, str]:
     return {"Location": f"{request.script_root}/orders/{order_id}", **SOON}
 
 
-def _find(find: Together[str, RowMapping | None], order_id: UUID) -> Record:
+def _find(find: Coalescing[str, RowMapping | None], order_id: UUID) -> Record:
     """The order, if it is there and the caller may see it; ends the request with 404 otherwise."""
     row, who = find(str(order_id)), current()
     if row is None or not (who.is_operator or row["customer_id"] == who.name):

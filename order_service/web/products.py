@@ -8,7 +8,7 @@ from order_service.catalog import add_products, find_products, list_products
 from order_service.domain import Product
 from order_service.web.schemas import NewProductSchema, ProductSchema
 from shared.clock import Clock
-from shared.database.transactions import Database
+from shared.database import Database
 from shared.http.app import Routes, problems, reply
 from shared.http.auth import requires
 from shared.http.fields import SKU

@@ -5,14 +5,14 @@ from uuid import UUID
 
 from flask import Response
 
-from order_service.commands import Desk
+from order_service.commands import Commands
 from order_service.web.schemas import DeadlineSchema, NoteSchema, OrderSchema
 from order_service.web.show import Show
 from shared.http.app import Routes, problems, reply
 from shared.http.auth import current, requires
 
 
-def step_routes(desk: Desk, show: Show) -> Routes:
+def step_routes(commands: Commands, show: Show) -> Routes:
     routes = Routes("steps", "For operators: what to do with a step that does not get done by itself.")
     named = sorted({name for flow in show.flows.values() for name in flow.named})
     step_in_path = {"in": "path", "name": "step", "required": True, "schema": {"type": "string", "enum": named}}
@@ -24,7 +24,7 @@ def step_routes(desk: Desk, show: Show) -> Routes:
     @routes.response(200, OrderSchema)
     def retry_step(order_id: UUID, step: str) -> Response:
         """Ask now, and count the attempts anew. Only while an answer is awaited."""
-        return reply(show(desk.retry(str(order_id), step, current())))
+        return reply(show(commands.retry(str(order_id), step, current())))
 
     @routes.route(f"{step_path}/reverse", methods=["POST"], parameters=[step_in_path])
     @problems(404, 409)
@@ -32,7 +32,7 @@ def step_routes(desk: Desk, show: Show) -> Routes:
     @routes.response(200, OrderSchema)
     def reverse_step(order_id: UUID, step: str) -> Response:
         """Withdraw the capture while it is asked and unanswered; the order turns back."""
-        return reply(show(desk.reverse(str(order_id), step, current())))
+        return reply(show(commands.reverse(str(order_id), step, current())))
 
     @routes.route(f"{step_path}/settle", methods=["POST"], parameters=[step_in_path])
     @problems(404, 409)
@@ -41,7 +41,7 @@ def step_routes(desk: Desk, show: Show) -> Routes:
     @routes.response(200, OrderSchema)
     def settle_step(body: dict[str, Any], order_id: UUID, step: str) -> Response:
         """Take a step for done that was seen to by hand. Only when its attempts are spent and it cannot be undone."""
-        return reply(show(desk.settle(str(order_id), step, current(), body["note"])))
+        return reply(show(commands.settle(str(order_id), step, current(), body["note"])))
 
     @routes.route(step_path, methods=["PATCH"], parameters=[step_in_path])
     @problems(404, 409)
@@ -50,6 +50,6 @@ def step_routes(desk: Desk, show: Show) -> Routes:
     @routes.response(200, OrderSchema)
     def move_deadline(body: dict[str, Any], order_id: UUID, step: str) -> Response:
         """Wait for an answer until another moment; only an approval may be awaited for ever."""
-        return reply(show(desk.move_deadline(str(order_id), step, body["deadline"], current())))
+        return reply(show(commands.move_deadline(str(order_id), step, body["deadline"], current())))
 
     return routes

@@ -6,8 +6,7 @@ from collections import Counter
 from collections.abc import Callable
 
 from order_service.queries import versions
-from shared.database.transactions import Database
-from shared.messaging.consumer import WEATHER
+from shared.database import TRANSIENT, Database
 
 PACE = 0.1  # seconds between looks while somebody waits
 
@@ -78,7 +77,7 @@ class Watch:
             with self._news:  # those who wait return, and meet the weather themselves
                 self._looking = False
                 self._news.notify_all()
-            if not isinstance(error, WEATHER):
+            if not isinstance(error, TRANSIENT):
                 raise
 
     def _still_wanted(self) -> list[str]:

@@ -22,7 +22,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.sql import ClauseElement
 
 from shared.database.statements import NOTHING, Parameters, Rows, compiled, log
-from shared.database.timestamps import moment
+from shared.database.types import timestamp
 
 # By the server's numbers of types: bool, int8, int2, int4, json, float8, timestamptz, jsonb. Others are read as text.
 _READERS: Mapping[int, Any] = {
@@ -60,7 +60,7 @@ class Pipeline:
 
     Nothing is waited for until a result is read or `commit` is called: an error is raised there, whichever statement it
     came from, and nothing behind that one is done. With `autocommit`, what is sent together commits by itself, without
-    a round trip for that. Raises psycopg's errors, and what `moment` raises.
+    a round trip for that. Raises psycopg's errors, and what `timestamp` raises.
     """
 
     dialect: Dialect = PGDialect_psycopg(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call]
@@ -198,7 +198,7 @@ def _as_text(value: Any) -> bytes | None:
         case bytes():
             return b"\\x" + value.hex().encode()
         case datetime():
-            text = moment(value).encode()
+            text = timestamp(value).encode()
         case bool() | int() | float():
             text = str(value).encode()
         case _:

@@ -15,7 +15,7 @@ from sqlalchemy.sql import ClauseElement
 from sqlalchemy.sql.selectable import ReturnsRows
 
 from shared.database.statements import NOTHING, Parameters, Rows, compiled, log
-from shared.database.timestamps import moment
+from shared.database.types import timestamp
 
 Reader = Callable[[Any], Any]
 
@@ -37,7 +37,7 @@ class FoundRows(Rows):
 
 
 class Direct:
-    """One transaction on a connection that is in no other. Raises the driver's errors, and what `moment` raises."""
+    """One transaction on a connection that is in no other. Raises the driver's errors, and what `timestamp` raises."""
 
     dialect: Dialect = SQLiteDialect_pysqlite()
 
@@ -91,7 +91,7 @@ def _as_value(value: Any) -> Any:
     """A parameter as SQLite keeps it."""
     match value:
         case datetime():
-            return moment(value)
+            return timestamp(value)
         case dict() | list() | tuple():
             return msgspec.json.encode(value).decode()
     return value

@@ -1,123 +1,18 @@
-"""One database per service: engines for SQLite and PostgreSQL, and the column types both share."""
+"""A service's database: transactions, batches of constant statements, and reads."""
 
-import re
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
-from typing import Any, Self
+from typing import Self
 
-import msgspec
-from sqlalchemy import (
-    BigInteger,
-    Connection,
-    Dialect,
-    Integer,
-    MetaData,
-    String,
-    Text,
-)
-from sqlalchemy.dialects import postgresql
-from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
-from sqlalchemy.types import TypeDecorator, TypeEngine
+from sqlalchemy import Connection
 
 from shared.database.engines import postgresql_engine, sqlite_engine, try_again
+from shared.database.errors import translating_changed_rows
 from shared.database.postgresql import pipelined
 from shared.database.sqlite import direct
 from shared.database.statements import Transaction
-from shared.database.timestamps import moment
-
-NAMES = {
-    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-    "ck": "ck_%(table_name)s_%(constraint_name)s",
-    "fk": "fk_%(table_name)s_%(column_0_N_name)s",
-    "pk": "pk_%(table_name)s",
-}
-
-
-LOCK_NOT_AVAILABLE, UNDEFINED_TABLE = "55P03", "42P01"  # PostgreSQL's codes
-
-
-def metadata() -> MetaData:
-    """Tables of one service, with predictable constraint names."""
-    return MetaData(naming_convention=NAMES)
-
-
-class UtcDateTime(TypeDecorator[datetime]):
-    """An aware UTC moment: timestamptz on PostgreSQL, sortable ISO text on SQLite. Naive values are refused."""
-
-    impl = String(32)
-    cache_ok = True
-
-    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        return dialect.type_descriptor(
-            postgresql.TIMESTAMP(timezone=True) if dialect.name == "postgresql" else String(32)
-        )
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> str | None:
-        return None if value is None else moment(value)
-
-    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
-        if value is None:
-            return None
-        return (datetime.fromisoformat(value) if isinstance(value, str) else value).astimezone(UTC)
-
-
-class Id(TypeDecorator[str]):
-    """A UUID as its 36-character text, stored in 16 bytes where the database can."""
-
-    impl = String(36)
-    cache_ok = True
-
-    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        return dialect.type_descriptor(postgresql.UUID(as_uuid=False) if dialect.name == "postgresql" else String(36))
-
-
-class Json(TypeDecorator[Any]):
-    """A JSON value: jsonb on PostgreSQL, text on SQLite; in `batches` it is given as it is."""
-
-    impl = Text
-    cache_ok = True
-
-    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        return dialect.type_descriptor(postgresql.JSONB() if dialect.name == "postgresql" else Text())
-
-    def process_bind_param(self, value: Any, dialect: Dialect) -> Any:
-        return value if dialect.name == "postgresql" else msgspec.json.encode(value).decode()
-
-    def process_result_value(self, value: Any, dialect: Dialect) -> Any:
-        return value if dialect.name == "postgresql" or value is None else msgspec.json.decode(value)
-
-
-BigInt = BigInteger().with_variant(Integer(), "sqlite")
-
-
-class RowsChanged(Exception):
-    """Rows that were read are not as they were: somebody else wrote them, so what was decided must be decided again."""
-
-
-def is_lock_timeout(error: BaseException) -> bool:
-    """Whether PostgreSQL gave up waiting because another transaction held a lock for too long."""
-    return isinstance(error, OperationalError) and getattr(error.orig, "sqlstate", None) == LOCK_NOT_AVAILABLE
-
-
-@contextmanager
-def _telling_of_changed_rows() -> Iterator[None]:
-    """Who writes a version that does not follow the one that is there writes NULL, which its column refuses."""
-    try:
-        yield
-    except IntegrityError as error:
-        column = getattr(getattr(error.orig, "diag", None), "column_name", None)
-        if column == "version" or re.fullmatch(r"NOT NULL constraint failed: \w+\.version", str(error.orig)):
-            raise RowsChanged("somebody else wrote rows that were read") from error
-        raise
-
-
-def not_migrated(error: DBAPIError) -> bool:
-    """Whether the database was reached, and has no such table yet."""
-    return getattr(error.orig, "sqlstate", "") == UNDEFINED_TABLE or str(error.orig).startswith("no such table")
 
 
 class Database:
@@ -151,7 +46,7 @@ class Database:
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
         """All or nothing: commits when the block ends, rolls back when it raises. Raises RowsChanged."""
-        with _telling_of_changed_rows(), self._taking_turns(), self.engine.begin() as connection:
+        with translating_changed_rows(), self._taking_turns(), self.engine.begin() as connection:
             yield connection
 
     @contextmanager
@@ -162,7 +57,7 @@ class Database:
         """
         mine = self._own_connection()
         worked = pipelined(mine, autocommit=autocommit) if self.is_postgresql else direct(mine)
-        with _telling_of_changed_rows(), self._taking_turns(), worked as transaction:
+        with translating_changed_rows(), self._taking_turns(), worked as transaction:
             yield transaction
 
     @contextmanager

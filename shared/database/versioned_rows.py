@@ -8,7 +8,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from shared.database.rowsets import batch_rows
 from shared.database.statements import Transaction
-from shared.database.transactions import Id
+from shared.database.types import Id
 
 
 class OrderRows:

@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolExhausted
 from werkzeug.exceptions import HTTPException, NotFound
 
-from shared.database.transactions import not_migrated
+from shared.database import not_migrated
 from shared.logs import first_line
 
 log = logging.getLogger("fulfillment.http")

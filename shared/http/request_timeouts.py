@@ -11,7 +11,7 @@ FOR_HEADERS = 5.0  # seconds from the first look at a connection until all heade
 FOR_BODIES = 15.0  # seconds from then on until a request that may have a body is answered
 
 
-class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn is untyped
+class TimeoutWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn is untyped
     """gthread, where a thread that reads a request has a deadline; gthread itself would let it read for ever."""
 
     def init_process(self) -> None:

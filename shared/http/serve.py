@@ -11,7 +11,7 @@ from gunicorn.glogging import Logger
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 from shared.config import Settings
-from shared.http.request_timeouts import PatientWorker
+from shared.http.request_timeouts import TimeoutWorker
 
 GRACE = 10  # seconds that requests under way have after SIGTERM
 
@@ -76,7 +76,7 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn is untyped
     def load_config(self) -> None:
         options = {
             "bind": f"{self._settings.host}:{self._settings.port}",
-            "worker_class": PatientWorker,
+            "worker_class": TimeoutWorker,
             "workers": self._settings.web_processes,
             "threads": self._settings.web_threads,
             "graceful_timeout": GRACE,

@@ -2,73 +2,22 @@
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
-from typing import Any, NamedTuple, Protocol
-
-from sqlalchemy.exc import InterfaceError, OperationalError
+from typing import Any, NamedTuple
 
 from shared.clock import Clock
-from shared.database.statements import Transaction
-from shared.database.transactions import Database, RowsChanged
+from shared.database import TRANSIENT, Database, Transaction
+from shared.ids import NewId
 from shared.messaging.broker import Delivery
-from shared.messaging.durability.maintenance import Tables
 from shared.messaging.durability.outbox import LEFT_BEHIND
-from shared.messaging.envelope import MESSAGE_ID, Envelope, Message, NewId, Reader, Unreadable, enclose
+from shared.messaging.durability.tables import Tables
+from shared.messaging.envelope import MESSAGE_ID, Envelope, Message, Reader, Unreadable, enclose
+from shared.messaging.handling import Answers, Call, Handling, Stop, UnitOfWork, Unprocessable
 
 log = logging.getLogger("fulfillment.consumer")
 
-WEATHER = (OperationalError, InterfaceError, RowsChanged)  # the database is away, full or contended: nobody's fault
 CALL_ROUNDS = 4  # an undo of work in doubt takes two: the work's own call again, then the call that undoes it
-
-
-class Unprocessable(Exception):
-    """Raised by a handler that has touched nothing yet: this message goes to the dead letters, the text says why."""
-
-
-class Stop(Exception):
-    """Raised by a handler: this worker must not go on; it leaves everything unacknowledged and ends with this text."""
-
-
-Handlers = Mapping[type[Any], Callable[[Any, Any], Any]]
-Answers = Mapping[str, Any]  # what the outside said, by idempotency key
-
-
-class UnitOfWork(Protocol):
-    """The rows that a batch needs, in memory; `cause` is the envelope being handled."""
-
-    cause: Envelope | None
-
-    def flush(self) -> None:
-        """Write what changed, set by set."""
-
-
-@dataclass(frozen=True)
-class Call:
-    """Something to be asked of the outside, outside any transaction. `key` is the same however often it is asked."""
-
-    key: str
-    order_id: str
-    request: Any
-
-
-@dataclass(frozen=True, kw_only=True)
-class Handling:
-    """How a service works its messages.
-
-    `handlers` maps each message class to `handler(message, unit_of_work)`, which returns what is to be published: one
-    message, several, or None. `load` opens the unit of work for some messages, with the answers heard so far. `calls`
-    maps message classes to `call(message, unit_of_work)`: what the row, as the handler left it, must still ask outside.
-    `ask` makes such calls, concurrently, and returns the answers that came; a call that failed has none. `due` moves at
-    most so many things whose time has come, and returns what is to be published.
-    """
-
-    handlers: Handlers
-    load: Callable[[Transaction, Sequence[Any], datetime, Answers], UnitOfWork]
-    calls: Handlers = field(default_factory=dict)
-    ask: Callable[[Sequence[Call]], Answers] | None = None
-    due: Callable[[Transaction, datetime, int], Sequence[Message]] | None = None
 
 
 Request = tuple[Delivery, Any]
@@ -97,13 +46,13 @@ class Consumer:
         """Do what a batch asks, in one transaction; returns the committed messages, which are now to be published.
 
         `published` are confirmed outbox ids to mark along. A message that cannot be read, or whose handler fails, is
-        kept as a dead letter in the same transaction, the others are done. Raises WEATHER with nothing done.
+        kept as a dead letter in the same transaction, the others are done. Raises TRANSIENT with nothing done.
         """
         requests, letters = self._read(deliveries)
         batch = Batch(requests, letters, self._consult(requests), published)
         try:
             return self._commit(batch)
-        except (Stop, *WEATHER):
+        except (Stop, *TRANSIENT):
             raise
         except Exception as error:
             log.warning("a message of a batch of %d fails, each is worked alone: %r", len(deliveries), error)
@@ -162,7 +111,7 @@ class Consumer:
                     work.flush()
             calls.update(new)
             return [(request, work) for request, call in asked.values() if call]
-        except (Stop, *WEATHER):
+        except (Stop, *TRANSIENT):
             raise
         except Exception:
             if len(requests) == 1:
@@ -204,7 +153,7 @@ class Consumer:
                     with connection.begin_nested():
                         work = self.handling.load(connection, [request[1]], now, batch.answers)
                         said += self._handle(work, [request], now, buried)
-                except (Stop, *WEATHER):
+                except (Stop, *TRANSIENT):
                     raise
                 except Exception as error:
                     log.exception("message %s is put aside", request[0].envelope.id)

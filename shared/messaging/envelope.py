@@ -1,14 +1,14 @@
 """What travels: an event's JSON with everything a stranger needs to route, trace, repeat or refuse it."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Protocol, TypeVar
 
 import msgspec
 from msgspec import Struct
 
-from shared.ids import randbits
+from shared.ids import NewId
 
 CONTENT_TYPE = "application/json"
 BUNDLE = "application/vnd.order-fulfillment.bundle+json"  # several events in one message
@@ -40,18 +40,6 @@ class Envelope(Struct, frozen=True, kw_only=True):
     traceparent: str | None = None
     content_type: str = CONTENT_TYPE
     body: bytes
-
-
-NewId = Callable[[datetime], str]
-
-
-def uuid7(at: datetime, entropy: Callable[[int], int] = randbits) -> str:
-    """A UUIDv7 (RFC 9562) of the moment `at`; a seeded `entropy` (bits -> int) makes it reproducible."""
-    milliseconds = int(at.timestamp() * 1000) & (1 << 48) - 1
-    random = entropy(74)
-    bits = milliseconds << 80 | 7 << 76 | random >> 62 << 64 | 2 << 62 | random & (1 << 62) - 1
-    text = bits.to_bytes(16, "big").hex()
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
 def enclose(

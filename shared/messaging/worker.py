@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 from threading import Event
 
-from shared.database.transactions import RowsChanged
+from shared.database import TRANSIENT, RowsChanged
 from shared.logs import first_line
 from shared.messaging.broker import Broker, Connection, ConnectionLost, Delivery
-from shared.messaging.consumer import WEATHER, Consumer
-from shared.messaging.durability.maintenance import Upkeep
+from shared.messaging.consumer import Consumer
+from shared.messaging.durability.maintenance import Maintenance
 from shared.messaging.envelope import Envelope
 
 log = logging.getLogger("fulfillment.worker")
@@ -21,7 +21,7 @@ log = logging.getLogger("fulfillment.worker")
 SUSPICIOUS = 2  # dropped this often, a message is worked alone
 HOPELESS = 5  # lone attempts that nobody has survived
 MARK_AFTER = 0.05  # seconds without a batch that could mark confirmed messages along
-PURGED_AT_A_TIME = 200
+PRUNED_AT_A_TIME = 200
 REST = 9  # times as long as it took, purging rests: it has a tenth of a worker's time at most
 
 
@@ -34,7 +34,7 @@ class Pace:
     timers: float = 0.25
     relay: float = 1.0
     replay: float = 1.0
-    purge: float = 60.0
+    prune: float = 60.0
     outbox_kept: timedelta = timedelta(days=7)
     inbox_kept: timedelta = timedelta(days=30)
     watchdog: float = 60.0
@@ -47,12 +47,18 @@ class Worker:
         self,
         service: str,
         consumer: Consumer,
-        upkeep: Upkeep,
+        maintenance: Maintenance,
         broker: Broker,
         pace: Pace,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.service, self.consumer, self.upkeep, self.broker, self.pace = service, consumer, upkeep, broker, pace
+        self.service, self.consumer, self.maintenance, self.broker, self.pace = (
+            service,
+            consumer,
+            maintenance,
+            broker,
+            pace,
+        )
         self.monotonic = monotonic
         self.connection: Connection | None = None
         self.confirmed: list[str] = []  # to be marked published
@@ -69,7 +75,7 @@ class Worker:
             (pace.relay, self._relay),
             (pace.timers if consumer.handling.due else math.inf, self._fire_timers),
             (pace.replay, self._replay),
-            (pace.purge, self._purge),
+            (pace.prune, self._prune),
         ]
         self._due = [monotonic()] * len(self._chores)
 
@@ -100,7 +106,7 @@ class Worker:
         except RowsChanged as error:
             log.info("%s worker works its batch again: %s", self.service, error)
             return 0.0
-        except (ConnectionLost, *WEATHER) as error:
+        except (ConnectionLost, *TRANSIENT) as error:
             self._pause = min(max(0.1, self._pause * 2), 5.0)
             log.warning("%s worker waits up to %.1f s: %s", self.service, self._pause, first_line(error))
             if isinstance(error, ConnectionLost):
@@ -112,7 +118,7 @@ class Worker:
         return 0.0
 
     def turn(self, patience: float = 1.0) -> None:
-        """One round. Waits at most `patience` seconds for something to do. Raises ConnectionLost and WEATHER."""
+        """One round. Waits at most `patience` seconds for something to do. Raises ConnectionLost and TRANSIENT."""
         if self.connection is None:
             self.connection = self.broker.connect(self.service, self.alive)
         self._settle(self.connection)
@@ -140,7 +146,7 @@ class Worker:
                 self._settle(self.connection)
                 time.sleep(0.01)
             self._mark()
-        except (ConnectionLost, *WEATHER) as error:
+        except (ConnectionLost, *TRANSIENT) as error:
             log.warning(
                 "%s worker ends with %d messages to be published again: %s", self.service, len(self.in_flight), error
             )
@@ -187,15 +193,15 @@ class Worker:
         self._publish(said)
 
     def _work_suspect(self, connection: Connection, delivery: Delivery) -> None:
-        attempt = 0 if delivery.envelope.id == self._tried else self.upkeep.suspect(delivery)
+        attempt = 0 if delivery.envelope.id == self._tried else self.maintenance.suspect(delivery)
         self._tried = delivery.envelope.id  # once a process: whoever tries again, after weather, has survived it
         if attempt > HOPELESS:
             log.critical("message %s is put aside: nobody survived it %d times", delivery.envelope.id, HOPELESS)
-            self.upkeep.bury(delivery, f"lethal: its worker died or hung {HOPELESS} times while working it alone")
+            self.maintenance.bury(delivery, f"lethal: its worker died or hung {HOPELESS} times while working it alone")
             connection.acknowledge([delivery])
         else:
             # Acquitted first: what is acknowledged does not come again, and would be suspected for ever.
-            self._work(connection, [delivery], survived=lambda: self.upkeep.acquit(delivery))
+            self._work(connection, [delivery], survived=lambda: self.maintenance.acquit(delivery))
 
     def _publish(self, envelopes: Sequence[Envelope]) -> None:
         sent = [each for each in envelopes if each.id not in self.in_flight]
@@ -206,7 +212,7 @@ class Worker:
 
     def _mark(self) -> None:
         if self.confirmed:
-            self.upkeep.mark_published(self.confirmed)
+            self.maintenance.mark_published(self.confirmed)
             self.confirmed = []
 
     def _do_chores(self) -> None:
@@ -214,7 +220,7 @@ class Worker:
             began = self.monotonic()
             if self._due[index] <= began or (chore == self._relay and self.woken.is_set()):
                 more, ended = chore(), self.monotonic()
-                rest = REST * (ended - began) if chore == self._purge else 0.0
+                rest = REST * (ended - began) if chore == self._prune else 0.0
                 self._due[index] = ended + (rest if more else interval)
 
     def _relay(self) -> bool:
@@ -222,7 +228,7 @@ class Worker:
         room = min(self.pace.batch, self.pace.window - len(self.in_flight))
         if room <= 0:
             return False
-        left = self.upkeep.claim(room, everything=self._claim_everything)
+        left = self.maintenance.claim(room, everything=self._claim_everything)
         self._publish(left)
         more = len(left) == room
         self._claim_everything = self._claim_everything and more
@@ -235,11 +241,11 @@ class Worker:
 
     def _replay(self) -> bool:
         """One at a time: what is replayed may be what killed a worker before."""
-        letters = self.upkeep.to_replay(1)
+        letters = self.maintenance.to_replay(1)
         for letter in letters:
             assert self.connection is not None
             self._work_suspect(self.connection, letter)
         return bool(letters)
 
-    def _purge(self) -> bool:
-        return self.upkeep.purge(self.pace.outbox_kept, self.pace.inbox_kept, PURGED_AT_A_TIME)
+    def _prune(self) -> bool:
+        return self.maintenance.prune(self.pace.outbox_kept, self.pace.inbox_kept, PRUNED_AT_A_TIME)

@@ -6,7 +6,7 @@ from typing import Any
 from flask import Response
 from marshmallow import Schema, fields, validate
 
-from shared.database.transactions import Database
+from shared.database import Database
 from shared.http.app import Routes, reply
 from shared.http.auth import requires
 from shared.http.fields import Share, StrictSchema, Truth, Whole

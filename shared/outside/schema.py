@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from shared.database.transactions import BigInt, Id, UtcDateTime
+from shared.database import BigInt, Id, UtcDateTime
 
 
 def create_world_tables(name: str) -> None:

@@ -30,10 +30,7 @@ from sqlalchemy.exc import IntegrityError
 
 from shared.clock import Clock
 from shared.config import Settings
-from shared.database.rowsets import batch_rows
-from shared.database.statements import Transaction
-from shared.database.timestamps import moment
-from shared.database.transactions import BigInt, Database, Id, UtcDateTime
+from shared.database import BigInt, Database, Id, Transaction, UtcDateTime, batch_rows, timestamp
 from shared.outside.answers import Answer, Approved, Refused, Unreachable
 from shared.values import Value
 
@@ -193,7 +190,7 @@ class Simulator:
         for row in earlier:
             history[row.order_id, row.party][row.kind] = row.approved
         with self.database.batch() as connection:
-            now = moment(self.clock.now(connection))
+            now = timestamp(self.clock.now(connection))
             for inquiry in inquiries:
                 answered = inquiry.key in known
                 if answered:

@@ -15,12 +15,12 @@ from sqlalchemy import event, text
 
 from order_service.domain import NewOrder, Wish
 from order_service.placing import place
-from shared.commands import build_worker, collecting_seldom, pace_from, system_topology
+from shared.bootstrap import build_worker, collecting_seldom, pace_from, system_topology
 from shared.config import load as settings_for
-from shared.database.transactions import Database
+from shared.database import Database
 from shared.messaging.broker import Delivery
 from shared.messaging.brokers.embedded import Embedded, EmbeddedConnection
-from shared.messaging.notifier import WakeUp
+from shared.messaging.notifier import Notifier
 from shared.messaging.worker import Worker
 from shared.migrate import migrate
 from shared.service import services
@@ -71,21 +71,21 @@ class Shop:
                 for statement in GOODS.get(name, []):
                     statement = statement.replace("generate_series(0, :last) n", "series").replace("now()", NOW)
                     connection.execute(text(statement))
-            wakeup = WakeUp(database)
+            notifier = Notifier(database)
             worker = build_worker(service, settings, database, self.broker, pace_from(settings))
-            wakeup.listen(worker.wake, other_processes=False)
+            notifier.listen(worker.wake, other_processes=False)
             thread = threading.Thread(target=worker.run, args=(stop,), name=name)
             thread.start()
             stack.callback(self._end, worker, stop, thread)
             if name == "order":
-                self.database, self._wakeup = database, wakeup
+                self.database, self._wakeup = database, notifier
         self._number = 0
 
     def place(self, count: int) -> list[str]:
         wanted = [self._new_order() for _ in range(count)]
         with self.database.batch() as connection:
             outcomes = place(connection, datetime.now(UTC), wanted, TERMS)
-        self._wakeup.ring()
+        self._wakeup.notify()
         return [outcome.order_id for outcome in outcomes]  # type: ignore[union-attr]
 
     def place_at(self, orders: int, rate: float) -> dict[str, float]:

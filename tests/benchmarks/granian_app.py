@@ -6,8 +6,8 @@ import threading
 
 from order_service.service import SERVICE
 from shared.config import load
-from shared.database.transactions import Database
-from shared.messaging.notifier import WakeUp
+from shared.database import Database
+from shared.messaging.notifier import Notifier
 
 
 def told_to_stop() -> threading.Event:
@@ -29,5 +29,5 @@ def told_to_stop() -> threading.Event:
 kept: list[socket.socket] = []
 settings = load(service="order", required=["API_KEYS"])
 database = Database(settings.database_url)
-app = SERVICE.web(settings, database, WakeUp(database))
+app = SERVICE.web(settings, database, Notifier(database))
 app.extensions["stopping"] = told_to_stop().is_set

@@ -17,8 +17,8 @@ from datetime import UTC, datetime
 from order_service.domain import NewOrder, Wish
 from order_service.fulfillment.workflow import FULFILLMENT
 from order_service.placing import Terms, place
-from shared.database.transactions import Database
-from shared.messaging.notifier import WakeUp
+from shared.database import Database
+from shared.messaging.notifier import Notifier
 from tests.benchmarks.system import SKUS, TOKEN, UnderWay
 
 TERMS = Terms(flow=FULFILLMENT, currency="EUR", approval_from=50_000)
@@ -80,7 +80,7 @@ def in_groups(load: Load) -> tuple[list[float], list[float]]:
     taken: list[float] = []
     with (
         Database(load.database_url) as database,
-        closing(WakeUp(database)) as wakeup,
+        closing(Notifier(database)) as notifier,
         UnderWay(load.database_url) as under_way,
     ):
         places = Places(load, under_way)
@@ -97,7 +97,7 @@ def in_groups(load: Load) -> tuple[list[float], list[float]]:
             wanted = [_new_order(load, number) for number in range(len(due) - count, len(due))]
             with database.batch() as connection:
                 place(connection, datetime.now(UTC), wanted, TERMS)
-            wakeup.ring()
+            notifier.notify()
             taken += [time.time()] * count
     return due, taken
 

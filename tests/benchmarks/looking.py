@@ -11,10 +11,10 @@ from order_service.fulfillment.saga import OrderStatus
 from order_service.queries import find_rows, list_orders
 from order_service.service import SERVICE
 from shared.config import load as settings_for
-from shared.database.transactions import Database
+from shared.database import Database
+from shared.ids import uuid7
 from shared.messaging.consumer import Consumer
-from shared.messaging.durability.maintenance import Upkeep
-from shared.messaging.envelope import uuid7
+from shared.messaging.durability.maintenance import Maintenance
 from shared.service import services
 from tests.benchmarks.driving import drive
 from tests.benchmarks.load import Load
@@ -42,7 +42,7 @@ def median_times(system: System) -> dict[str, float]:
         new_id=uuid7,
         body_limit=2**18,
     )
-    upkeep = Upkeep(SERVICE.tables, database, SERVICE.clock)
+    maintenance = Maintenance(SERVICE.tables, database, SERVICE.clock)
     with database.reading() as connection:
         some = list_orders(connection, limit=1)[0].order.id
 
@@ -55,7 +55,7 @@ def median_times(system: System) -> dict[str, float]:
 
     looks = {
         "timers that are due": lambda: consumer.advance(200),
-        "messages left behind": lambda: upkeep.claim(200),
+        "messages left behind": lambda: maintenance.claim(200),
         "backlog": reading(SERVICE.tables.outbox.backlog, 50_001),
         "one order": reading(find_rows, [some]),
         "the newest 50": reading(list_orders, limit=50),

@@ -22,8 +22,9 @@ from order_service.sagas import Held, saga_from
 from order_service.view import order_view
 from order_service.web.schemas import NewOrderSchema, OrderSchema
 from shared.config import load
-from shared.database.transactions import Database
-from shared.messaging.envelope import enclose, uuid7
+from shared.database import Database
+from shared.ids import uuid7
+from shared.messaging.envelope import enclose
 
 MAPPERS = registry()
 

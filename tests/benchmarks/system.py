@@ -17,9 +17,9 @@ import pika
 import psycopg
 from sqlalchemy import text
 
-from shared.commands import system_topology
+from shared.bootstrap import system_topology
 from shared.config import environment
-from shared.database.transactions import Database
+from shared.database import Database
 from shared.messaging.brokers.rabbitmq import RabbitMQ
 from shared.messaging.topology import inbox_of
 from shared.migrate import migrate

@@ -3,9 +3,9 @@
 from flask import Flask
 
 from shared.config import load
-from shared.database.transactions import Database
+from shared.database import Database
 from shared.http.serve import at_the_end
-from shared.messaging.notifier import WakeUp
+from shared.messaging.notifier import Notifier
 from shared.migrate import migrate
 from shared.service import services
 
@@ -40,7 +40,7 @@ def application(service: str, database_url: str, **environ: str) -> Flask:
     """A service's API over a database that is or will be prepared; `end` it afterwards."""
     settings = load(service=service, environ={"DATABASE_URL": database_url, "API_KEYS": KEYS, **environ})
     database = Database(settings.database_url)
-    wakeup = WakeUp(database)
-    app = services()[service].web(settings, database, wakeup)
-    at_the_end(app, wakeup.close, database.dispose)
+    notifier = Notifier(database)
+    app = services()[service].web(settings, database, notifier)
+    at_the_end(app, notifier.close, database.dispose)
     return app

@@ -14,10 +14,12 @@ from sqlalchemy import event
 from shared import contracts
 from shared.clock import SystemClock
 from shared.config import load
-from shared.database.transactions import Database
+from shared.database import TRANSIENT, Database
+from shared.ids import uuid7
 from shared.messaging.broker import Delivery
-from shared.messaging.consumer import WEATHER, Consumer, Handling
-from shared.messaging.envelope import Envelope, Message, enclose, uuid7
+from shared.messaging.consumer import Consumer
+from shared.messaging.envelope import Envelope, Message, enclose
+from shared.messaging.handling import Handling
 from shared.migrate import migrate
 from shared.service import Service
 
@@ -110,7 +112,7 @@ def persist(consumer: Consumer, deliveries: Sequence[Delivery]) -> list[Envelope
     while True:
         try:
             return consumer.work(deliveries)
-        except WEATHER:
+        except TRANSIENT:
             continue
 
 

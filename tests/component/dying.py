@@ -15,10 +15,12 @@ import msgspec
 
 from shared.clock import SystemClock
 from shared.config import load
-from shared.database.transactions import Database
+from shared.database import Database
+from shared.ids import uuid7
 from shared.messaging.broker import Delivery
-from shared.messaging.consumer import Call, Consumer
-from shared.messaging.envelope import Envelope, uuid7
+from shared.messaging.consumer import Consumer
+from shared.messaging.envelope import Envelope
+from shared.messaging.handling import Call
 
 
 def main(name: str, url: str, moment: str, envelope: str) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from order_service.commands import Desk
+from order_service.commands import Commands
 from order_service.domain import NewOrder, Record, Wish
 from order_service.fulfillment.workflow import WORKFLOWS
 from order_service.placing import Outcome, Placed, Terms, place
@@ -24,9 +24,9 @@ from shared.contracts import (
     StockIssued,
     StockReserved,
 )
-from shared.messaging.consumer import Handling
 from shared.messaging.envelope import Envelope
-from shared.messaging.notifier import WakeUp
+from shared.messaging.handling import Handling
+from shared.messaging.notifier import Notifier
 from tests.component.bench import Bench, open_envelope
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -71,8 +71,8 @@ class Shop(Bench):
         super().__init__(SERVICE, url, seed=True)
         self.flows, self.clock = flows, HandClock()
         self.consumer = self.another(Handling(handlers=SERVICE.handlers, load=self.load, due=self.due))
-        self.wakeup = WakeUp(self.database)
-        self.desk = Desk(database=self.database, flows=flows, clock=self.clock, wakeup=self.wakeup)
+        self.notifier = Notifier(self.database)
+        self.commands = Commands(database=self.database, flows=flows, clock=self.clock, notifier=self.notifier)
 
     def load(self, connection: Connection, facts: Sequence[Any], now: datetime, answers: Any) -> Sagas:
         return Sagas.load(connection, [fact.order_id for fact in facts], self.flows, now)
@@ -128,7 +128,7 @@ class Shop(Bench):
         return [self.enclose(each) for each in messages]
 
     def close(self) -> None:
-        self.wakeup.close()
+        self.notifier.close()
         super().close()
 
 

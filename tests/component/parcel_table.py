@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import Boolean, Column, Integer, String, Table, insert, select
 
-from shared.database.transactions import BigInt, Database, Id, Json, UtcDateTime, metadata
+from shared.database import BigInt, Database, Id, Json, UtcDateTime, metadata
 
 NOON = datetime(2026, 11, 21, 12, 0, 0, 120_000, UTC)
 PARCEL = "01900000-0000-7000-8000-000000000001"

@@ -11,8 +11,7 @@ import pytest
 from sqlalchemy import event, text, update
 from sqlalchemy.exc import IntegrityError, OperationalError
 
-from shared.database.statements import Transaction
-from shared.database.transactions import Database
+from shared.database import Database, Transaction
 from tests.component.parcel_table import ADD, METADATA, WEIGHTS, parcel, parcels, weights
 
 

@@ -9,10 +9,7 @@ import pytest
 from sqlalchemy import Boolean, Integer, String, bindparam, select, text
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, StatementError
 
-from shared.database.rowsets import batch_rows
-from shared.database.timestamps import moment
-from shared.database.transactions import Database, Id, RowsChanged
-from shared.database.versioned_rows import OrderRows
+from shared.database import Database, Id, OrderRows, RowsChanged, batch_rows, timestamp
 from tests.component.parcel_table import ADD, METADATA, NOON, PARCEL, WEIGHTS, parcel, parcels, weights
 
 ROWS = OrderRows(parcels)
@@ -94,7 +91,7 @@ def test_a_block_that_raises_is_rolled_back(database: Database, question: bool) 
 
 def test_rows_that_somebody_else_wrote_end_the_batch(database: Database) -> None:
     """A version that does not follow the one that is there is refused, with all that belongs to it."""
-    row = parcel(1, stickers="{}", sent_at=moment(NOON))
+    row = parcel(1, stickers="{}", sent_at=timestamp(NOON))
     with database.batch() as connection:
         ROWS.save(connection, [row])
         ROWS.save(connection, [row | {"version": 2, "grams": 2}])
@@ -160,7 +157,7 @@ def test_a_naive_time_is_refused(database: Database) -> None:
     with pytest.raises(StatementError, match="ambiguous"), database.transaction() as connection:
         connection.execute(ADD, parcel(1, sent_at=naive))
     with pytest.raises(DataError, match="ambiguous"):
-        moment(naive)
+        timestamp(naive)
     assert weights(database) == []
 
 

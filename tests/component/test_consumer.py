@@ -15,8 +15,9 @@ from payment_service.handlers import HANDLERS
 from payment_service.service import SERVICE
 from payment_service.store import Payments
 from shared.contracts import PaymentAuthorized, PaymentRequested
-from shared.messaging.consumer import Handling, Stop
-from shared.messaging.envelope import Envelope, uuid7
+from shared.ids import uuid7
+from shared.messaging.envelope import Envelope
+from shared.messaging.handling import Handling, Stop
 from tests.component.bench import Bench, order_id, persist
 
 

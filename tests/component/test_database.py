@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import event, text
 from sqlalchemy.exc import OperationalError
 
-from shared.database.transactions import Database
+from shared.database import Database
 from tests.crowd import wait_for
 
 

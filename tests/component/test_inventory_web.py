@@ -8,12 +8,12 @@ from flask.testing import FlaskClient
 from inventory_service.service import SERVICE
 from shared.config import load
 from shared.contracts import Line, StockIssueRequested, StockRequested
-from shared.database.transactions import Database
-from shared.messaging.notifier import WakeUp
+from shared.database import Database
+from shared.messaging.notifier import Notifier
 from shared.migrate import migrate
 from tests.component.bench import Bench, order_id
 
-OPERATOR = {"Authorization": "Bearer desk"}
+OPERATOR = {"Authorization": "Bearer commands"}
 
 
 @pytest.fixture
@@ -21,8 +21,8 @@ def client(database_url: str) -> Iterator[FlaskClient]:
     """The API as its clients see it, over the demo stock."""
     database = Database(database_url)
     migrate(SERVICE, database)
-    settings = load(service="inventory", environ={"API_KEYS": "desk:operator,alice:customer:alice"})
-    yield SERVICE.web(settings, database, WakeUp(database)).test_client()
+    settings = load(service="inventory", environ={"API_KEYS": "commands:operator,alice:customer:alice"})
+    yield SERVICE.web(settings, database, Notifier(database)).test_client()
     database.dispose()
 
 

@@ -7,7 +7,7 @@ import pytest
 from alembic import command
 from sqlalchemy import inspect
 
-from shared.database.transactions import Database
+from shared.database import Database
 from shared.http.serve import end
 from shared.migrate import config, migrate
 from shared.service import Service, services

@@ -9,15 +9,15 @@ import pytest
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import TimeoutError as PoolExhausted
 
-from shared.database.transactions import Database
-from shared.messaging.notifier import WakeUp
+from shared.database import Database
+from shared.messaging.notifier import Notifier
 
 
 @contextmanager
-def waking(database: Database) -> Iterator[WakeUp]:
+def waking(database: Database) -> Iterator[Notifier]:
     """As a process has it, until it ends."""
-    with database, closing(WakeUp(database)) as wakeup:
-        yield wakeup
+    with database, closing(Notifier(database)) as notifier:
+        yield notifier
 
 
 def test_a_listener_hears_a_commit_of_another_process_and_holds_no_lock(new_database: Callable[[], str]) -> None:
@@ -25,23 +25,23 @@ def test_a_listener_hears_a_commit_of_another_process_and_holds_no_lock(new_data
     url = new_database()
     writing = Database(url)
     heard = threading.Event()
-    with waking(Database(url)) as ear, waking(writing) as bell:
-        ear.listen(heard.set)
+    with waking(Database(url)) as receiver, waking(writing) as sender:
+        receiver.listen(heard.set)
         with writing.transaction() as connection:
             connection.execute(text("CREATE TABLE lamps (number INTEGER)"))
         for _ in range(2):
             heard.clear()
             with writing.transaction() as connection:
                 connection.execute(text("INSERT INTO lamps VALUES (1)"))
-            bell.ring()
+            sender.notify()
             assert heard.wait(10)
 
 
 def test_what_was_rung_before_somebody_could_hear_is_not_missed(new_database: Callable[[], str]) -> None:
     """Whoever begins to listen is called once it can hear: what was committed just before has been rung for nobody."""
     heard = threading.Event()
-    with waking(Database(new_database())) as ear:
-        ear.listen(heard.set)
+    with waking(Database(new_database())) as receiver:
+        receiver.listen(heard.set)
         assert heard.wait(10)
 
 
@@ -64,12 +64,12 @@ def test_a_bell_without_a_connection_rings_later(new_postgresql_database: Callab
     url = new_postgresql_database()
     listening, writing = Busy(url), Busy(url)
     heard = threading.Event()
-    with waking(listening) as ear, waking(writing) as bell:
-        ear.listen(heard.set)
+    with waking(listening) as receiver, waking(writing) as sender:
+        receiver.listen(heard.set)
         assert heard.wait(10)  # for nothing, after the failure
         for _ in range(100):  # until it listens
             heard.clear()
-            bell.ring()
+            sender.notify()
             if heard.wait(0.5):
                 break
         assert heard.is_set()
@@ -81,8 +81,8 @@ def test_who_hears_nothing_for_long_says_so_once(postgres_url: str, caplog: pyte
     caplog.set_level(logging.INFO)
     database, heard = Busy(postgres_url), threading.Event()
     database.refusals = 2
-    with waking(database) as ear:
-        ear.listen(heard.set)
+    with waking(database) as receiver:
+        receiver.listen(heard.set)
         assert heard.wait(10)
         assert database.refusals == 0
         assert [each.levelno for each in caplog.records] == [logging.WARNING]

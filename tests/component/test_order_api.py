@@ -26,7 +26,7 @@ from shared.contracts import (
     StockReserved,
 )
 from shared.http.serve import at_the_end, end
-from shared.messaging.notifier import WakeUp
+from shared.messaging.notifier import Notifier
 from tests.component.apps import KEYS, ORDER, application, bearer
 from tests.component.bench import Bench
 from tests.crowd import wait_for
@@ -42,10 +42,10 @@ class Shop(Bench):
         super().__init__(SERVICE, url, seed=True)
         settings = load(service="order", environ={"API_KEYS": KEYS, **environ})
         self.rung = threading.Event()
-        wakeup = WakeUp(self.database)
-        wakeup.listen(self.rung.set, other_processes=False)
-        self.app = SERVICE.web(settings, self.database, wakeup)
-        at_the_end(self.app, wakeup.close, self.database.dispose)
+        notifier = Notifier(self.database)
+        notifier.listen(self.rung.set, other_processes=False)
+        self.app = SERVICE.web(settings, self.database, notifier)
+        at_the_end(self.app, notifier.close, self.database.dispose)
 
     def close(self) -> None:
         end(self.app)

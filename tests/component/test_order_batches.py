@@ -20,7 +20,7 @@ from shared.contracts import (
     StockIssueRequested,
     StockReserved,
 )
-from shared.messaging.consumer import Stop
+from shared.messaging.handling import Stop
 from tests.component.bench import order_id
 from tests.component.orders import (
     NOON,

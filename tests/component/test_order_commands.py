@@ -49,9 +49,9 @@ def refused(shop: Shop, order: str, tell: Callable[[], Record]) -> Conflict:
 def test_a_customer_cancels(shop: Shop) -> None:
     """The order turns back at once, all that was asked is taken back, and the relay is woken."""
     rung: list[list[str]] = []
-    shop.wakeup.listen(lambda: rung.append(shop.waiting()), other_processes=False)
+    shop.notifier.listen(lambda: rung.append(shop.waiting()), other_processes=False)
     (order,) = shop.placed()
-    after = shop.desk.cancel(order, ALICE, "changed my mind")
+    after = shop.commands.cancel(order, ALICE, "changed my mind")
     assert after == shop.find(order)
     assert (after.order.status, after.order.reason, after.order.reason_detail) == (
         "cancelling",
@@ -70,15 +70,15 @@ def test_a_customer_cancels(shop: Shop) -> None:
 def test_cancelling_twice_is_cancelling_once(shop: Shop) -> None:
     """While it is being cancelled, asking again is answered with the order as it stands, and writes nothing."""
     (order,) = shop.placed()
-    once = shop.desk.cancel(order, ALICE)
-    assert shop.desk.cancel(order, ALICE) == once
+    once = shop.commands.cancel(order, ALICE)
+    assert shop.commands.cancel(order, ALICE) == once
     assert len(shop.history(order)) == 2
 
 
 def test_an_operator_cancels_in_the_operators_name(shop: Shop) -> None:
     """The reason tells who turned the order back."""
     (order,) = shop.placed()
-    assert shop.desk.cancel(order, OPAL).order.reason == "operator_request"
+    assert shop.commands.cancel(order, OPAL).order.reason == "operator_request"
 
 
 def test_nobody_cancels_for_another_customer(shop: Shop) -> None:
@@ -86,7 +86,7 @@ def test_nobody_cancels_for_another_customer(shop: Shop) -> None:
     (order,) = shop.placed()
     for who, what in ((BOB, order), (ALICE, order_id(404)), (OPAL, order_id(404))):
         with pytest.raises(NotFound):
-            shop.desk.cancel(what, who)
+            shop.commands.cancel(what, who)
     assert shop.find(order).version == 1
 
 
@@ -96,10 +96,10 @@ def test_it_is_too_late_to_cancel(shop: Shop) -> None:
     shop.fulfill(done)
     shop.deliver(*authorized_and_reserved(capturing))
     shop.deliver(*booked(capturing))
-    shop.desk.cancel(cancelled, ALICE)
+    shop.commands.cancel(cancelled, ALICE)
     shop.deliver(PaymentReversed(order_id=cancelled, voided=0, refunded=0), StockReleased(order_id=cancelled))
     for order, status in ((capturing, "confirmed"), (done, "fulfilled"), (cancelled, "cancelled")):
-        assert refused(shop, order, lambda order=order: shop.desk.cancel(order, ALICE)).status == status
+        assert refused(shop, order, lambda order=order: shop.commands.cancel(order, ALICE)).status == status
 
 
 def test_an_operator_approves(shop: Shop) -> None:
@@ -107,10 +107,10 @@ def test_an_operator_approves(shop: Shop) -> None:
     (order,) = shop.placed(DEAR)
     assert shop.deliver(*authorized_and_reserved(order)) == []
     assert shop.find(order).order.status == "awaiting_approval"
-    assert shop.desk.approve(order, OPAL, "known customer").order.status == "confirmed"
+    assert shop.commands.approve(order, OPAL, "known customer").order.status == "confirmed"
     assert "shipment.requested" in shop.waiting()
     assert shop.history(order)[-1]["actor"] == "operator:opal"
-    for tell in (shop.desk.approve, shop.desk.refuse):
+    for tell in (shop.commands.approve, shop.commands.refuse):
         assert refused(shop, order, lambda tell=tell: tell(order, OPAL)).status == "confirmed"
 
 
@@ -118,7 +118,7 @@ def test_an_operator_refuses(shop: Shop) -> None:
     """A refusal turns the order back, and the note is what the customer reads."""
     (order,) = shop.placed(DEAR)
     shop.deliver(*authorized_and_reserved(order))
-    after = shop.desk.refuse(order, OPAL, "too good to be true").order
+    after = shop.commands.refuse(order, OPAL, "too good to be true").order
     assert (after.status, after.reason, after.reason_detail) == (
         "cancelling",
         "approval_refused",
@@ -129,7 +129,7 @@ def test_an_operator_refuses(shop: Shop) -> None:
 def test_nothing_to_approve_yet(shop: Shop) -> None:
     """Approval is given when it is asked for, not before."""
     (order,) = shop.placed(DEAR)
-    assert refused(shop, order, lambda: shop.desk.approve(order, OPAL)).status == "pending"
+    assert refused(shop, order, lambda: shop.commands.approve(order, OPAL)).status == "pending"
 
 
 def test_an_operator_asks_again(shop: Shop) -> None:
@@ -139,36 +139,36 @@ def test_an_operator_asks_again(shop: Shop) -> None:
     shop.tick()
     assert shop.find(order).saga.steps["payment"].attempts == 2
     shop.clock.move(seconds=1)
-    after = shop.desk.retry(order, "payment", OPAL)
+    after = shop.commands.retry(order, "payment", OPAL)
     assert after.saga.steps["payment"].attempts == 1
     assert after.saga.steps["payment"].deadline == shop.clock.moment + timedelta(seconds=30)
     shop.deliver(*authorized_and_reserved(order))
-    refused(shop, order, lambda: shop.desk.retry(order, "payment", OPAL))
+    refused(shop, order, lambda: shop.commands.retry(order, "payment", OPAL))
 
 
 def test_an_unknown_step_is_not_found(shop: Shop) -> None:
     """A step that the order's workflow does not have is no conflict; it is not there."""
     (order,) = shop.placed()
     with pytest.raises(NotFound, match="wrapping"):
-        shop.desk.retry(order, "wrapping", OPAL)
+        shop.commands.retry(order, "wrapping", OPAL)
 
 
 def test_an_operator_reverses_the_capture(shop: Shop) -> None:
     """Asked and unanswered, it can be withdrawn; answered, or any other step, it cannot."""
     asked, answered = shop.placed(wanted("asked"), wanted("answered"))
     for order in (asked, answered):
-        refused(shop, order, lambda order=order: shop.desk.reverse(order, "capture", OPAL))
+        refused(shop, order, lambda order=order: shop.commands.reverse(order, "capture", OPAL))
         shop.deliver(*authorized_and_reserved(order))
         shop.deliver(*booked(order))
-    refused(shop, asked, lambda: shop.desk.reverse(asked, "payment", OPAL))
-    after = shop.desk.reverse(asked, "capture", OPAL, "fraud")
+    refused(shop, asked, lambda: shop.commands.reverse(asked, "payment", OPAL))
+    after = shop.commands.reverse(asked, "capture", OPAL, "fraud")
     assert (after.order.status, after.order.reason, after.saga.steps["capture"].status) == (
         "cancelling",
         "operator_request",
         StepStatus.WITHDRAWN,
     )
     shop.deliver(*captured(answered))
-    assert refused(shop, answered, lambda: shop.desk.reverse(answered, "capture", OPAL)).status == "paid"
+    assert refused(shop, answered, lambda: shop.commands.reverse(answered, "capture", OPAL)).status == "paid"
 
 
 def test_an_operator_settles_a_parked_step(shop: Shop) -> None:
@@ -176,12 +176,12 @@ def test_an_operator_settles_a_parked_step(shop: Shop) -> None:
     (order,) = shop.placed()
     for facts in (authorized_and_reserved, booked, captured):
         shop.deliver(*facts(order))
-    refused(shop, order, lambda: shop.desk.settle(order, "issue", OPAL, "too early"))
+    refused(shop, order, lambda: shop.commands.settle(order, "issue", OPAL, "too early"))
     while not shop.find(order).order.needs_attention:
         shop.clock.move(minutes=15)
         shop.tick()
-    shop.desk.settle(order, "issue", OPAL, "handed over by hand")
-    after = shop.desk.settle(order, "dispatch", OPAL, "the carrier has it")
+    shop.commands.settle(order, "issue", OPAL, "handed over by hand")
+    after = shop.commands.settle(order, "dispatch", OPAL, "the carrier has it")
     assert (after.order.status, after.order.needs_attention) == ("fulfilled", False)
     assert shop.history(order)[-1]["detail"] == "the carrier has it"
 
@@ -189,22 +189,22 @@ def test_an_operator_settles_a_parked_step(shop: Shop) -> None:
 def test_approval_may_wait_for_ever(shop: Shop) -> None:
     """Only where people are asked can the deadline be revoked; and the order still counts as under way."""
     (order,) = shop.placed(DEAR)
-    refused(shop, order, lambda: shop.desk.move_deadline(order, "payment", None, OPAL))
+    refused(shop, order, lambda: shop.commands.move_deadline(order, "payment", None, OPAL))
     shop.deliver(*authorized_and_reserved(order))
-    after = shop.desk.move_deadline(order, "approval", None, OPAL, "on holiday")
+    after = shop.commands.move_deadline(order, "approval", None, OPAL, "on holiday")
     assert after.saga.steps["approval"].deadline is None
     shop.clock.move(days=400)
     assert shop.tick() == []
     assert shop.find(order) == after
     assert shop.rows("SELECT COUNT(*) FROM sagas WHERE wake_at IS NOT NULL") == [(1,)]
-    assert shop.desk.approve(order, OPAL).order.status == "confirmed"
+    assert shop.commands.approve(order, OPAL).order.status == "confirmed"
 
 
 def test_a_deadline_moves_nearer(shop: Shop) -> None:
     """An earlier deadline is kept, and missed there and then."""
     (order,) = shop.placed(DEAR)
     shop.deliver(*authorized_and_reserved(order))
-    shop.desk.move_deadline(order, "approval", NOON + timedelta(minutes=5), OPAL)
+    shop.commands.move_deadline(order, "approval", NOON + timedelta(minutes=5), OPAL)
     shop.clock.move(minutes=6)
     shop.tick()
     assert shop.find(order).order.reason == "approval_expired"
@@ -222,7 +222,7 @@ def test_cancelling_races_the_last_fact(postgres_url: str) -> None:
             lost = set()
             for order in orders:
                 try:
-                    shop.desk.cancel(order, ALICE)
+                    shop.commands.cancel(order, ALICE)
                 except Conflict:
                     lost.add(order)
             return lost

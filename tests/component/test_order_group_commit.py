@@ -14,8 +14,8 @@ from sqlalchemy.exc import OperationalError
 
 from order_service.group_commit import Closed, GroupCommit, InUse, Overloaded
 from order_service.placing import Outcome, Placed, Replayed, place
-from shared.database.transactions import Database
-from shared.messaging.notifier import WakeUp
+from shared.database import Database
+from shared.messaging.notifier import Notifier
 from tests.component.orders import NOON, Shop, wanted
 from tests.crowd import PATIENCE, wait_for
 
@@ -46,7 +46,7 @@ def gathered(counter: GroupCommit, most: int) -> Callable[[], bool]:
 def test_what_gathers_is_committed_together(shop: Shop, crowd: ThreadPoolExecutor) -> None:
     """While one order is being committed forty arrive, and they share the next transaction."""
     turnstile = Turnstile()
-    counter = GroupCommit(shop.database, shop.terms(), turnstile, shop.wakeup)
+    counter = GroupCommit(shop.database, shop.terms(), turnstile, shop.notifier)
     first = crowd.submit(counter.submit, wanted("first"))
     assert turnstile.entered.acquire(timeout=PATIENCE)
     others = [crowd.submit(counter.submit, wanted(f"order {number}")) for number in range(40)]
@@ -62,7 +62,7 @@ def test_what_gathers_is_committed_together(shop: Shop, crowd: ThreadPoolExecuto
 def test_a_group_has_a_limit(shop: Shop, crowd: ThreadPoolExecutor) -> None:
     """More than the largest group is committed in several, in the order of arrival."""
     turnstile = Turnstile()
-    counter = GroupCommit(shop.database, shop.terms(), turnstile, shop.wakeup, largest=10)
+    counter = GroupCommit(shop.database, shop.terms(), turnstile, shop.notifier, largest=10)
     first = crowd.submit(counter.submit, wanted("first"))
     assert turnstile.entered.acquire(timeout=PATIENCE)
     others = [crowd.submit(counter.submit, wanted(f"order {number}")) for number in range(25)]
@@ -77,7 +77,7 @@ def test_a_group_has_a_limit(shop: Shop, crowd: ThreadPoolExecutor) -> None:
 def test_one_bad_order_fails_alone(shop: Shop, crowd: ThreadPoolExecutor) -> None:
     """An order that cannot be placed is its sender's trouble; those that came with it are placed."""
     turnstile = Turnstile()
-    counter = GroupCommit(shop.database, shop.terms(), turnstile, shop.wakeup)
+    counter = GroupCommit(shop.database, shop.terms(), turnstile, shop.notifier)
     first = crowd.submit(counter.submit, wanted("first"))
     assert turnstile.entered.acquire(timeout=PATIENCE)
     bad = crowd.submit(counter.submit, replace(wanted("bad"), payment_token=""))
@@ -94,8 +94,8 @@ def test_one_bad_order_fails_alone(shop: Shop, crowd: ThreadPoolExecutor) -> Non
 def test_the_relay_is_woken_after_the_commit(shop: Shop) -> None:
     """Whoever listens finds the first messages of the order in the outbox."""
     found: Future[list[str]] = Future()
-    shop.wakeup.listen(lambda: found.done() or found.set_result(shop.waiting()), other_processes=False)
-    counter = GroupCommit(shop.database, shop.terms(), shop.clock, shop.wakeup)
+    shop.notifier.listen(lambda: found.done() or found.set_result(shop.waiting()), other_processes=False)
+    counter = GroupCommit(shop.database, shop.terms(), shop.clock, shop.notifier)
     counter.submit(wanted())
     assert found.result(PATIENCE) == ["payment.requested", "stock.requested"]
     counter.close()
@@ -104,7 +104,9 @@ def test_the_relay_is_woken_after_the_commit(shop: Shop) -> None:
 def test_beyond_the_backlog_limit_orders_are_turned_away(shop: Shop) -> None:
     """Too many unpublished messages, counted at most once a second, and nothing more is taken until they are fewer."""
     time = 0.0
-    counter = GroupCommit(shop.database, shop.terms(), shop.clock, shop.wakeup, backlog_limit=3, monotonic=lambda: time)
+    counter = GroupCommit(
+        shop.database, shop.terms(), shop.clock, shop.notifier, backlog_limit=3, monotonic=lambda: time
+    )
     assert type(counter.submit(wanted("first"))) is Placed
     assert type(counter.submit(wanted("second"))) is Placed
     time = 1.0
@@ -122,7 +124,7 @@ def test_beyond_the_backlog_limit_orders_are_turned_away(shop: Shop) -> None:
 def test_closing_finishes_what_was_submitted(shop: Shop, crowd: ThreadPoolExecutor) -> None:
     """Orders in hand are committed, then the thread ends, and no more are taken."""
     turnstile = Turnstile()
-    counter = GroupCommit(shop.database, shop.terms(), turnstile, shop.wakeup)
+    counter = GroupCommit(shop.database, shop.terms(), turnstile, shop.notifier)
     orders = [crowd.submit(counter.submit, wanted("first"))]
     assert turnstile.entered.acquire(timeout=PATIENCE)
     orders += [crowd.submit(counter.submit, wanted(f"order {number}")) for number in range(3)]
@@ -139,7 +141,7 @@ def test_a_twin_in_another_process_holds_up_nobody_else(postgres_url: str, crowd
     """While another process is placing the same key, that order is told so, and its companions are placed."""
     with closing(Shop(postgres_url)) as shop, Database(postgres_url, lock_timeout=0.1) as hasty:
         turnstile = Turnstile()
-        counter = GroupCommit(hasty, shop.terms(), turnstile, shop.wakeup)
+        counter = GroupCommit(hasty, shop.terms(), turnstile, shop.notifier)
         with shop.database.transaction() as connection:
             (placed,) = place(connection, NOON, [wanted("twin")], shop.terms())
             first = crowd.submit(counter.submit, wanted("first"))
@@ -159,7 +161,7 @@ def test_a_twin_in_another_process_holds_up_nobody_else(postgres_url: str, crowd
 def test_when_the_database_is_away_all_are_told_at_once(crowd: ThreadPoolExecutor, shop: Shop) -> None:
     """Nobody waits for others' attempts at a database that is not there."""
     nowhere = Database("postgresql+psycopg://nobody@127.0.0.1:1/nowhere")
-    counter = GroupCommit(nowhere, shop.terms(), shop.clock, WakeUp(nowhere))
+    counter = GroupCommit(nowhere, shop.terms(), shop.clock, Notifier(nowhere))
     orders = [crowd.submit(counter.submit, wanted(f"order {number}")) for number in range(20)]
     for each in orders:
         with pytest.raises(OperationalError):

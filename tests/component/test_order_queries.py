@@ -38,7 +38,7 @@ def crowd(shop: Shop) -> dict[str, str]:
     shop.fulfill(orders["fulfilled"])
     shop.deliver(*authorized_and_reserved(orders["confirmed"]), *authorized_and_reserved(orders["awaiting_approval"]))
     for name in ("cancelling", "cancelled"):
-        shop.desk.cancel(orders[name], ALICE)
+        shop.commands.cancel(orders[name], ALICE)
     cancelled = orders["cancelled"]
     shop.deliver(PaymentReversed(order_id=cancelled, voided=0, refunded=0), StockReleased(order_id=cancelled))
     return orders
@@ -57,7 +57,7 @@ def test_orders_are_listed_by_their_need(shop: Shop) -> None:
     """Those that need a person can be told from those that do not."""
     stuck, fine = shop.placed(wanted("stuck"), wanted("fine"))
     shop.fulfill(fine)
-    shop.desk.cancel(stuck, ALICE)
+    shop.commands.cancel(stuck, ALICE)
     for _ in range(5):
         shop.clock.move(hours=1)
         shop.tick()

@@ -6,11 +6,12 @@ from datetime import datetime, timedelta
 import pytest
 
 from payment_service.service import SERVICE
-from shared.commands import system_topology
+from shared.bootstrap import system_topology
+from shared.ids import uuid7
 from shared.messaging.brokers.embedded import Embedded
-from shared.messaging.durability.maintenance import Upkeep
-from shared.messaging.envelope import enclose, uuid7
-from shared.messaging.worker import PURGED_AT_A_TIME, Pace, Worker
+from shared.messaging.durability.maintenance import Maintenance
+from shared.messaging.envelope import enclose
+from shared.messaging.worker import PRUNED_AT_A_TIME, Pace, Worker
 from tests.component.bench import Bench
 from tests.component.test_consumer import wanted
 
@@ -47,24 +48,24 @@ def test_old_rows_go_in_small_batches(bench: Bench) -> None:
     said_and_heard(bench, 500, now - timedelta(days=40))
     said_and_heard(bench, 20, now - timedelta(days=20))
     said_and_heard(bench, 5, now - timedelta(days=1))
-    upkeep = Upkeep(TABLES, bench.database, bench.clock)
+    maintenance = Maintenance(TABLES, bench.database, bench.clock)
     pace = Pace(outbox_kept=timedelta(days=7), inbox_kept=timedelta(days=30))
-    worker = Worker("payment", bench.consumer, upkeep, Embedded(system_topology()), pace, monotonic=lambda: 0.0)
+    worker = Worker("payment", bench.consumer, maintenance, Embedded(system_topology()), pace, monotonic=lambda: 0.0)
     left = [counts(bench)]
     for _ in range(4):
         worker.turn(patience=0.0)
         left.append(counts(bench))
     worker.disconnect()
-    assert PURGED_AT_A_TIME == 200
+    assert PRUNED_AT_A_TIME == 200
     assert left == [(532, 525), (332, 325), (132, 125), (12, 25), (12, 25)]
 
 
 def test_whoever_purges_says_whether_there_is_more(bench: Bench) -> None:
     """The chore is due again at once while there is much to forget, and after its interval otherwise."""
-    upkeep = Upkeep(TABLES, bench.database, bench.clock)
+    maintenance = Maintenance(TABLES, bench.database, bench.clock)
     long_ago = bench.now() - timedelta(days=400)
     said_and_heard(bench, 3, long_ago, published=False)
     said_and_heard(bench, 25, long_ago)
     days = timedelta(days=30)
-    assert [upkeep.purge(days, days, 10) for _ in range(4)] == [True, True, False, False]
+    assert [maintenance.prune(days, days, 10) for _ in range(4)] == [True, True, False, False]
     assert counts(bench) == (3, 0)

@@ -175,11 +175,11 @@ def test_the_calls_of_a_batch_are_made_together(shipping: Shipping) -> None:
 
 def test_an_operator_makes_carriers_fail(shipping: Shipping) -> None:
     """An operator sets one carrier's outage at run time, sees it, and sees the order's shipment without its address."""
-    from shared.messaging.notifier import WakeUp
+    from shared.messaging.notifier import Notifier
 
-    operator = {"Authorization": "Bearer desk"}
-    settings = load(service="shipping", environ={"API_KEYS": "desk:operator,alice:customer:alice"})
-    client = SERVICE.web(settings, shipping.database, WakeUp(shipping.database)).test_client()
+    operator = {"Authorization": "Bearer commands"}
+    settings = load(service="shipping", environ={"API_KEYS": "commands:operator,alice:customer:alice"})
+    client = SERVICE.web(settings, shipping.database, Notifier(shipping.database)).test_client()
     conduct = client.put(f"/simulation?party={NORTHWIND}", json={"outage": True}, headers=operator).json
     assert [conduct[carrier]["outage"] for carrier in CARRIERS] == [True, False]
     assert shipping.deliver(wanted()) == [booked(GLOBEX)]

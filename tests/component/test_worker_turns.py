@@ -10,14 +10,15 @@ import pytest
 from sqlalchemy.exc import OperationalError
 
 from inventory_service.service import SERVICE
-from shared.commands import system_topology
+from shared.bootstrap import system_topology
 from shared.contracts import Line, StockRequested
+from shared.ids import uuid7
 from shared.messaging.broker import Broker, Delivery
 from shared.messaging.brokers.embedded import Embedded
 from shared.messaging.brokers.rabbitmq import RabbitMQ
 from shared.messaging.consumer import Consumer
-from shared.messaging.durability.maintenance import Upkeep
-from shared.messaging.envelope import Envelope, uuid7
+from shared.messaging.durability.maintenance import Maintenance
+from shared.messaging.envelope import Envelope
 from shared.messaging.worker import HOPELESS, SUSPICIOUS, Pace, Worker
 from tests.component.bench import Bench, order_id
 
@@ -66,7 +67,7 @@ class Stormy(Consumer):
         return super().work(deliveries, published)
 
 
-class Counting(Upkeep):
+class Counting(Maintenance):
     """Counts its looks into the outbox; fails to acquit as often as it is told to."""
 
     claims = failures = 0
@@ -88,17 +89,21 @@ def worker(bench: Bench, broker: Broker, pace: Pace | None = None) -> tuple[Work
     consumer = Stormy(
         sound.handling, sound.tables, sound.database, clock=sound.clock, new_id=sound.new_id, body_limit=262_144
     )
-    upkeep = Counting(SERVICE.tables, bench.database, bench.clock)
-    return Worker("inventory", consumer, upkeep, broker, pace or Pace(), monotonic=lambda: 0.0), consumer, upkeep
+    maintenance = Counting(SERVICE.tables, bench.database, bench.clock)
+    return (
+        Worker("inventory", consumer, maintenance, broker, pace or Pace(), monotonic=lambda: 0.0),
+        consumer,
+        maintenance,
+    )
 
 
 def test_what_was_left_behind_is_published_once(bench: Bench, broker: Embedded) -> None:
     """While the broker confirms nothing, the relay does not claim the same messages over and over."""
     assert len(bench.consumer.work(bench.deliveries([wanted(1), wanted(2), wanted(3)]))) == 3
-    relay, _, upkeep = worker(bench, broker, Pace(batch=1))
+    relay, _, maintenance = worker(bench, broker, Pace(batch=1))
     for _ in range(20):
         relay.turn(patience=0.0)
-    assert upkeep.claims == 4, "one for each of the three messages, and one that finds nothing"
+    assert maintenance.claims == 4, "one for each of the three messages, and one that finds nothing"
     assert len(relay.in_flight) == 3
     relay.disconnect()
 
@@ -133,8 +138,8 @@ def test_bad_weather_does_not_make_a_message_lethal(bench: Bench, broker: Embedd
 def test_nobody_is_suspected_for_ever(bench: Bench, broker: Embedded) -> None:
     """A suspect is acquitted before it is acknowledged: when that fails it comes again, and then it is acquitted."""
     suspicious(bench, broker)
-    unlucky, _, upkeep = worker(bench, broker)
-    upkeep.failures = 1
+    unlucky, _, maintenance = worker(bench, broker)
+    maintenance.failures = 1
     assert unlucky.round(patience=0.0) > 0.0
     unlucky.disconnect()
     assert [state for state, _ in states(bench)] == ["suspect"]
@@ -163,7 +168,7 @@ def lives(bench: Bench, broker: Embedded, *, acknowledges: bool = True) -> bool:
 
     mortal, consumer, _ = worker(bench, broker)
     consumer.handling = replace(consumer.handling, handlers=dict.fromkeys(consumer.handling.handlers, kill))
-    mortal.upkeep = Forgetful(SERVICE.tables, bench.database, bench.clock)
+    mortal.maintenance = Forgetful(SERVICE.tables, bench.database, bench.clock)
     try:
         mortal.round(patience=0.0)
     except Killed:

@@ -11,10 +11,11 @@ import msgspec
 import pytest
 from pytest_rabbitmq.factories.executor import RabbitMqExecutor
 
+from shared.ids import uuid7
 from shared.messaging.broker import Broker, Connection, ConnectionLost, Delivery
 from shared.messaging.brokers.embedded import Embedded
 from shared.messaging.brokers.rabbitmq import RabbitMQ
-from shared.messaging.envelope import Envelope, enclose, uuid7
+from shared.messaging.envelope import Envelope, enclose
 from shared.messaging.topology import topology
 
 DEADLINE = 20.0

@@ -13,7 +13,7 @@ from typing import Any
 from payment_service.handlers import HANDLERS
 from payment_service.service import SERVICE
 from shared import logs
-from shared.commands import open_database, run_worker
+from shared.bootstrap import open_database, run_worker
 from shared.config import load
 from shared.messaging.brokers.rabbitmq import RabbitMQ
 

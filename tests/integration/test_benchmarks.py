@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from order_service.cli.system.audit import settled_books
-from shared.database.transactions import Database
+from shared.database import Database
 from tests.benchmarks.driving import drive
 from tests.benchmarks.embedded import Shop
 from tests.benchmarks.filling import fill, youngest

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from payment_service.service import SERVICE
-from shared.commands import system_topology
+from shared.bootstrap import system_topology
 from shared.messaging.brokers.rabbitmq import RabbitMQ
 
 CLOSED = "127.0.0.1:9"  # the port of "discard", on which nobody listens

@@ -17,7 +17,7 @@ import pytest
 from order_service.cli.system.audit import settled_books
 from order_service.cli.system.books import open_databases
 from order_service.cli.system.up import ready
-from shared.commands import system_topology
+from shared.bootstrap import system_topology
 from shared.config import environment
 from tests.benchmarks.mix import Shop
 from tests.ports import free_ports

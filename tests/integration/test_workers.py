@@ -13,13 +13,14 @@ import pytest
 from pika.adapters.blocking_connection import BlockingChannel
 
 from payment_service.service import SERVICE as PAYMENT
-from shared.commands import build_worker, pace_from, system_topology
+from shared.bootstrap import build_worker, pace_from, system_topology
 from shared.config import load
-from shared.database.transactions import Database
+from shared.database import Database
+from shared.ids import uuid7
 from shared.messaging.broker import Delivery
 from shared.messaging.brokers.rabbitmq import RabbitMQ
 from shared.messaging.brokers.rabbitmq.wire import properties_of
-from shared.messaging.envelope import Envelope, enclose, uuid7
+from shared.messaging.envelope import Envelope, enclose
 from shared.messaging.topology import inbox_of
 from shared.messaging.worker import Worker
 from shared.migrate import migrate

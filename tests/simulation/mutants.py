@@ -16,8 +16,9 @@ from order_service.timers import due
 from shared.contracts import StockReleased, StockReleaseRequested, StockRequested
 from shared.messaging.broker import Connection as Port
 from shared.messaging.broker import Delivery
-from shared.messaging.consumer import Answers, Batch, Consumer, Handling, Request
+from shared.messaging.consumer import Batch, Consumer, Request
 from shared.messaging.envelope import Envelope
+from shared.messaging.handling import Answers, Handling
 from shared.messaging.worker import Worker
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from payment_service import gateway as cards
 from payment_service.store import WORLD as CARDS
-from shared.messaging.consumer import Answers, Call
+from shared.messaging.handling import Answers, Call
 from shared.outside.simulator import Conduct, Simulator
 from shipping_service import gateway as carriers
 from shipping_service.store import WORLD as CARRIERS

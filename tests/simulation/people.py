@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.exc import OperationalError
 
-from order_service.commands import Conflict, Desk
+from order_service.commands import Commands, Conflict
 from order_service.domain import NewOrder, Record, Wish
 from order_service.fulfillment.saga import Kind, OrderStatus, Progress, Reason, StepStatus
 from order_service.placing import Placed, Terms, place
 from shared.api_keys import Principal, Role
-from shared.messaging.notifier import WakeUp
+from shared.messaging.notifier import Notifier
 from tests.simulation.checks import Violation
 from tests.simulation.ports import Crash
 
@@ -75,10 +75,12 @@ class People:
         """`terms` are those of the shop."""
         self.world, self.terms, self.front = world, terms, Front()
         self.database, self.clock = world.databases["order"], world.clocks["order"]
-        self.wakeup = WakeUp(self.database)
-        self.wakeup.listen(self._wake, other_processes=False)
+        self.notifier = Notifier(self.database)
+        self.notifier.listen(self._wake, other_processes=False)
         flows = {terms.flow.version: terms.flow}
-        self.desk = Desk(database=self.database, flows=flows, clock=self.clock, wakeup=self.wakeup, new_id=world.new_id)
+        self.commands = Commands(
+            database=self.database, flows=flows, clock=self.clock, notifier=self.notifier, new_id=world.new_id
+        )
         self.wanted = [self._draw(number + 1) for number in range(world.chance.choice((1, 2, 3, 3)))]
         self._by_id: dict[str, Wanted] = {}
         for each in self.wanted:
@@ -115,7 +117,7 @@ class People:
                 world.at(soon, lambda step=step: self._settle(order_id, step.name))
             elif progress.deadline and step.request and chance.random() < (0.2 if parked else 0.01):
                 world.at(
-                    soon, lambda step=step: self._tell(order_id, f"retries {step.name}", self.desk.retry, step.name)
+                    soon, lambda step=step: self._tell(order_id, f"retries {step.name}", self.commands.retry, step.name)
                 )
 
     def _ponder(self, order_id: str, soon: float) -> None:
@@ -123,16 +125,16 @@ class People:
             ("grants", "refuses", "both", "revokes the deadline of", "ignores"), (6, 2, 1, 1, 2)
         )[0]:
             case "grants":
-                self.world.at(soon, lambda: self._tell(order_id, "approves", self.desk.approve))
+                self.world.at(soon, lambda: self._tell(order_id, "approves", self.commands.approve))
             case "refuses":
                 self.world.at(soon, lambda: self._refuse(order_id))
             case "both":
-                self.world.at(soon, lambda: self._tell(order_id, "approves", self.desk.approve))
+                self.world.at(soon, lambda: self._tell(order_id, "approves", self.commands.approve))
                 self.world.at(soon, lambda: self._refuse(order_id))
             case "revokes the deadline of":
                 self.world.at(soon, lambda: self._revoke(order_id))
                 later = soon + timedelta(days=3).total_seconds()
-                self.world.at(later, lambda: self._tell(order_id, "approves", self.desk.approve))
+                self.world.at(later, lambda: self._tell(order_id, "approves", self.commands.approve))
 
     def _draw(self, number: int) -> Wanted:
         chance = self.world.chance
@@ -161,7 +163,7 @@ class People:
             with self.database.transaction() as connection:
                 now = self.clock.now(connection)
                 (outcome,) = place(connection, now, [wanted.order], self.terms, self.world.new_id)
-            self.wakeup.ring()
+            self.notifier.notify()
             assert isinstance(outcome, Placed)
             wanted.order_id = outcome.order_id
             wanted.responses.add(outcome.response)
@@ -169,28 +171,28 @@ class People:
             self.world.at(self.world.seconds + self.world.chance.choice((0.0, 2.0, 60.0)), lambda: self._place(wanted))
 
     def _cancel(self, order_id: str, principal: Principal) -> None:
-        record = self._tell(order_id, "cancels", self.desk.cancel, principal=principal)
+        record = self._tell(order_id, "cancels", self.commands.cancel, principal=principal)
         self._object(order_id, record, Reason(f"{principal.role}_request"))
         self.find(order_id).cancelled |= record is not None
 
     def _reverse(self, order_id: str) -> None:
-        record = self._tell(order_id, "reverses capture", self.desk.reverse, "capture")
+        record = self._tell(order_id, "reverses capture", self.commands.reverse, "capture")
         self._object(order_id, record, Reason.OPERATOR_REQUEST)
         self.find(order_id).cancelled |= record is not None
 
     def _refuse(self, order_id: str) -> None:
-        self._object(order_id, self._tell(order_id, "refuses", self.desk.refuse), Reason.APPROVAL_REFUSED)
+        self._object(order_id, self._tell(order_id, "refuses", self.commands.refuse), Reason.APPROVAL_REFUSED)
 
     def _object(self, order_id: str, record: Record | None, reason: Reason) -> None:
         if record is not None or self._lost_answer:
             self.find(order_id).objections.add(reason)
 
     def _settle(self, order_id: str, step: str) -> None:
-        if self._tell(order_id, f"settles {step}", self.desk.settle, step) is not None or self._lost_answer:
+        if self._tell(order_id, f"settles {step}", self.commands.settle, step) is not None or self._lost_answer:
             self.find(order_id).settled.add(step)
 
     def _revoke(self, order_id: str) -> None:
-        self._tell(order_id, "revokes the deadline of approval", self.desk.move_deadline, "approval", None)
+        self._tell(order_id, "revokes the deadline of approval", self.commands.move_deadline, "approval", None)
 
     def _tell(
         self,

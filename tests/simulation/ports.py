@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 import sqlalchemy
 from sqlalchemy.exc import OperationalError
 
-from shared.database.statements import Transaction
-from shared.database.transactions import Database
+from shared.database import Database, Transaction
 from shared.messaging.broker import ConnectionLost, Delivery, Settled
 from shared.messaging.brokers.embedded import Embedded, EmbeddedConnection
 from shared.messaging.envelope import Envelope

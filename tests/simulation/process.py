@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from shared.messaging.durability.maintenance import Upkeep
+from shared.messaging.durability.maintenance import Maintenance
 from shared.messaging.worker import Worker
 from tests.simulation.ports import Crash
 
@@ -41,7 +41,7 @@ class Process:
         try:
             if self.worker is None:
                 self.worker = self._start()
-            if world.mischief.restarts():
+            if world.faults.restarts():
                 world.note(self.name, "is told to stop, and starts again")
                 self.worker.finish(patience=0.0)
                 self.worker = self._start()
@@ -74,7 +74,7 @@ class Process:
             new_id=world.new_id,
             body_limit=world.settings[self.service].body_limit,
         )
-        upkeep = Upkeep(service.tables, opened, clock)
+        maintenance = Maintenance(service.tables, opened, clock)
         return world.mutant.worker(
-            self.service, consumer, upkeep, world.port, world.pace, monotonic=lambda: world.seconds
+            self.service, consumer, maintenance, world.port, world.pace, monotonic=lambda: world.seconds
         )

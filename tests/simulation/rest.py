@@ -149,7 +149,7 @@ class Rest:
             letters = dict(self.world.rows(service, "SELECT message_id, reason FROM dead_letters"))
             self._dead_letters(service, letters)
             sent = {message for to, message in said if to == service}
-            missing = sent - inbox - letters.keys() - world.mischief.lost
+            missing = sent - inbox - letters.keys() - world.faults.lost
             must(not missing, f"{len(missing)} messages never reached {service}, and nobody lost them")
             strange = {message for to, message in world.strangers.known if to == service}
             must(inbox <= sent | strange, f"{service} took in messages that nobody said")
@@ -165,5 +165,5 @@ class Rest:
                 must(message in poison, f"{service} has a dead letter: {reason}")
                 must(reason.startswith(poison[message]), f"{service} buried {poison[message]} for {reason}")
         missing = {message for to, message in self.world.strangers.arrived if to == service}
-        missing -= letters.keys() | self.world.mischief.lost
+        missing -= letters.keys() | self.world.faults.lost
         must(not missing, f"poison is missing from the dead letters of {service}")

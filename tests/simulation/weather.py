@@ -119,7 +119,7 @@ def draw(chance: Random) -> Weather:
     return replace(foul, name="storm", lost=chance.choice((0.05, 0.3, 0.6)))
 
 
-class Mischief:
+class Faults:
     """The weather as the embedded broker asks for it; remembers what it lost."""
 
     def __init__(self, world: "World", weather: Weather, chance: Random) -> None:

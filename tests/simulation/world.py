@@ -11,9 +11,10 @@ from typing import Any
 
 from order_service.service import terms
 from shared.config import Settings, load
+from shared.ids import uuid7
 from shared.messaging.brokers.embedded import Embedded
-from shared.messaging.consumer import Handling
-from shared.messaging.envelope import Envelope, uuid7
+from shared.messaging.envelope import Envelope
+from shared.messaging.handling import Handling
 from shared.messaging.topology import dead_letters_of, inbox_of, topology
 from shared.messaging.worker import Pace
 from shared.service import services
@@ -27,7 +28,7 @@ from tests.simulation.rest import Rest
 from tests.simulation.schedule import Schedule
 from tests.simulation.silences import Silences
 from tests.simulation.strangers import Strangers
-from tests.simulation.weather import Mischief, Point, Strike, Weather, draw
+from tests.simulation.weather import Faults, Point, Strike, Weather, draw
 
 WORKERS = 2  # of each service
 MOST_STEPS = 6_000
@@ -36,7 +37,7 @@ PACE = Pace(
     timers=1.0,
     relay=5.0,
     replay=60.0,
-    purge=86_400.0,
+    prune=86_400.0,
     outbox_kept=timedelta(days=365),
     inbox_kept=timedelta(days=365),
 )
@@ -63,7 +64,7 @@ class World:
         self.weather = weather or draw(self.chance)
         self.seconds = 0.0
         self.schedule = Schedule()
-        self.mischief = Mischief(self, self.weather, Random(self.chance.getrandbits(64)))
+        self.faults = Faults(self, self.weather, Random(self.chance.getrandbits(64)))
         self.pace = replace(PACE, batch=self.chance.choice((1, 3, 200)))
         self.acting: list[Any] = []  # the process that goes on, and beneath it those that are stopped
         self.steps = 0
@@ -86,7 +87,7 @@ class World:
         for each in self.databases.values():
             each.reset(self)
         handled = {name: list(service.handlers) for name, service in self.services.items()}
-        self.broker = Embedded(topology(handled), self.mischief, clock=lambda: self.seconds)
+        self.broker = Embedded(topology(handled), self.faults, clock=lambda: self.seconds)
         self.port = StruckBroker(self, self.broker)
         self.outside = Outside(self)
         self.processes = [Process(self, name, number) for name in self.services for number in range(WORKERS)]
@@ -175,7 +176,7 @@ class World:
         """Raises Crash, lets the others go on for a while, or returns what the port has to do."""
         if not self.acting:
             return None
-        process, strike = self.acting[-1], self.mischief.strike(point)
+        process, strike = self.acting[-1], self.faults.strike(point)
         if strike is None or (strike is Strike.PAUSE and len(self.acting) > DEEPEST):
             return None
         self.note(process.name, f"{strike} {point}")

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from order_service.coalescing import Together
+from order_service.coalescing import Coalescing
 from tests.crowd import PATIENCE, wait_for
 
 
@@ -29,11 +29,11 @@ class Oracle:
 def test_what_gathers_is_asked_together(crowd: ThreadPoolExecutor) -> None:
     """While one question is being asked forty come, and one asking answers them all, each its own."""
     oracle = Oracle()
-    together = Together(oracle, patience=PATIENCE)
-    first = crowd.submit(together, "first")
+    coalesced = Coalescing(oracle, patience=PATIENCE)
+    first = crowd.submit(coalesced, "first")
     assert oracle.entered.acquire(timeout=PATIENCE)
-    others = [crowd.submit(together, f"lamp {number}") for number in range(40)]
-    wait_for(lambda: len(together._gathered) == 40)
+    others = [crowd.submit(coalesced, f"lamp {number}") for number in range(40)]
+    wait_for(lambda: len(coalesced._gathered) == 40)
     oracle.open.release(2)
     assert first.result(PATIENCE) == "FIRST"
     assert [each.result(PATIENCE) for each in others] == [f"LAMP {number}" for number in range(40)]
@@ -43,11 +43,11 @@ def test_what_gathers_is_asked_together(crowd: ThreadPoolExecutor) -> None:
 def test_a_group_has_a_limit(crowd: ThreadPoolExecutor) -> None:
     """More than the largest group is asked for in several."""
     oracle = Oracle()
-    together = Together(oracle, largest=10, patience=PATIENCE)
-    calls = [crowd.submit(together, "first")]
+    coalesced = Coalescing(oracle, largest=10, patience=PATIENCE)
+    calls = [crowd.submit(coalesced, "first")]
     assert oracle.entered.acquire(timeout=PATIENCE)
-    calls += [crowd.submit(together, f"lamp {number}") for number in range(25)]
-    wait_for(lambda: len(together._gathered) == 25)
+    calls += [crowd.submit(coalesced, f"lamp {number}") for number in range(25)]
+    wait_for(lambda: len(coalesced._gathered) == 25)
     oracle.open.release(10)
     assert all(each.result(PATIENCE) for each in calls)
     assert [len(each) for each in oracle.asked] == [1, 10, 10, 5]
@@ -56,34 +56,34 @@ def test_a_group_has_a_limit(crowd: ThreadPoolExecutor) -> None:
 def test_an_error_is_told_to_those_it_concerns(crowd: ThreadPoolExecutor) -> None:
     """All of the group raise it, and the next question is asked as if nothing had happened."""
     oracle = Oracle()
-    together = Together(oracle, patience=PATIENCE)
-    first = crowd.submit(together, "first")
+    coalesced = Coalescing(oracle, patience=PATIENCE)
+    first = crowd.submit(coalesced, "first")
     assert oracle.entered.acquire(timeout=PATIENCE)
-    group = [crowd.submit(together, wish) for wish in ("nonsense", "sense")]
-    wait_for(lambda: len(together._gathered) == 2)
+    group = [crowd.submit(coalesced, wish) for wish in ("nonsense", "sense")]
+    wait_for(lambda: len(coalesced._gathered) == 2)
     oracle.open.release(3)
     assert first.result(PATIENCE) == "FIRST"
     for each in group:
         with pytest.raises(ValueError, match="nonsense"):
             each.result(PATIENCE)
-    assert together("later") == "LATER"
+    assert coalesced("later") == "LATER"
 
 
 def test_an_asking_that_hangs_holds_up_nobody_else_for_long(crowd: ThreadPoolExecutor) -> None:
     """Who has waited too long asks for itself, also one of the hanging group; and all goes on when it is over."""
     oracle = Oracle()
-    together = Together(oracle, patience=0.02)
-    hanging = crowd.submit(together, "first")
+    coalesced = Coalescing(oracle, patience=0.02)
+    hanging = crowd.submit(coalesced, "first")
     assert oracle.entered.acquire(timeout=PATIENCE)
-    others = [crowd.submit(together, wish) for wish in ("second", "third")]
+    others = [crowd.submit(coalesced, wish) for wish in ("second", "third")]
     wait_for(lambda: len(oracle.asked) == 3)
-    assert together._gathered == []
+    assert coalesced._gathered == []
     oracle.open.release(4)
     assert [each.result(PATIENCE) for each in (hanging, *others)] == ["FIRST", "SECOND", "THIRD"]
-    assert together("later") == "LATER"
+    assert coalesced("later") == "LATER"
 
 
 def test_many_at_once_are_all_answered(crowd: ThreadPoolExecutor) -> None:
     """Whoever comes, leads and leaves when: each of thousands of calls gets its own answer."""
-    together = Together(lambda wishes: [each * 2 for each in wishes], largest=3, patience=0.0001)
-    assert list(crowd.map(together, range(5_000))) == [number * 2 for number in range(5_000)]
+    coalesced = Coalescing(lambda wishes: [each * 2 for each in wishes], largest=3, patience=0.0001)
+    assert list(crowd.map(coalesced, range(5_000))) == [number * 2 for number in range(5_000)]

@@ -21,7 +21,7 @@ class Clock:
 
 @dataclass
 class Prank:
-    """Mischief by plan: one list of delays for each message, in turn."""
+    """Faults by plan: one list of delays for each message, in turn."""
 
     delays: list[Sequence[float] | None] = field(default_factory=list)
     last_first: bool = False
@@ -129,7 +129,7 @@ def test_the_refused_goes_nowhere() -> None:
 
 
 def test_messages_change_places() -> None:
-    """Mischief chooses which of the waiting messages is delivered next."""
+    """Faults chooses which of the waiting messages is delivered next."""
     broker = Embedded(TOPOLOGY, Prank(last_first=True))
     store = broker.connect("store")
     store.prefetch(10)

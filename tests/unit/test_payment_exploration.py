@@ -17,7 +17,7 @@ from shared.contracts import (
     PaymentReversalRequested,
     PaymentReversed,
 )
-from shared.messaging.consumer import Unprocessable
+from shared.messaging.handling import Unprocessable
 from shared.outside.answers import Answer, Approved
 from shared.outside.simulator import Inquiry
 from tests.unit.exploration import ORDER, Answers, Exploration, State, Worker

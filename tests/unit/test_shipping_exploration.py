@@ -15,7 +15,7 @@ from shared.contracts import (
     ShipmentCancellationRequested,
     ShipmentRequested,
 )
-from shared.messaging.consumer import Unprocessable
+from shared.messaging.handling import Unprocessable
 from shared.outside.answers import Answer, Approved, Unreachable
 from shared.outside.simulator import Inquiry
 from shared.values import changed

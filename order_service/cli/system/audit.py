@@ -9,7 +9,7 @@ import click
 from order_service.cli.client.rendering import console
 from order_service.cli.system.books import Books, audit, open_databases, report
 from shared.commands import complaining
-from shared.database.transactions import Database
+from shared.database import Database
 
 DATABASES = "sqlite:///data/{service}.db"
 

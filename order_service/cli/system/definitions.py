@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from shared.commands import system_topology
+from shared.bootstrap import system_topology
 
 
 @click.command()

@@ -21,7 +21,7 @@ from order_service.cli.system.books import report
 from order_service.cli.system.embedded import System, running_system
 from order_service.cli.system.scenarios import ACTS, LATENCY_MS, TIMINGS, Acts, Play, Scenario, Surprise
 from order_service.fulfillment.workflow import FULFILLMENT
-from shared.commands import collecting_seldom
+from shared.bootstrap import collecting_seldom
 
 FRAME = 0.1  # seconds between looks at what moved
 

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from shared import logs
-from shared.commands import build_worker, open_database, pace_from, system_topology
+from shared.bootstrap import build_worker, open_database, pace_from, system_topology
 from shared.config import Settings, load
-from shared.database.transactions import Database
+from shared.database import Database
 from shared.http.serve import running
 from shared.messaging.brokers.embedded import Embedded
-from shared.messaging.notifier import WakeUp
+from shared.messaging.notifier import Notifier
 from shared.messaging.worker import Worker
 from shared.migrate import migrate
 from shared.service import services
@@ -44,15 +44,15 @@ def running_system(folder: Path, overrides: Mapping[str, str]) -> Iterator[Syste
             database = open_database(settings)
             stack.callback(database.dispose)
             migrate(services()[name], database)
-            wakeup = WakeUp(database)
-            stack.callback(wakeup.close)
+            notifier = Notifier(database)
+            stack.callback(notifier.close)
             worker = build_worker(services()[name], settings, database, broker, pace_from(settings))
-            wakeup.listen(worker.wake, other_processes=False)
+            notifier.listen(worker.wake, other_processes=False)
             thread = threading.Thread(target=_work, args=(worker, stop, system), name=f"{name}-worker")
             thread.start()
             stack.callback(_end, worker, stop, thread)
             system.databases[name] = database
-            system.urls[name] = stack.enter_context(running(services()[name].web(settings, database, wakeup)))
+            system.urls[name] = stack.enter_context(running(services()[name].web(settings, database, notifier)))
         yield system
 
 

@@ -2,7 +2,7 @@
 
 import click
 
-from shared.commands import system_topology
+from shared.bootstrap import system_topology
 from shared.config import address, load
 from shared.messaging.broker import ConnectionLost
 from shared.messaging.brokers.rabbitmq import RabbitMQ

@@ -17,9 +17,9 @@ from order_service.cli.client.api import Api, Refused, Unreachable
 from order_service.cli.system.audit import DATABASES
 from order_service.cli.system.provision import declare
 from order_service.cli.system.supervising import Program, Supervisor
-from shared.commands import open_database
+from shared.bootstrap import open_database
 from shared.config import PORTS, Misconfigured, Settings, environment, load
-from shared.database.transactions import Database
+from shared.database import Database
 from shared.logs import first_line
 from shared.migrate import migrate
 from shared.service import services

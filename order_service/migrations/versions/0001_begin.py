@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from shared.database.transactions import BigInt, Id, UtcDateTime
+from shared.database import BigInt, Id, UtcDateTime
 from shared.messaging.durability.schema import create_messaging_tables, drop_messaging_tables
 
 revision = "0001"

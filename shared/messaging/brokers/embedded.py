@@ -10,7 +10,7 @@ from threading import Condition, RLock
 import msgspec
 
 from shared.messaging.broker import ConnectionLost, Delivery, Settled
-from shared.messaging.brokers.faults import Honest, Mischief
+from shared.messaging.brokers.faults import Faults, NoFaults
 from shared.messaging.envelope import Envelope
 from shared.messaging.topology import Topology, dead_letters_of, exchange_of, inbox_of
 
@@ -51,9 +51,9 @@ class Embedded:
     """
 
     def __init__(
-        self, topology: Topology, mischief: Mischief | None = None, clock: Callable[[], float] = time.monotonic
+        self, topology: Topology, faults: Faults | None = None, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self.topology, self.mischief, self.clock = topology, mischief or Honest(), clock
+        self.topology, self.faults, self.clock = topology, faults or NoFaults(), clock
         self._lock = RLock()
         self._queues: dict[str, list[_Copy]] = {name: [] for name in topology.queues}  # each sorted by arrival
         self._routes: dict[tuple[str, str], list[str]] = defaultdict(list)
@@ -95,7 +95,7 @@ class Embedded:
         if not queues:
             publisher._refused[envelope.id] = "returned"
             return
-        arrivals = [(queue, self.mischief.arrivals(envelope, queue)) for queue in queues]
+        arrivals = [(queue, self.faults.arrivals(envelope, queue)) for queue in queues]
         if any(delays is None for _, delays in arrivals):
             publisher._refused[envelope.id] = "nacked"
             return
@@ -115,7 +115,7 @@ class Embedded:
     def _give(self, name: str) -> _Copy | None:
         queue = self._queues[name]
         waiting = self._arrived(queue)
-        return queue.pop(self.mischief.next(name, waiting)) if waiting else None
+        return queue.pop(self.faults.next(name, waiting)) if waiting else None
 
     def _next_arrival(self, queues: Iterable[str]) -> float | None:
         later = [queue[self._arrived(queue) :] for queue in map(self._queues.__getitem__, queues)]
@@ -237,7 +237,7 @@ class EmbeddedConnection:
                 self._broker._drop(self, "closed")
 
     def _check(self) -> None:
-        if not self._lost and self._broker.mischief.cuts(self.service):
+        if not self._lost and self._broker.faults.cuts(self.service):
             self._broker._drop(self, "cut")
         if self._lost:
             raise ConnectionLost(f"{self.service}: {self._lost}")

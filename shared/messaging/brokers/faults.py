@@ -6,8 +6,8 @@ from typing import Protocol
 from shared.messaging.envelope import Envelope
 
 
-class Mischief(Protocol):
-    """What a broker and a network may do to messages. One that changes nothing is `Honest`."""
+class Faults(Protocol):
+    """What a broker and a network may do to messages. One that changes nothing is `NoFaults`."""
 
     def arrivals(self, envelope: Envelope, queue: str) -> Sequence[float] | None:
         """After how many seconds each copy of a message arrives at a queue.
@@ -23,8 +23,8 @@ class Mischief(Protocol):
         """Whether a connection of this service breaks now; asked at each call of its port."""
 
 
-class Honest:
-    """No mischief: each message once, at once, in order."""
+class NoFaults:
+    """No faults: each message once, at once, in order."""
 
     def arrivals(self, envelope: Envelope, queue: str) -> Sequence[float] | None:
         return (0.0,)

@@ -21,10 +21,10 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import insert
 
-from shared.database.statements import Transaction
-from shared.database.transactions import Id, UtcDateTime
+from shared.database import Id, Transaction, UtcDateTime
+from shared.ids import NewId
 from shared.messaging.broker import Delivery
-from shared.messaging.envelope import Envelope, NewId
+from shared.messaging.envelope import Envelope
 
 
 class DeadLetters:

@@ -6,10 +6,8 @@ from datetime import datetime
 from sqlalchemy import Column, Integer, MetaData, Table, bindparam, select, true
 from sqlalchemy.dialects.postgresql import insert
 
-from shared.database.rowsets import batch_rows
-from shared.database.statements import Transaction
-from shared.database.transactions import Id, UtcDateTime
-from shared.messaging.durability.pruning import Purge
+from shared.database import Id, Transaction, UtcDateTime, batch_rows
+from shared.messaging.durability.pruning import Prune
 
 
 class Inbox:
@@ -31,7 +29,7 @@ class Inbox:
         self._take = took.on_conflict_do_update(
             index_elements=[inbox.c.message_id], set_={"deliveries": inbox.c.deliveries + took.excluded.deliveries}
         ).returning(inbox.c.message_id, inbox.c.deliveries)
-        self.purge = Purge(inbox.c.message_id, inbox.c.received_at)
+        self.prune = Prune(inbox.c.message_id, inbox.c.received_at)
 
     def take(self, connection: Transaction, times: Mapping[str, int], now: datetime) -> Iterable[tuple[str, int]]:
         """Enter these message ids, delivered so many times each; returns how often each was by now.

@@ -1,34 +1,24 @@
-"""What a worker does for its service's messages between batches: relay what was left behind, mark, replay, purge."""
+"""What a worker does for its service's messages between batches: relay what was left behind, mark, replay, prune."""
 
 from collections.abc import Collection
 from datetime import timedelta
 
-from sqlalchemy import MetaData
-
 from shared.clock import Clock
-from shared.database.transactions import Database
+from shared.database import Database
 from shared.messaging.broker import Delivery
-from shared.messaging.durability.dead_letters import DeadLetters
-from shared.messaging.durability.inbox import Inbox
-from shared.messaging.durability.outbox import LEFT_BEHIND, Outbox
+from shared.messaging.durability.outbox import LEFT_BEHIND
+from shared.messaging.durability.tables import Tables
 from shared.messaging.envelope import Envelope
 
 BEGINNING = ("00000000-0000-0000-0000-000000000000",) * 2  # before all ids of outbox and inbox
 
 
-class Tables:
-    """The messaging tables of one service, declared in its metadata."""
-
-    def __init__(self, metadata: MetaData) -> None:
-        self.inbox, self.outbox, self.dead_letters = Inbox(metadata), Outbox(metadata), DeadLetters(metadata)
-
-
-class Upkeep:
+class Maintenance:
     """The small transactions of one service's messaging tables."""
 
     def __init__(self, tables: Tables, database: Database, clock: Clock) -> None:
         self.tables, self.database, self.clock = tables, database, clock
-        self._purged = BEGINNING
+        self._pruned = BEGINNING
 
     def claim(self, most: int, *, everything: bool = False) -> list[Envelope]:
         """At most `most` messages that were committed and not published in time, or all that are unpublished by now."""
@@ -64,14 +54,14 @@ class Upkeep:
         with self.database.reading() as connection:
             return self.tables.dead_letters.to_replay(connection, most)
 
-    def purge(self, outbox_kept: timedelta, inbox_kept: timedelta, most: int) -> bool:
+    def prune(self, outbox_kept: timedelta, inbox_kept: timedelta, most: int) -> bool:
         """Forget at most `most` old rows of each table; says whether there may be more. The next call goes on from
         there: what was deleted stays in the index for a while, and would be walked over each time."""
         with self.database.batch() as connection:
             now = self.clock.now(connection)
-            said, heard = self._purged
-            gone = self.tables.outbox.purge(connection, now - outbox_kept, most, said)
-            forgotten = self.tables.inbox.purge(connection, now - inbox_kept, most, heard)
+            said, heard = self._pruned
+            gone = self.tables.outbox.prune(connection, now - outbox_kept, most, said)
+            forgotten = self.tables.inbox.prune(connection, now - inbox_kept, most, heard)
         more = max(len(gone), len(forgotten)) > most // 2  # among the oldest may be some that must stay
-        self._purged = (max(gone, default=said), max(forgotten, default=heard)) if more else BEGINNING
+        self._pruned = (max(gone, default=said), max(forgotten, default=heard)) if more else BEGINNING
         return more

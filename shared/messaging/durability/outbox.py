@@ -20,11 +20,8 @@ from sqlalchemy import (
     update,
 )
 
-from shared.database.rowsets import batch_rows
-from shared.database.statements import Transaction
-from shared.database.timestamps import moment
-from shared.database.transactions import Id, UtcDateTime
-from shared.messaging.durability.pruning import Purge
+from shared.database import Id, Transaction, UtcDateTime, batch_rows, timestamp
+from shared.messaging.durability.pruning import Prune
 from shared.messaging.envelope import Envelope
 
 LEFT_BEHIND = timedelta(seconds=5)  # a worker publishes what it committed well before this, unless it died
@@ -79,14 +76,14 @@ class Outbox:
             .where(outbox.c.id.in_(due.scalar_subquery()))
             .returning(*(c for c in columns if c.name != "due_at"))
         )
-        self.purge = Purge(outbox.c.id, outbox.c.published_at, ~unpublished)
+        self.prune = Prune(outbox.c.id, outbox.c.published_at, ~unpublished)
         self._backlog = select(func.count()).select_from(
             select(null()).where(unpublished).limit(bindparam("most")).subquery()
         )
 
     def add(self, connection: Transaction, envelopes: Iterable[Envelope], due_at: datetime) -> None:
         """Keep them with what the transaction decides; nobody else publishes them before `due_at`."""
-        due = moment(due_at)
+        due = timestamp(due_at)
         rows = [
             {
                 "id": each.id,
@@ -95,7 +92,7 @@ class Outbox:
                 "producer": each.producer,
                 "correlation_id": each.correlation_id,
                 "causation_id": each.causation_id,
-                "occurred_at": moment(each.occurred_at),
+                "occurred_at": timestamp(each.occurred_at),
                 "traceparent": each.traceparent,
                 "body": each.body.decode(),
                 "due_at": due,

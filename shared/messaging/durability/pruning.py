@@ -5,11 +5,10 @@ from typing import Any
 
 from sqlalchemy import Column, ColumnElement, bindparam, delete, select
 
-from shared.database.statements import Transaction
-from shared.database.transactions import Id, UtcDateTime
+from shared.database import Id, Transaction, UtcDateTime
 
 
-class Purge:
+class Prune:
     """Deletes rows of the table that `id` and `at`, when a row was done with, are columns of; only those that are
     `done`, where not all are."""
 

@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from shared.database.transactions import Id, UtcDateTime
+from shared.database import Id, UtcDateTime
 
 
 def create_messaging_tables() -> None:

@@ -23,7 +23,7 @@ def place_all(load: Load) -> list[float]:
             due += [time.time()] * count
             first = len(due) - count
             rows.place(new_orders(first, count), [f"{load.run}-{number}" for number in range(first, len(due))])
-            rows.ring()
+            rows.notify()
     return due
 
 

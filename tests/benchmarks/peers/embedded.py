@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from shared.commands import collecting_seldom
+from shared.bootstrap import collecting_seldom
 from tests.benchmarks.embedded import GROUP, Shop
 
 

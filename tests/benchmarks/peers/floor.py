@@ -20,7 +20,7 @@ def placing_in_groups(database_url: str) -> Place:
     def place_all(numbers: Sequence[int]) -> list[str]:
         ids = new_orders(numbers[0], len(numbers))
         rows.place(ids, [f"{run}-{number}" for number in numbers])
-        rows.ring()
+        rows.notify()
         return ids
 
     return in_threads(place_all, 1)

@@ -17,11 +17,11 @@ from sqlalchemy import text
 from order_service.domain import NewOrder, Wish
 from order_service.fulfillment.workflow import FULFILLMENT
 from order_service.placing import Placed, Terms, place
-from shared.commands import system_topology
+from shared.bootstrap import system_topology
 from shared.config import environment
-from shared.database.transactions import Database
+from shared.database import Database
 from shared.messaging.brokers.rabbitmq import RabbitMQ
-from shared.messaging.notifier import WakeUp
+from shared.messaging.notifier import Notifier
 from shared.migrate import migrate
 from shared.service import services
 from tests.benchmarks.peers.driver import Driver, Place
@@ -58,7 +58,7 @@ def become(service: str, verb: str, **settings: str) -> None:
 def placing_in_groups(run: str) -> Place:
     """What the Order API does with requests that come at once, without HTTP."""
     database = Database(place_of("order"))
-    wakeup = WakeUp(database)
+    notifier = Notifier(database)
 
     def wanted(number: int) -> NewOrder:
         return NewOrder(
@@ -75,7 +75,7 @@ def placing_in_groups(run: str) -> Place:
     def place_all(numbers: Sequence[int]) -> list[str]:
         with database.batch() as connection:
             outcomes = place(connection, datetime.now(UTC), [wanted(number) for number in numbers], TERMS)
-        wakeup.ring()
+        notifier.notify()
         return [outcome.order_id for outcome in outcomes if isinstance(outcome, Placed)]
 
     async def placing(numbers: Sequence[int]) -> list[str]:

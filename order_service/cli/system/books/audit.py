@@ -11,9 +11,9 @@ from order_service.cli.system.books.orders import Order, Orders, read_orders
 from order_service.cli.system.books.parcels import Parcels, Shipment, read_parcels
 from order_service.cli.system.books.reading import Difference, snapshot
 from order_service.fulfillment.saga import OrderStatus
-from shared.commands import open_database
+from shared.bootstrap import open_database
 from shared.config import load
-from shared.database.transactions import Database
+from shared.database import Database
 from shared.service import services
 
 NOTHING_PAID = Payment("none", Amounts())

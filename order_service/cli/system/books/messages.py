@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from sqlalchemy import Connection, func, select
 
 from order_service.cli.system.books.reading import snapshot
-from shared.database.transactions import Database
-from shared.messaging.durability.maintenance import Tables
+from shared.database import Database
+from shared.messaging.durability.tables import Tables
 from shared.service import services
 
 

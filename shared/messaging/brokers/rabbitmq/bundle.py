@@ -10,8 +10,9 @@ from typing import Any
 import msgspec
 from msgspec import Raw, Struct
 
+from shared.ids import uuid7
 from shared.messaging.brokers.rabbitmq.wire import envelope_of
-from shared.messaging.envelope import BUNDLE, CONTENT_TYPE, Envelope, uuid7
+from shared.messaging.envelope import BUNDLE, CONTENT_TYPE, Envelope
 from shared.values import changed
 
 MOST = 1_000  # events that are read from one bundle

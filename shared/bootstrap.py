@@ -1,0 +1,104 @@
+"""The composition root: a service's database, its worker, and the topology that all services need together."""
+
+import gc
+import logging
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from shared.config import Misconfigured, Settings, address
+from shared.database import Database
+from shared.ids import uuid7
+from shared.messaging.broker import Broker
+from shared.messaging.consumer import Consumer
+from shared.messaging.durability.maintenance import Maintenance
+from shared.messaging.handling import Stop
+from shared.messaging.notifier import Notifier
+from shared.messaging.topology import Topology, topology
+from shared.messaging.worker import Pace, Worker
+from shared.service import Service, services
+
+log = logging.getLogger("fulfillment.process")
+
+
+def build_worker(service: Service, settings: Settings, database: Database, broker: Broker, pace: Pace) -> Worker:
+    """A worker of this service, ready to run."""
+    handling = service.handling(settings, database)
+    consumer = Consumer(
+        handling, service.tables, database, clock=service.clock, new_id=uuid7, body_limit=settings.body_limit
+    )
+    return Worker(service.name, consumer, Maintenance(service.tables, database, service.clock), broker, pace)
+
+
+def pace_from(settings: Settings) -> Pace:
+    """The configured pace of a worker."""
+    return Pace(
+        batch=settings.batch_limit,
+        watchdog=settings.watchdog.total_seconds(),
+        outbox_kept=settings.outbox_days,
+        inbox_kept=settings.inbox_days,
+    )
+
+
+def system_topology() -> Topology:
+    """The topology that all installed services need together."""
+    return topology({name: list(service.handlers) for name, service in services().items()})
+
+
+def open_database(settings: Settings) -> Database:
+    """The service's database; the folder of an SQLite file is made when missing."""
+    if settings.database_url.startswith("sqlite:///"):
+        folder = Path(settings.database_url.removeprefix("sqlite:///")).expanduser().parent
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise Misconfigured(f"{settings.service}: DATABASE_URL: {folder}: {error.strerror}") from error
+    return Database(settings.database_url)
+
+
+@contextmanager
+def collecting_seldom() -> Iterator[None]:
+    """A batch makes thousands of objects and hardly a cycle: looking for some after every 700 is wasted."""
+    before = gc.get_threshold()
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
+        gc.unfreeze()
+
+
+def run_worker(
+    service: Service, settings: Settings, database: Database, broker: Broker, heartbeat: Path | None = None
+) -> int:
+    """Run one worker on this thread until SIGTERM or SIGINT; the exit code is 1 when it had to give up."""
+    worker = build_worker(service, settings, database, broker, pace_from(settings))
+    stop = threading.Event()
+
+    def end(signal_number: int, frame: Any) -> None:
+        stop.set()
+        worker.wake()
+
+    for each in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(each, end)
+    notifier = Notifier(database)
+    notifier.listen(worker.wake)
+    places = address(settings.broker_url), address(settings.database_url)
+    log.info("%s worker %d starts: %s, %s", service.name, os.getpid(), *places)
+    try:
+        with collecting_seldom():
+            worker.run(stop, on_turn=heartbeat.touch if heartbeat else lambda: None)
+    except Stop as error:
+        log.critical("%s worker stops: %s", service.name, error)
+        return 1
+    finally:
+        notifier.close()
+        database.dispose()
+    log.info("%s worker %d has stopped", service.name, os.getpid())
+    return 0

@@ -1,0 +1,57 @@
+"""What the author of a service writes: handlers, what they ask of the outside, and how a batch's rows are loaded."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Protocol
+
+from shared.database import Transaction
+from shared.messaging.envelope import Envelope, Message
+
+
+class Unprocessable(Exception):
+    """Raised by a handler that has touched nothing yet: this message goes to the dead letters, the text says why."""
+
+
+class Stop(Exception):
+    """Raised by a handler: this worker must not go on; it leaves everything unacknowledged and ends with this text."""
+
+
+Handlers = Mapping[type[Any], Callable[[Any, Any], Any]]
+Answers = Mapping[str, Any]  # what the outside said, by idempotency key
+
+
+class UnitOfWork(Protocol):
+    """The rows that a batch needs, in memory; `cause` is the envelope being handled."""
+
+    cause: Envelope | None
+
+    def flush(self) -> None:
+        """Write what changed, set by set."""
+
+
+@dataclass(frozen=True)
+class Call:
+    """Something to be asked of the outside, outside any transaction. `key` is the same however often it is asked."""
+
+    key: str
+    order_id: str
+    request: Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class Handling:
+    """How a service works its messages.
+
+    `handlers` maps each message class to `handler(message, unit_of_work)`, which returns what is to be published: one
+    message, several, or None. `load` opens the unit of work for some messages, with the answers heard so far. `calls`
+    maps message classes to `call(message, unit_of_work)`: what the row, as the handler left it, must still ask outside.
+    `ask` makes such calls, concurrently, and returns the answers that came; a call that failed has none. `due` moves at
+    most so many things whose time has come, and returns what is to be published.
+    """
+
+    handlers: Handlers
+    load: Callable[[Transaction, Sequence[Any], datetime, Answers], UnitOfWork]
+    calls: Handlers = field(default_factory=dict)
+    ask: Callable[[Sequence[Call]], Answers] | None = None
+    due: Callable[[Transaction, datetime, int], Sequence[Message]] | None = None
