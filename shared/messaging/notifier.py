@@ -17,9 +17,9 @@ SQLITE_INTERVAL = 0.05  # seconds between looks at SQLite's change counter, the 
 
 
 class Notifier:
-    """Called after a commit. Listeners of this object are called directly, those of other processes through the database.
+    """Notified after a commit. Calls the listeners of this object, and those of other processes through the database.
 
-    Between processes PostgreSQL's NOTIFY is sent from one connection, coalescing the calls that come meanwhile, because a
+    Between processes PostgreSQL's NOTIFY is sent from one connection, coalescing the calls that come meanwhile: a
     NOTIFY inside the transactions would make their commits wait for each other.
     """
 
@@ -49,13 +49,13 @@ class Notifier:
         if other_processes:
             receive = self._receive_postgresql if self._database.is_postgresql else self._receive_sqlite
             thread = threading.Thread(
-                target=self._keep_receiving, args=(receive, listener), name="notifier-receive", daemon=True
+                target=self._keep_receiving, args=(receive, listener), name="notifier-receiver", daemon=True
             )
             self._receivers.append(thread)
             thread.start()
 
     def close(self) -> None:
-        """End the threads; a pending notification is still sent. One that takes longer than two seconds is not waited for."""
+        """End the threads, waiting two seconds at most for each; a pending notification is still sent."""
         self._closed.set()
         self._pending.set()
         for thread in (*self._receivers, self._sender):
