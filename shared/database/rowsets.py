@@ -60,8 +60,8 @@ def batch_rows(name: str, /, **types: TypeEngine[Any] | type[TypeEngine[Any]]) -
     """A common table expression over the parameter `name`, with one typed column per keyword.
 
     The parameter is a sequence of mappings of each column to its plain value, times made text by `timestamp`.
-    A statement built on it is constant, and costs one round trip for any number of rows on either database. A value that is an
-    array or an object itself is read as its JSON text, unchanged, into a column of text.
+    A statement built on it is constant, and costs one round trip for any number of rows on either database. A value
+    that is an array or an object itself is read as its JSON text, unchanged, into a column of text.
     """
     columns = [column(key, type_) for key, type_ in types.items()]
     rows = json_rows(name, columns).table_valued(*columns, name=f"{name}_json")
