@@ -11,6 +11,8 @@ from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import DisconnectionError, OperationalError
 from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 
+from shared.database.errors import rows_changed
+
 # A plan that is made while a table is small, and kept, must not read the whole of it when it has grown.
 BY_KEY = {"enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off", "jit": "off"}
 
@@ -65,6 +67,7 @@ def sqlite_engine(url: str, lock_timeout: float) -> Engine:
         if options.get("isolation_level") != "AUTOCOMMIT":
             connection.exec_driver_sql("BEGIN" if options.get("read_only") else "BEGIN IMMEDIATE")
 
+    _translate_errors(engine)
     return engine
 
 
@@ -108,12 +111,15 @@ def try_again(connection: Connection) -> None:
         connection.invalidate(error)
 
 
-def _call_losses_by_one_name(engine: Engine) -> None:
-    """A session that the server ended because its transaction slept is lost like any other connection."""
+def _translate_errors(engine: Engine) -> None:
+    """Raise what a batch raises: RowsChanged, also within a savepoint; and OperationalError for a session that the
+    server ended because its transaction slept."""
 
     @event.listens_for(engine, "handle_error")
     def _handle_error(context: ExceptionContext) -> BaseException | None:
         error = context.sqlalchemy_exception
+        if error and (changed := rows_changed(error)):
+            return changed
         if not context.is_disconnect or isinstance(error, OperationalError):
             return None
         return OperationalError(context.statement, None, context.original_exception, hide_parameters=True)
@@ -142,5 +148,5 @@ def postgresql_engine(url: str, pool_size: int, lock_timeout: float, statement_t
         },
     )
     _keep_fresh(engine, idle)
-    _call_losses_by_one_name(engine)
+    _translate_errors(engine)
     return engine

@@ -21,15 +21,24 @@ def is_lock_timeout(error: BaseException) -> bool:
     return isinstance(error, OperationalError) and getattr(error.orig, "sqlstate", None) == LOCK_NOT_AVAILABLE
 
 
+def rows_changed(error: Exception) -> RowsChanged | None:
+    """Who writes a version that does not follow the one that is there writes NULL, which its column refuses."""
+    if not isinstance(error, IntegrityError):
+        return None
+    column = getattr(getattr(error.orig, "diag", None), "column_name", None)
+    if column == "version" or re.fullmatch(r"NOT NULL constraint failed: \w+\.version", str(error.orig)):
+        return RowsChanged("somebody else wrote rows that were read")
+    return None
+
+
 @contextmanager
 def translating_changed_rows() -> Iterator[None]:
-    """Who writes a version that does not follow the one that is there writes NULL, which its column refuses."""
+    """Raise RowsChanged for what `rows_changed` says is one."""
     try:
         yield
     except IntegrityError as error:
-        column = getattr(getattr(error.orig, "diag", None), "column_name", None)
-        if column == "version" or re.fullmatch(r"NOT NULL constraint failed: \w+\.version", str(error.orig)):
-            raise RowsChanged("somebody else wrote rows that were read") from error
+        if changed := rows_changed(error):
+            raise changed from error
         raise
 
 

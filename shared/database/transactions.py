@@ -46,7 +46,7 @@ class Database:
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
         """All or nothing: commits when the block ends, rolls back when it raises. Raises RowsChanged."""
-        with translating_changed_rows(), self._taking_turns(), self.engine.begin() as connection:
+        with self._taking_turns(), self.engine.begin() as connection:
             yield connection
 
     @contextmanager
