@@ -11,6 +11,7 @@ from inventory_service.domain import Kind
 from inventory_service.store import METADATA, movements, stock
 from shared.clock import SystemClock
 from shared.database import BigInt, UtcDateTime, is_lock_timeout
+from shared.database.grants import WEB_WRITES
 
 receipts = Table(
     "receipts",
@@ -21,6 +22,7 @@ receipts = Table(
     Column("quantity", Integer, nullable=False),
     Column("on_hand", BigInt),
     Column("received_at", UtcDateTime, nullable=False),
+    info=WEB_WRITES,
 )
 
 DEMO_STOCK = {

@@ -22,6 +22,7 @@ from sqlalchemy import (
 from inventory_service.domain import EFFECT, Kind, Reservation, Status, Stock
 from shared.contracts import StockRequested
 from shared.database import BigInt, Id, Json, OrderRows, Transaction, UtcDateTime, batch_rows, metadata, timestamp
+from shared.database.grants import APPEND_ONLY, WEB_WRITES
 from shared.messaging.durability.tables import Tables
 from shared.messaging.envelope import Envelope
 from shared.messaging.handling import Answers
@@ -37,6 +38,7 @@ stock = Table(
     Column("reserved", BigInt, nullable=False),
     CheckConstraint("reserved >= 0 AND on_hand >= reserved", name="never_oversold"),
     postgresql_with={"fillfactor": 50},
+    info=WEB_WRITES,
 )
 reservations = Table(
     "reservations",
@@ -58,6 +60,7 @@ movements = Table(
     Column("kind", String(16), primary_key=True),
     Column("quantity", Integer, nullable=False),
     Column("at", UtcDateTime, nullable=False),
+    info=APPEND_ONLY | WEB_WRITES,
 )
 
 _rows = OrderRows(reservations)

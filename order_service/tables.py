@@ -7,6 +7,7 @@ PostgreSQL rewrites rows in place (HOT) and leaves the indexes alone.
 from sqlalchemy import Boolean, Column, ForeignKey, Index, Integer, String, Table, Text, true
 
 from shared.database import BigInt, Id, UtcDateTime, metadata
+from shared.database.grants import APPEND_ONLY
 from shared.messaging.durability.tables import Tables
 
 METADATA = metadata()
@@ -67,6 +68,7 @@ saga_history = Table(
     Column("did", Text, nullable=False),
     Column("from_status", String(20), nullable=False),
     Column("to_status", String(20), nullable=False),
+    info=APPEND_ONLY,
 )
 idempotency_keys = Table(
     "idempotency_keys",

@@ -9,6 +9,7 @@ from sqlalchemy import Boolean, CheckConstraint, Column, Connection, Integer, Ro
 
 from payment_service.domain import Payment, Status
 from shared.database import BigInt, Id, OrderRows, Transaction, UtcDateTime, batch_rows, metadata, timestamp
+from shared.database.grants import APPEND_ONLY
 from shared.messaging.durability.tables import Tables
 from shared.messaging.envelope import Envelope
 from shared.messaging.handling import Answers
@@ -47,6 +48,7 @@ movements = Table(
     Column("kind", String(16), primary_key=True),
     Column("amount", BigInt, nullable=False),
     Column("at", UtcDateTime, nullable=False),
+    info=APPEND_ONLY,
 )
 KINDS = ("authorized", "captured", "voided", "refunded")
 

@@ -89,7 +89,7 @@ def commands(service: Service, *more: click.Command) -> click.Group:
         settings = load(service=service.name)
         logs.configure(settings)
         with open_database(settings) as database:
-            run(service, database, seed=settings.seed == "demo")
+            run(service, database, seed=settings.seed == "demo", roles=settings.database_roles)
         click.echo(f"{service.name}: tables are up to date")
 
     for command in (dead_letters(service), *more):

@@ -6,100 +6,28 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from datetime import timedelta
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
 
 from shared.api_keys import Keys
+from shared.variables import (
+    choice,
+    currency,
+    duration,
+    integer,
+    latency,
+    per_step,
+    rate,
+    roles,
+    switch,
+    text,
+    url,
+)
 
 PORTS = {"order": 8000, "payment": 8001, "inventory": 8002, "shipping": 8003}
 
 
 class Misconfigured(Exception):
     """The process must not start; the text is one line that names every bad variable."""
-
-
-def _text(value: str) -> str:
-    return value
-
-
-def _url(*schemes: str) -> Callable[[str], str]:
-    def parse(value: str) -> str:
-        if not value.startswith(schemes) or not value.isprintable() or " " in value:
-            raise ValueError(f"must begin with {' or '.join(schemes)}")
-        try:
-            _ = urlsplit(value).port
-        except ValueError:  # which would repeat a password that has an unescaped slash
-            raise ValueError("has no readable host and port; in user names and passwords, escape /:@ as %XX") from None
-        return value.rstrip("/") if value.startswith("http") else value
-
-    return parse
-
-
-def _integer(least: int, most: int) -> Callable[[str], int]:
-    def parse(value: str) -> int:
-        if not re.fullmatch(r"[0-9]{1,15}", value) or not least <= int(value) <= most:
-            raise ValueError(f"must be a whole number from {least} to {most}")
-        return int(value)
-
-    return parse
-
-
-def _duration(**unit: int) -> Callable[[str], timedelta]:
-    """A positive number of the unit, such as `milliseconds=1`; fractions are allowed."""
-
-    def parse(value: str) -> timedelta:
-        span = timedelta(**unit) * float(value) if re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,6})?", value) else timedelta()
-        if not span:
-            raise ValueError(f"must be a positive number of {next(iter(unit))}")
-        return span
-
-    return parse
-
-
-def _latency(value: str) -> timedelta:
-    if not re.fullmatch(r"[0-9]{1,6}", value):
-        raise ValueError("must be a whole number of milliseconds, 0 for none")
-    return timedelta(milliseconds=int(value))
-
-
-def _rate(value: str) -> float:
-    if not re.fullmatch(r"0|1|[01]?\.[0-9]{1,9}", value) or float(value) > 1:
-        raise ValueError("must be a number from 0 to 1")
-    return float(value)
-
-
-def _choice(*choices: str) -> Callable[[str], str]:
-    def parse(value: str) -> str:
-        if value not in choices:
-            raise ValueError(f"must be one of {', '.join(choices)}")
-        return value
-
-    return parse
-
-
-def _switch(value: str) -> bool:
-    return _choice("on", "off")(value) == "on"
-
-
-def _currency(value: str) -> str:
-    if not re.fullmatch(r"[A-Z]{3}", value):
-        raise ValueError("must be a three-letter currency code such as EUR")
-    return value
-
-
-def _per_step(parse: Callable[[str], Any]) -> Callable[[str], Mapping[str, Any]]:
-    """`payment=30,shipping=60`, each value read by `parse`."""
-
-    def parse_pairs(value: str) -> Mapping[str, Any]:
-        pairs = [part.strip().split("=") for part in value.split(",") if part.strip()]
-        if not all(len(pair) == 2 and re.fullmatch(r"[a-z]{1,40}", pair[0]) for pair in pairs):
-            raise ValueError("must look like payment=3,shipping=4")
-        if len({step for step, _ in pairs}) < len(pairs):
-            raise ValueError("names a step twice")
-        return MappingProxyType({step: parse(number) for step, number in pairs})
-
-    return parse_pairs
 
 
 def _variable(parse: Callable[[str], Any], default: str, meaning: str, *, secret: bool = False) -> Any:
@@ -114,74 +42,79 @@ class Settings:
     service: str
 
     database_url: str = _variable(
-        _url("sqlite:///", "postgresql+psycopg://"),
+        url("sqlite:///", "postgresql+psycopg://"),
         "sqlite:///data/{service}.db",
         "Where this service keeps its data; each service has a database of its own.",
         secret=True,
     )
+    database_roles: Mapping[str, str] = _variable(
+        roles,
+        "",
+        "Database roles that `migrate` grants what they need, on PostgreSQL: `application=…,web=…,auditor=…`.",
+    )
     broker_url: str = _variable(
-        _url("embedded://", "amqp://", "amqps://"),
+        url("embedded://", "amqp://", "amqps://"),
         "embedded://",
         "The message broker: RabbitMQ, or one inside a single process for the demo and the simulation.",
         secret=True,
     )
-    host: str = _variable(_text, "127.0.0.1", "The address that the HTTP API listens on.")
-    port: int = _variable(_integer(0, 65535), "{port}", "The port that the HTTP API listens on.")
+    host: str = _variable(text, "127.0.0.1", "The address that the HTTP API listens on.")
+    port: int = _variable(integer(0, 65535), "{port}", "The port that the HTTP API listens on.")
     api_keys: Keys = _variable(
         Keys.parse,
         "",
         "Who may call the HTTP API: `token:operator`, `token:customer:alice`, `sha256:HEX:role[:name]`, by commas.",
         secret=True,
     )
-    payment_url: str = _variable(_url("http://", "https://"), "http://127.0.0.1:8001", "The payment service's API.")
-    inventory_url: str = _variable(_url("http://", "https://"), "http://127.0.0.1:8002", "The inventory service's API.")
-    shipping_url: str = _variable(_url("http://", "https://"), "http://127.0.0.1:8003", "The shipping service's API.")
+    payment_url: str = _variable(url("http://", "https://"), "http://127.0.0.1:8001", "The payment service's API.")
+    inventory_url: str = _variable(url("http://", "https://"), "http://127.0.0.1:8002", "The inventory service's API.")
+    shipping_url: str = _variable(url("http://", "https://"), "http://127.0.0.1:8003", "The shipping service's API.")
 
-    web_threads: int = _variable(_integer(2, 500), "24", "How many requests a web process works on at a time.")
-    web_processes: int = _variable(_integer(1, 32), "1", "How many web processes share the port.")
-    batch_limit: int = _variable(_integer(1, 1000), "200", "The most messages handled in one transaction.")
+    web_threads: int = _variable(integer(2, 500), "24", "How many requests a web process works on at a time.")
+    web_processes: int = _variable(integer(1, 32), "1", "How many web processes share the port.")
+    batch_limit: int = _variable(integer(1, 1000), "200", "The most messages handled in one transaction.")
     publish_window: int = _variable(
-        _integer(1, 4000), "1000", "The most messages of a worker that RabbitMQ has not yet confirmed, at a time."
+        integer(1, 4000), "1000", "The most messages of a worker that RabbitMQ has not yet confirmed, at a time."
     )
     bundle_limit: int = _variable(
-        _integer(1, 200), "50", "The most events of one type that travel through RabbitMQ as one message."
+        integer(1, 200), "50", "The most events of one type that travel through RabbitMQ as one message."
     )
-    body_limit: int = _variable(_integer(1024, 2**24), "262144", "The largest message body that is read, in bytes.")
+    body_limit: int = _variable(integer(1024, 2**24), "262144", "The largest message body that is read, in bytes.")
     backlog_limit: int = _variable(
-        _integer(1, 10**9), "50000", "Unpublished messages beyond which new orders are turned away with 503."
+        integer(1, 10**9), "50000", "Unpublished messages beyond which new orders are turned away with 503."
     )
     watchdog: timedelta = _variable(
-        _duration(seconds=1), "60", "Seconds after which a worker whose batch hangs ends itself."
+        duration(seconds=1), "60", "Seconds after which a worker whose batch hangs ends itself."
     )
-    outbox_days: timedelta = _variable(_duration(days=1), "7", "Days for which published messages are kept.")
-    inbox_days: timedelta = _variable(_duration(days=1), "30", "Days for which the ids of received messages are kept.")
+    outbox_days: timedelta = _variable(duration(days=1), "7", "Days for which published messages are kept.")
+    inbox_days: timedelta = _variable(duration(days=1), "30", "Days for which the ids of received messages are kept.")
 
-    currency: str = _variable(_currency, "EUR", "The one currency of this deployment.")
+    currency: str = _variable(currency, "EUR", "The one currency of this deployment.")
     approval_from: int = _variable(
-        _integer(0, 2**53), "50000", "The total, in minor units, from which an operator must approve an order."
+        integer(0, 2**53), "50000", "The total, in minor units, from which an operator must approve an order."
     )
     step_timeouts: Mapping[str, timedelta] = _variable(
-        _per_step(_duration(seconds=1)), "", "Seconds to wait for an answer, by step: `payment=30,shipping=60`."
+        per_step(duration(seconds=1)), "", "Seconds to wait for an answer, by step: `payment=30,shipping=60`."
     )
     step_attempts: Mapping[str, int] = _variable(
-        _per_step(_integer(1, 1000)), "", "How often to ask before silence counts, by step: `payment=3`."
+        per_step(integer(1, 1000)), "", "How often to ask before silence counts, by step: `payment=3`."
     )
     slowest_pace: timedelta = _variable(
-        _duration(seconds=1), "900", "The most seconds between two askings, whatever the attempt."
+        duration(seconds=1), "900", "The most seconds between two askings, whatever the attempt."
     )
 
     network_latency_ms: timedelta = _variable(
-        _latency, "0", "Simulated networks (cards, carriers): milliseconds per call."
+        latency, "0", "Simulated networks (cards, carriers): milliseconds per call."
     )
-    network_error_rate: float = _variable(_rate, "0", "Simulated networks: the share of calls that fail.")
-    network_outage: bool = _variable(_switch, "off", "Simulated networks: all calls fail while `on`.")
-    network_timeout: timedelta = _variable(_duration(seconds=1), "5", "Seconds to wait for a network's answer.")
+    network_error_rate: float = _variable(rate, "0", "Simulated networks: the share of calls that fail.")
+    network_outage: bool = _variable(switch, "off", "Simulated networks: all calls fail while `on`.")
+    network_timeout: timedelta = _variable(duration(seconds=1), "5", "Seconds to wait for a network's answer.")
 
     seed: str = _variable(
-        _choice("demo", "none"), "demo", "What `migrate` leaves behind: a small catalog and stock, or nothing."
+        choice("demo", "none"), "demo", "What `migrate` leaves behind: a small catalog and stock, or nothing."
     )
-    log_level: str = _variable(_choice("DEBUG", "INFO", "WARNING", "ERROR"), "INFO", "The least level that is logged.")
-    log_format: str = _variable(_choice("json", "text"), "json", "How log lines look.")
+    log_level: str = _variable(choice("DEBUG", "INFO", "WARNING", "ERROR"), "INFO", "The least level that is logged.")
+    log_format: str = _variable(choice("json", "text"), "json", "How log lines look.")
 
 
 class Variable(NamedTuple):

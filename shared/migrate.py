@@ -1,10 +1,14 @@
 """Alembic migrations for each service, without any ini file: one small script folder per service."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 from alembic import command, context
 from alembic.config import Config
 from sqlalchemy import Connection, MetaData
 
 from shared.database import Database
+from shared.database.grants import grant
 from shared.service import Service
 
 
@@ -17,13 +21,21 @@ def config(package: str, connection: Connection) -> Config:
     return settings
 
 
-def migrate(service: Service, database: Database, *, seed: bool = True) -> None:
-    """Bring the service's tables up to date and leave its demo data behind; safe to repeat and to run twice at once."""
+NO_ROLES: Mapping[str, str] = MappingProxyType({})
+
+
+def migrate(service: Service, database: Database, *, seed: bool = True, roles: Mapping[str, str] = NO_ROLES) -> None:
+    """Bring the service's tables up to date and leave its demo data behind; safe to repeat and to run twice at once.
+
+    On PostgreSQL, `roles` (names by kind) are granted what they need of the tables, and nothing else.
+    """
     with database.transaction() as connection:
         if database.is_postgresql:
             connection.exec_driver_sql("SET LOCAL lock_timeout = 0")
             connection.exec_driver_sql("SELECT pg_advisory_xact_lock(hashtext('migrate'))")
         command.upgrade(config(service.package, connection), "head")
+        if database.is_postgresql:
+            grant(connection, service.metadata, roles)
         if seed:
             service.seed(connection)
 

@@ -31,6 +31,7 @@ from sqlalchemy.exc import IntegrityError
 from shared.clock import Clock
 from shared.config import Settings
 from shared.database import BigInt, Database, Id, Transaction, UtcDateTime, batch_rows, timestamp
+from shared.database.grants import WEB_WRITES
 from shared.outside.answers import Answer, Approved, Refused, Unreachable
 from shared.values import Value
 
@@ -100,6 +101,7 @@ class SimulatedWorld:
             Column("error_rate", Float, nullable=False),
             Column("outage", Boolean, nullable=False),
             Column("timeout_ms", Integer, nullable=False),
+            info=WEB_WRITES,
         )
         self._conduct = select(self.simulation)
 

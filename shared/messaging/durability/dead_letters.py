@@ -22,6 +22,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert
 
 from shared.database import Id, Transaction, UtcDateTime
+from shared.database.grants import PRUNED, WEB_WRITES
 from shared.ids import NewId
 from shared.messaging.broker import Delivery
 from shared.messaging.envelope import Envelope
@@ -56,6 +57,7 @@ class DeadLetters:
             Column("received_at", UtcDateTime, nullable=False),
             Column("replayed_as", Id),
             Column("replayed_at", UtcDateTime),
+            info=PRUNED | WEB_WRITES,
         )
         replaying = self.table.c.state == "replaying"
         Index("ix_dead_letters_replaying", self.table.c.message_id, postgresql_where=replaying, sqlite_where=replaying)

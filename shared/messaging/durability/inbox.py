@@ -7,6 +7,7 @@ from sqlalchemy import Column, Integer, MetaData, Table, bindparam, select, true
 from sqlalchemy.dialects.postgresql import insert
 
 from shared.database import Id, Transaction, UtcDateTime, batch_rows
+from shared.database.grants import PRUNED
 from shared.messaging.durability.pruning import Prune
 
 
@@ -20,6 +21,7 @@ class Inbox:
             Column("message_id", Id, primary_key=True),
             Column("received_at", UtcDateTime, nullable=False),
             Column("deliveries", Integer, nullable=False),
+            info=PRUNED,
         )
         ids = batch_rows("ids", id=Id, times=Integer)
         took = insert(inbox).from_select(

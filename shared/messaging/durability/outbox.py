@@ -21,6 +21,7 @@ from sqlalchemy import (
 )
 
 from shared.database import Id, Transaction, UtcDateTime, batch_rows, timestamp
+from shared.database.grants import PRUNED
 from shared.messaging.durability.pruning import Prune
 from shared.messaging.envelope import Envelope
 
@@ -49,6 +50,7 @@ class Outbox:
             Column("body", Text, nullable=False),
             Column("due_at", UtcDateTime, nullable=False),
             Column("published_at", UtcDateTime),
+            info=PRUNED,
         )
         unpublished = outbox.c.published_at.is_(None)
         Index("ix_outbox_due_at", outbox.c.due_at, postgresql_where=unpublished, sqlite_where=unpublished)

@@ -1,0 +1,100 @@
+"""How the text of an environment variable is read: each function raises ValueError with what the text must be."""
+
+import re
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from types import MappingProxyType
+from typing import Any
+from urllib.parse import urlsplit
+
+
+def text(value: str) -> str:
+    return value
+
+
+def url(*schemes: str) -> Callable[[str], str]:
+    def parse(value: str) -> str:
+        if not value.startswith(schemes) or not value.isprintable() or " " in value:
+            raise ValueError(f"must begin with {' or '.join(schemes)}")
+        try:
+            _ = urlsplit(value).port
+        except ValueError:  # which would repeat a password that has an unescaped slash
+            raise ValueError("has no readable host and port; in user names and passwords, escape /:@ as %XX") from None
+        return value.rstrip("/") if value.startswith("http") else value
+
+    return parse
+
+
+def integer(least: int, most: int) -> Callable[[str], int]:
+    def parse(value: str) -> int:
+        if not re.fullmatch(r"[0-9]{1,15}", value) or not least <= int(value) <= most:
+            raise ValueError(f"must be a whole number from {least} to {most}")
+        return int(value)
+
+    return parse
+
+
+def duration(**unit: int) -> Callable[[str], timedelta]:
+    """A positive number of the unit, such as `milliseconds=1`; fractions are allowed."""
+
+    def parse(value: str) -> timedelta:
+        span = timedelta(**unit) * float(value) if re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,6})?", value) else timedelta()
+        if not span:
+            raise ValueError(f"must be a positive number of {next(iter(unit))}")
+        return span
+
+    return parse
+
+
+def latency(value: str) -> timedelta:
+    if not re.fullmatch(r"[0-9]{1,6}", value):
+        raise ValueError("must be a whole number of milliseconds, 0 for none")
+    return timedelta(milliseconds=int(value))
+
+
+def rate(value: str) -> float:
+    if not re.fullmatch(r"0|1|[01]?\.[0-9]{1,9}", value) or float(value) > 1:
+        raise ValueError("must be a number from 0 to 1")
+    return float(value)
+
+
+def choice(*choices: str) -> Callable[[str], str]:
+    def parse(value: str) -> str:
+        if value not in choices:
+            raise ValueError(f"must be one of {', '.join(choices)}")
+        return value
+
+    return parse
+
+
+def switch(value: str) -> bool:
+    return choice("on", "off")(value) == "on"
+
+
+def currency(value: str) -> str:
+    if not re.fullmatch(r"[A-Z]{3}", value):
+        raise ValueError("must be a three-letter currency code such as EUR")
+    return value
+
+
+def per_step(parse: Callable[[str], Any]) -> Callable[[str], Mapping[str, Any]]:
+    """`payment=30,shipping=60`, each value read by `parse`."""
+
+    def parse_pairs(value: str) -> Mapping[str, Any]:
+        pairs = [part.strip().split("=") for part in value.split(",") if part.strip()]
+        if not all(len(pair) == 2 and re.fullmatch(r"[a-z]{1,40}", pair[0]) for pair in pairs):
+            raise ValueError("must look like payment=3,shipping=4")
+        if len({step for step, _ in pairs}) < len(pairs):
+            raise ValueError("names a step twice")
+        return MappingProxyType({step: parse(number) for step, number in pairs})
+
+    return parse_pairs
+
+
+def roles(value: str) -> Mapping[str, str]:
+    """`application=…,web=…,auditor=…`, each a role of the database."""
+    pairs = [part.strip().partition("=") for part in value.split(",") if part.strip()]
+    if not all(kind in ("application", "web", "auditor") and re.fullmatch(r"[a-z_][a-z0-9_]{0,62}", name)
+               for kind, _, name in pairs):  # fmt: skip
+        raise ValueError("must look like application=order_service,web=order_web,auditor=order_auditor")
+    return MappingProxyType({kind: name for kind, _, name in pairs})
