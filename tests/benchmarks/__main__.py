@@ -1,6 +1,7 @@
 """`python -m tests.benchmarks bench | scaling | web | embedded | memory | floor | report`: what orders cost."""
 
 import sys
+from pathlib import Path
 
 import click
 
@@ -11,6 +12,7 @@ from tests.benchmarks import results, saturation
 from tests.benchmarks import scaling as sweeps
 from tests.benchmarks import web as handlers
 from tests.benchmarks.floor import measuring as floors
+from tests.benchmarks.soak import running as soaking
 
 
 @click.group(help=__doc__)
@@ -99,6 +101,16 @@ def floor(orders: int, rounds: int, bundle: int, only: str, keep: bool) -> None:
         print(each, file=sys.stderr)
     results.save("floor", measured, keep=keep)
     sys.exit(1 if measured["shortfalls"] else 0)
+
+
+@main.command()
+@click.option("--minutes", default=120.0, show_default=True)
+@click.option("--rate", default=5.0, show_default=True, help="Orders a second while there is load.")
+@click.option("--pause", default=30.0, show_default=True, help="Seconds from one sample to the next.")
+@click.option("--samples", default="soak.jsonl", type=click.Path(path_type=Path), help="A file for every sample.")
+def soak(minutes: float, rate: float, pause: float, samples: Path) -> None:
+    """Idling and light load in turn. Exits 1 when the memory or the open files of a process grow."""
+    soaking.soak(minutes * 60, pause, rate, samples)
 
 
 @main.command()

@@ -86,7 +86,7 @@ def plans(system: System, load: Load) -> list[dict[str, Any]]:
                 watcher.execute(f"ALTER DATABASE \"bench_{name}\" SET {setting} = '{value}'")  # type: ignore[call-overload]
             watcher.execute(f'ALTER ROLE {WATCHER} IN DATABASE "bench_{name}" SET auto_explain.log_min_duration = -1')
         begin = log.stat().st_size
-        with started(system, web=True):
+        with started(system, web=["order"]):
             drive(system, "explained", load)
             median_times(system)
         for name in services():

@@ -14,7 +14,7 @@ from tests.benchmarks.system import COUNTING, running
 def measure(orders: int, samples: int = 20) -> dict[str, Any]:
     """A sample after each share of the orders, when all of them have ended."""
     found = []
-    with Servers(**COUNTING) as servers, running(servers, web=True) as system:
+    with Servers(**COUNTING) as servers, running(servers, web=["order"]) as system:
         load = replace(Load(run="", database_url=system.databases["order"]), orders=orders // samples, **BY_HTTP)
         for number in range(1, samples + 1):
             drive(system, "memory", load)

@@ -21,7 +21,7 @@ def measure(orders: int, rates: Sequence[int] = RATES, seconds: float = 10.0) ->
     """Run them all, one after another, on servers of their own."""
     runs = []
     with Servers(**COUNTING) as servers:
-        with running(servers, web=True) as system:
+        with running(servers, web=["order"]) as system:
             load = Load(run="", database_url=system.databases["order"], orders=orders)
             warm_up(system, load)
             warm_up(system, replace(load, **BY_HTTP))

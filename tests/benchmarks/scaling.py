@@ -41,7 +41,7 @@ def measure(
                 for limit in BATCHES
             ]
         if {"outstanding", "lines", "hot"} & set(only):
-            with running(servers, web=True) as system:
+            with running(servers, web=["order"]) as system:
                 results |= _in_one_system(system, orders, only)
         if "database" in only:
             results |= _in_full_databases(servers, orders, full, seconds)
@@ -91,7 +91,7 @@ def _in_full_databases(servers: Servers, orders: int, full: Sequence[int], secon
             fill(system, template, size - there, there)
             print(f"filled to {size:,} orders in {time.monotonic() - began:.0f} s", flush=True)
             there = size
-        with started(system, web=True, one_by_one=True) as starts:
+        with started(system, web=["order"], one_by_one=True) as starts:
             results["starts"].append({"at": size, **starts})
             warm_up(system, load)
             saturated = _point(system, f"{size:,} orders there", size, load)
@@ -99,7 +99,7 @@ def _in_full_databases(servers: Servers, orders: int, full: Sequence[int], secon
             results["database"].append(saturated | {"quiet": quiet})
             results["looks"].append({"at": size, **looking.median_times(system)})
     results["plans"] = looking.plans(system, replace(at_rate, orders=20))
-    with started(system, web=True, settings=PURGING):
+    with started(system, web=["order"], settings=PURGING):
         warm_up(system, load)
         results["purging"] = tell(drive(system, "50/s while purging", at_rate)).as_dict()
     return results

@@ -40,9 +40,9 @@ PATIENCE = 60.0  # seconds to start
 class Servers:
     """Both servers on free loopback ports with their files in a temporary folder, from `with` to its end."""
 
-    def __init__(self, **settings: str) -> None:
-        """`settings` are of PostgreSQL, besides those that keep what is written."""
-        self._settings = DURABLE | settings
+    def __init__(self, *, broker_options: str = "", **settings: str) -> None:
+        """`settings` are of PostgreSQL, besides those that keep what is written; `broker_options` of Erlang."""
+        self._settings, self._broker_options = DURABLE | settings, broker_options
 
     def __enter__(self) -> Self:
         signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # ends what was started
@@ -85,6 +85,10 @@ class Servers:
     def cpu_seconds(self) -> dict[str, float]:
         """CPU time that each server has used since its start."""
         return {name: cpu_seconds(process.pid) for name, process in self._processes.items()}
+
+    def roots(self) -> dict[str, int]:
+        """The process that each server was started as."""
+        return {name: process.pid for name, process in self._processes.items()}
 
     def messages(self) -> int:
         """How many messages RabbitMQ has been sent since its start."""
@@ -134,7 +138,8 @@ class Servers:
             "RABBITMQ_ENABLED_PLUGINS_FILE": f"{folder}/plugins",
             "RABBITMQ_CONFIG_FILE": "/nonexistent",
             "RABBITMQ_ADVANCED_CONFIG_FILE": "/nonexistent",
-            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1}",
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1} "
+            + self._broker_options,
             "ERL_EPMD_ADDRESS": "127.0.0.1",
         }
         log = stack.enter_context((self.folder / "rabbitmq.log").open("w"))

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -147,11 +147,11 @@ def started(
     system: System,
     *,
     workers: int = 1,
-    web: bool = False,
+    web: Collection[str] = (),
     settings: Mapping[str, str] | None = None,
     one_by_one: bool = False,
 ) -> Iterator[dict[str, float]]:
-    """Start `workers` workers a service, with `web` the Order API as well, and end them with the block.
+    """Start `workers` workers a service, the APIs of the services in `web`, and end them with the block.
 
     Yields how many seconds each took until it was ready; that is worth knowing when they were started `one_by_one`.
     """
@@ -167,10 +167,10 @@ def started(
                 consumes = partial(_consumes, system.broker_url, name, number + 1)
                 waits.append((f"{name} worker", time.monotonic(), consumes))
                 _wait(seconds, waits if one_by_one else [])
-            if web and name == "order":
-                _spawn(system, stack, "order web", [service.package, "web"], given)
+            if name in web:
+                _spawn(system, stack, f"{name} web", [service.package, "web"], given)
                 system.urls[name] = f"http://127.0.0.1:{given['PORT']}"
-                waits.append(("order web", time.monotonic(), partial(_answers, system.urls[name])))
+                waits.append((f"{name} web", time.monotonic(), partial(_answers, system.urls[name])))
                 _wait(seconds, waits if one_by_one else [])
         _wait(seconds, waits)
         yield seconds
@@ -186,7 +186,7 @@ def running(servers: Servers, **options: Any) -> Iterator[System]:
 
 def _spawn(system: System, stack: ExitStack, name: str, words: list[str], given: Mapping[str, str]) -> None:
     log = stack.enter_context((system.servers.folder / "services.log").open("a"))
-    process = subprocess.Popen([sys.executable, "-m", *words], env=environment(**given), stdout=log, stderr=log)
+    process = subprocess.Popen([sys.executable, "-m", *words], env=environment(**given, PGAPPNAME=name), stdout=log, stderr=log)
     stack.callback(end, process, signal.SIGTERM)
     system.processes.setdefault(name, []).append(process.pid)
 
