@@ -5,7 +5,7 @@ BIN := .venv/bin
 export PATH := $(PATH):/usr/sbin:/sbin
 DESCRIBED := pyproject.toml deploy/prepare
 
-.PHONY: help demo test check lint format types walls simulate bench-peers bench bench-scaling bench-web bench-embedded bench-memory bench-floor bench-report lock clean
+.PHONY: help demo test check lint format types walls simulate bench-peers bench bench-scaling bench-web bench-embedded bench-memory bench-floor bench-report soak lock clean
 
 help:
 	@echo "make demo                orders through all four services, in one process, with nothing to set up"
@@ -18,6 +18,7 @@ help:
 	@echo "make bench-floor         the same messages and rows by bare pika and psycopg, beside ours"
 	@echo "make bench-report        docs/performance.md and its plots from the figures that were kept"
 	@echo "make bench-peers         the same work by this project, DBOS, Celery, aio-pika, FastStream and Restate, in turn"
+	@echo "make soak MINUTES=120    idling and light load in turn: does the memory or the open files of any process grow?"
 	@echo "make lock                resolve deploy/requirements*.txt anew from pyproject.toml"
 
 demo: .venv/.ready
@@ -55,6 +56,10 @@ bench-scaling: .venv/.ready-for-tests
 bench-web bench-embedded bench-memory bench-floor: .venv/.ready-for-tests
 	deploy/prepare servers
 	$(BIN)/python -m tests.benchmarks $(subst bench-,,$@) --keep $(ARGS)
+
+soak: .venv/.ready-for-tests
+	deploy/prepare servers
+	$(BIN)/python -m tests.benchmarks soak --keep --minutes $(or $(MINUTES),120) $(ARGS)
 
 bench-report: .venv/.ready-for-tests
 	$(BIN)/python -c "import matplotlib" 2>/dev/null || $(BIN)/python -m pip install --quiet --editable ".[bench]"

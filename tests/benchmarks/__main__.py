@@ -1,4 +1,4 @@
-"""`python -m tests.benchmarks bench | scaling | web | embedded | memory | floor | report`: what orders cost."""
+"""`python -m tests.benchmarks bench | scaling | web | embedded | memory | floor | soak | report`: what orders cost."""
 
 import sys
 from pathlib import Path
@@ -12,7 +12,11 @@ from tests.benchmarks import results, saturation
 from tests.benchmarks import scaling as sweeps
 from tests.benchmarks import web as handlers
 from tests.benchmarks.floor import measuring as floors
+from tests.benchmarks.measure import machine
 from tests.benchmarks.soak import running as soaking
+from tests.benchmarks.soak.summary import process_table, verdict
+from tests.benchmarks.soak.summary import summary as soak_summary
+from tests.benchmarks.soak.verdict import RULE
 
 
 @click.group(help=__doc__)
@@ -107,10 +111,17 @@ def floor(orders: int, rounds: int, bundle: int, only: str, keep: bool) -> None:
 @click.option("--minutes", default=120.0, show_default=True)
 @click.option("--rate", default=5.0, show_default=True, help="Orders a second while there is load.")
 @click.option("--pause", default=30.0, show_default=True, help="Seconds from one sample to the next.")
-@click.option("--samples", default="soak.jsonl", type=click.Path(path_type=Path), help="A file for every sample.")
-def soak(minutes: float, rate: float, pause: float, samples: Path) -> None:
+@click.option(
+    "--samples", default="data/soak.jsonl", show_default=True, type=click.Path(path_type=Path), help="For every sample."
+)
+@click.option("--keep/--no-keep", default=False, help="Keep the figures for docs/performance.md.")
+def soak(minutes: float, rate: float, pause: float, samples: Path, keep: bool) -> None:
     """Idling and light load in turn. Exits 1 when the memory or the open files of a process grow."""
-    soaking.soak(minutes * 60, pause, rate, samples)
+    samples.parent.mkdir(exist_ok=True)
+    kept = soak_summary(soaking.soak(minutes * 60, pause, rate, samples))
+    print(f"\n{process_table(kept['processes'], kept['processes'])}\n\n{RULE}\n\n{verdict(kept)}\n")
+    results.save("soak", {"machine": machine()} | kept, keep=keep)
+    sys.exit(1 if kept["complaints"] else 0)
 
 
 @main.command()

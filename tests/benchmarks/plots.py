@@ -1,5 +1,6 @@
 """The sweeps as SVG plots, one quantity a plot."""
 
+import re
 from collections.abc import Mapping, Sequence
 from math import fsum
 from pathlib import Path
@@ -26,9 +27,17 @@ SWEEPS = {  # by name: what is on the x axis, and whether it grows by factors
     "database": ("finished orders in the database", False),
 }
 PARTIES = {"Python": "worker", "PostgreSQL": "postgresql", "RabbitMQ": "rabbitmq"}
+SOAKED = {
+    "workers": r"\w+ worker",
+    "APIs": r"all \w+ web",
+    "RabbitMQ": "rabbitmq.*",
+    "PostgreSQL": "(all )?postgresql.*",
+}
 
 
-def plot_all(results: Mapping[str, Any], memory: Mapping[str, Any] | None, folder: Path) -> list[str]:
+def plot_all(
+    results: Mapping[str, Any], memory: Mapping[str, Any] | None, soak: Mapping[str, Any] | None, folder: Path
+) -> list[str]:
     """Write a plot for each sweep there is; returns the names of the files."""
     drawn = []
     for name, (label, by_factors) in SWEEPS.items():
@@ -36,6 +45,8 @@ def plot_all(results: Mapping[str, Any], memory: Mapping[str, Any] | None, folde
             drawn.append(_save(_sweep(points, label, by_factors), folder, name))
     if memory:
         drawn.append(_save(_memory(memory["samples"]), folder, "memory"))
+    if soak:
+        drawn.append(_save(_soak(soak), folder, "soak"))
     return drawn
 
 
@@ -77,6 +88,20 @@ def _memory(samples: Sequence[Mapping[str, Any]]) -> Figure:
     axes.set(xlabel="orders worked", ylabel="MiB resident", ylim=(0, None))
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     axes.legend(frameon=False, fontsize=8, ncols=3)
+    return figure
+
+
+def _soak(soak: Mapping[str, Any]) -> Figure:
+    figure = Figure(figsize=(7.2, 2.6), layout="constrained")
+    axes = figure.subplots()
+    series: Mapping[str, Sequence[float | None]] = soak["series"]["MiB"]
+    for label, pattern in SOAKED.items():
+        mine = [values for name, values in series.items() if re.fullmatch(pattern, name)]
+        axes.plot(
+            soak["at"], [fsum(value or 0.0 for value in moment) for moment in zip(*mine, strict=True)], label=label
+        )
+    axes.set(xlabel="minutes", ylabel="MiB", ylim=(0, None))
+    axes.legend(frameon=False, fontsize=8, ncols=2)
     return figure
 
 

@@ -6,6 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from tests.benchmarks.results import FOLDER, load, process_table, run_table, table
+from tests.benchmarks.soak.summary import kinds, verdict
+from tests.benchmarks.soak.summary import process_table as soak_table
+from tests.benchmarks.soak.verdict import RULE
 
 PAGE = FOLDER.parent / "performance.md"
 README = FOLDER.parents[1] / "README.md"
@@ -18,6 +21,7 @@ ALTERNATIVE = {
     "lines": "Orders per second and processor time by lines per order",
     "database": "Orders per second and processor time by orders in the database",
     "memory": "Resident memory by orders worked",
+    "soak": "Memory of all services, of PostgreSQL's processes and of RabbitMQ by time",
 }
 
 
@@ -42,6 +46,9 @@ def write() -> list[str]:
         first, last = memory["samples"][0], memory["samples"][-1]
         rows = [[name, size, last["memory"][name]] for name, size in first["memory"].items()]
         parts["memory"] = table(["MiB resident", f"{first['orders']:,} orders", f"{last['orders']:,}"], rows)
+    if soak := load("soak"):
+        shown = soak_table(soak["processes"], kinds(soak["processes"]))
+        parts["soak"] = f"{RULE}\n\n{verdict(soak)}\n\n{shown}"
     if web := load("web"):
         names = ("what", "per_second", "p50", "p99", "cpu", "memory", "stop")
         head = ["server and handler", "requests/s", "p50 ms", "p99", "CPU ms/request", "MiB", "s to stop"]
@@ -56,7 +63,7 @@ def write() -> list[str]:
         names = ("per_second", "cpu", "p50", "p99", "commits", "bare p50")
         head = ["orders/s", "CPU ms/order", "p50 ms at 50/s", "p99", "commits/order", "as many bare commits, ms"]
         parts["embedded"] = table(head, [[embedded[name] for name in names]])
-    for file in plot_all(scaling or {}, load("memory"), FOLDER):
+    for file in plot_all(scaling or {}, load("memory"), load("soak"), FOLDER):
         name = file.removesuffix(".svg")
         parts[name] += f"\n\n![{ALTERNATIVE[name]}](performance/{file})"
     _fill(README, {"peers": parts.get("peers", MISSING)})

@@ -1,6 +1,7 @@
 """Where results are kept, and how they read: one JSON file for each command, and tables for people."""
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from math import fsum
 from pathlib import Path
@@ -16,7 +17,8 @@ def save(name: str, results: Mapping[str, Any], *, keep: bool) -> None:
     """Print them as one line of JSON; keep them for the report as well."""
     if keep:
         FOLDER.mkdir(exist_ok=True)
-        (FOLDER / f"{name}.json").write_text(json.dumps(results, indent=1) + "\n")
+        text = re.sub(r"\[[^\[\]{}]*\]", lambda m: re.sub(r"\s+", " ", m[0]), json.dumps(results, indent=1))
+        (FOLDER / f"{name}.json").write_text(text + "\n")  # a list of values takes one line
     print(json.dumps(results))
 
 

@@ -186,7 +186,8 @@ def running(servers: Servers, **options: Any) -> Iterator[System]:
 
 def _spawn(system: System, stack: ExitStack, name: str, words: list[str], given: Mapping[str, str]) -> None:
     log = stack.enter_context((system.servers.folder / "services.log").open("a"))
-    process = subprocess.Popen([sys.executable, "-m", *words], env=environment(**given, PGAPPNAME=name), stdout=log, stderr=log)
+    own = environment(**given, PGAPPNAME=name)  # by which PostgreSQL tells whose a connection is
+    process = subprocess.Popen([sys.executable, "-m", *words], env=own, stdout=log, stderr=log)
     stack.callback(end, process, signal.SIGTERM)
     system.processes.setdefault(name, []).append(process.pid)
 

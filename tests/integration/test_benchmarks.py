@@ -9,6 +9,7 @@ import pytest
 
 from order_service.cli.system.audit import settled_books
 from shared.database import Database
+from shared.service import services
 from tests.benchmarks.driving import drive
 from tests.benchmarks.embedded import Shop
 from tests.benchmarks.filling import fill, youngest
@@ -16,6 +17,9 @@ from tests.benchmarks.floor import contestants
 from tests.benchmarks.floor.account import shortfalls
 from tests.benchmarks.load import Load
 from tests.benchmarks.servers import Servers
+from tests.benchmarks.soak.running import soak
+from tests.benchmarks.soak.summary import kinds, summary
+from tests.benchmarks.soak.verdict import complaints
 from tests.benchmarks.system import COUNTING, System, running
 
 
@@ -58,6 +62,24 @@ def test_the_floor_leaves_behind_what_ours_does() -> None:
     for account in others:
         assert list(shortfalls(mine, account)) == []
         assert list(shortfalls(account, mine)) == []
+
+
+@pytest.mark.rabbitmq
+@pytest.mark.postgresql
+def test_a_soak_sees_every_process_and_says_what_it_saw() -> None:
+    """All services' processes, RabbitMQ's and PostgreSQL's are sampled, each connection by whose it is."""
+    with tempfile.TemporaryDirectory() as folder:
+        samples = soak(seconds=7, pause=0.2, rate=5, file=Path(folder) / "samples")
+    seen = samples[-1]["processes"].keys()
+    assert {f"{name} {kind}" for name in services() for kind in ("worker", "web", "web 2")} <= seen
+    assert {"rabbitmq beam.smp", "postgresql checkpointer", "postgresql for order worker 1"} <= seen
+    assert all(mib > 0 and fds > 0 for sample in samples for mib, fds in sample["processes"].values())
+    asked = [sample["backends"] for sample in samples if "backends" in sample][-1]
+    assert max(each["plans"] for name, each in asked.items() if "for order worker" in name) > 5
+    assert samples[-1]["ended"] == 7 * 2  # five a second, half a second a round
+    assert [sample["books"] for sample in samples if "books" in sample] == [[]] * 7
+    assert [each for each in complaints(samples) if not each.startswith("grows: ")] == []  # nothing is warm yet
+    assert "order worker" in kinds(summary(samples)["processes"])
 
 
 def test_everything_in_one_process_ends_too() -> None:

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from order_service.cli.audit import settled_books
+from order_service.cli.system.audit import settled_books
 from shared.database import Database
 from shared.service import services
 from tests.benchmarks.servers import Servers
@@ -16,8 +16,8 @@ from tests.benchmarks.soak.traffic import Lookers, place
 from tests.benchmarks.system import System, Watcher, running, scalar
 
 ROUNDS = 7  # the first warms up
-DAILY = {"checkpoint_timeout": "5min", "max_wal_size": "1GB"}  # what is due now and then in production is due here, too
-LOG_OF_QUEUES = "-ra wal_max_size_bytes 16777216"  # RabbitMQ holds in memory what it has written since the last new file
+ORDINARY = {"checkpoint_timeout": "5min", "max_wal_size": "1GB"}  # as PostgreSQL has it: checkpoints are part of a day
+SMALL_LOG = "-ra wal_max_size_bytes 16777216"  # RabbitMQ keeps in memory what it wrote since it began the file
 CONTEXTS = 10  # samples from one look into PostgreSQL's memory contexts to the next
 ENDED = "SELECT count(*) FROM orders WHERE status IN ('fulfilled', 'cancelled')"
 
@@ -25,7 +25,7 @@ ENDED = "SELECT count(*) FROM orders WHERE status IN ('fulfilled', 'cancelled')"
 def soak(seconds: float, pause: float, rate: float, file: Path) -> list[dict[str, Any]]:
     """All samples; each is also appended to `file` as it is taken, one line of JSON each. Raises Stuck."""
     with ExitStack() as stack:
-        servers = stack.enter_context(Servers(broker_options=LOG_OF_QUEUES, **DAILY))
+        servers = stack.enter_context(Servers(broker_options=SMALL_LOG, **ORDINARY))
         system = stack.enter_context(running(servers, web=list(services())))
         watcher = stack.enter_context(system.connect())
         lookers = stack.enter_context(Lookers(system))
