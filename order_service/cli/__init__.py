@@ -19,6 +19,7 @@ COMMANDS = {  # imported when called, so that none waits for what another one ne
     "cancel": "client.orders:cancel",
     "approve": "client.orders:approve",
     "books": "system.audit:books",
+    "republish": "system.republish:republish",
     "bench": "system.bench:bench",
 }
 

@@ -66,7 +66,8 @@ def audit(databases: Mapping[str, Database]) -> Books:
         goods = read_goods(connection)
     with snapshot(databases["shipping"]) as connection:
         parcels = read_parcels(connection)
-    books = Books(orders, money, goods, parcels, read_messages(databases))
+    at_rest = {order_id for order_id, order in orders.orders.items() if order.status.final}
+    books = Books(orders, money, goods, parcels, read_messages(databases, at_rest))
     books.differences = [
         *orders.differences,
         *money.differences,

@@ -1,6 +1,6 @@
 """Every message is accounted for: what one service published, another has worked or keeps as a dead letter."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from sqlalchemy import Connection, func, select
@@ -16,11 +16,12 @@ class Messages:
     published: int = 0
     unpublished: dict[str, int] = field(default_factory=dict)  # by service, where there are any
     unworked: dict[str, list[str]] = field(default_factory=dict)  # ids, by the service that has not worked them
+    made_good: dict[str, list[str]] = field(default_factory=dict)  # likewise lost, but replaced by a later message
     dead: dict[str, int] = field(default_factory=dict)  # parked letters by service
 
 
-def read_messages(databases: Mapping[str, Database]) -> Messages:
-    """Follow every published message that is still kept to its destination."""
+def read_messages(databases: Mapping[str, Database], ended: Collection[str]) -> Messages:
+    """Follow every published message that is still kept to its destination; `ended` are the orders that need none."""
     messages = Messages()
     sent = {name: _sent(name, database, messages) for name, database in databases.items()}
     for name, database in databases.items():
@@ -30,27 +31,28 @@ def read_messages(databases: Mapping[str, Database]) -> Messages:
             parked = select(func.count()).where(tables.dead_letters.table.c.state == "parked")
             if dead := connection.execute(parked).scalar_one():
                 messages.dead[name] = dead
-        missing = [
-            each
-            for by_type in sent.values()
-            for kind in handled
-            for each in by_type.get(kind, ())
-            if each not in worked
-        ]
-        if missing:
-            messages.unworked[name] = missing
+        due = [each for by_type in sent.values() for kind in handled for each in by_type.get(kind, ())]
+        last = {order_id: message_id for message_id, order_id in sorted(due) if message_id in worked}
+        missing = [each for each in due if each[0] not in worked]
+        # What came later about the same order was worked, and the order has ended: it was asked anew, or undone.
+        replaced = {id_ for id_, order_id in missing if order_id in ended and id_ < last.get(order_id, "")}
+        if unworked := [message_id for message_id, _ in missing if message_id not in replaced]:
+            messages.unworked[name] = unworked
+        if replaced:
+            messages.made_good[name] = sorted(replaced)
     return messages
 
 
-def _sent(name: str, database: Database, messages: Messages) -> dict[str, list[str]]:
+def _sent(name: str, database: Database, messages: Messages) -> dict[str, list[tuple[str, str]]]:
+    """The published messages by type: their ids and orders."""
     outbox = services()[name].tables.outbox.table.c
-    sent: dict[str, list[str]] = {}
+    sent: dict[str, list[tuple[str, str]]] = {}
     with snapshot(database) as connection:
-        for kind, message_id, published in connection.execute(
-            select(outbox.type, outbox.id, outbox.published_at.is_not(None))
+        for kind, message_id, order_id, published in connection.execute(
+            select(outbox.type, outbox.id, outbox.correlation_id, outbox.published_at.is_not(None))
         ):
             if published:
-                sent.setdefault(kind, []).append(message_id)
+                sent.setdefault(kind, []).append((message_id, order_id))
                 messages.published += 1
             else:
                 messages.unpublished[name] = messages.unpublished.get(name, 0) + 1

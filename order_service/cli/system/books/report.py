@@ -59,6 +59,8 @@ def _verdict(books: Books) -> Iterator[Text]:
     yield Text(f"{len(books.orders.orders):,} orders{statuses}, {books.messages.published:,} messages")
     if by_hand := sum(bool(order.settled) for order in books.orders.orders.values()):
         yield Text(f"{by_hand:,} orders were settled by hand: their goods or parcels are in nobody's books", "yellow")
+    for name, ids in books.messages.made_good.items():
+        yield Text(f"{len(ids):,} messages were lost on their way to {name}, and made good by later ones", "yellow")
     for each in books.under_way:
         yield Text(f"under way: {each}", "yellow")
     for difference in books.differences[:SHOWN]:
