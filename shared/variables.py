@@ -7,6 +7,8 @@ from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit
 
+from shared.currencies import digits
+
 
 def text(value: str) -> str:
     return value
@@ -72,8 +74,7 @@ def switch(value: str) -> bool:
 
 
 def currency(value: str) -> str:
-    if not re.fullmatch(r"[A-Z]{3}", value):
-        raise ValueError("must be a three-letter currency code such as EUR")
+    digits(value)
     return value
 
 

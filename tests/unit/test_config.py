@@ -78,6 +78,8 @@ def test_a_variable_is_read_as_its_type(name: str, text: str, value: Any) -> Non
         ("WATCHDOG", "0"),
         ("WATCHDOG", "soon"),
         ("CURRENCY", "euro"),
+        ("CURRENCY", "EUX"),  # three letters that are no currency
+        ("CURRENCY", "XAU"),  # gold has no minor unit
         ("STEP_TIMEOUTS", "payment"),
         ("STEP_TIMEOUTS", "payment=0"),
         ("STEP_TIMEOUTS", "payment=1,payment=2"),

@@ -8,7 +8,8 @@ from typing import Any, TypeVar
 import click
 
 from order_service.cli.client.api import Api, Refused, Unreachable
-from order_service.cli.client.rendering import card, console, money, table
+from order_service.cli.client.rendering import card, console, table
+from shared.currencies import money
 
 INSIST = 30.0  # seconds for which a busy API is asked again
 Command = TypeVar("Command", bound=Callable[..., Any])

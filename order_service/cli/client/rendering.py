@@ -7,9 +7,10 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from shared.currencies import money
+
 Order = Mapping[str, Any]  # as the API answers it
 
-WHOLE = {"JPY", "KRW", "VND", "CLP", "ISK"}  # currencies without a minor unit
 MARKS = {
     "waiting": ("·", "dim"),
     "requested": ("…", "yellow"),
@@ -21,16 +22,6 @@ MARKS = {
     "withdrawn": ("⊘", "cyan"),
 }
 COLORS = {"fulfilled": "green", "cancelled": "cyan", "cancelling": "yellow"}
-
-
-def money(amount: int, currency: str) -> str:
-    """An amount of minor units, as people write it: `19.99 EUR`."""
-    return f"{figure(amount, currency)} {currency}"
-
-
-def figure(amount: int, currency: str) -> str:
-    """The same without the currency."""
-    return f"{amount:,}" if currency in WHOLE else f"{amount / 100:,.2f}"
 
 
 def harmless(text: str) -> str:

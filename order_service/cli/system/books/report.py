@@ -6,9 +6,9 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from order_service.cli.client.rendering import figure
 from order_service.cli.system.books.audit import Books
 from order_service.cli.system.books.money import Amounts
+from shared.currencies import figure
 
 SHOWN = 20  # differences; the rest is counted
 MOVES = ("received", "reserved", "released", "issued")
@@ -32,7 +32,9 @@ def _table(*headings: str) -> Table:
 def _money(books: Books) -> Table:
     table = _table(f"money, {books.orders.currency}", *Amounts._fields, "held", "kept")
     for name, sums in {"payment's ledger": books.money.ledger, "the card network": books.money.network}.items():
-        table.add_row(name, *(figure(each, books.orders.currency) for each in (*sums, sums.held, sums.kept)))
+        amounts = (*sums, sums.held, sums.kept)
+        code = books.orders.currency  # none while there are no orders
+        table.add_row(name, *(figure(each, code) if code else f"{each:,}" for each in amounts))
     return table
 
 
