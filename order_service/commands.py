@@ -4,7 +4,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from order_service.domain import Record
 from order_service.fulfillment.saga import (
     ApprovalGranted,
     ApprovalRefused,
@@ -17,8 +16,10 @@ from order_service.fulfillment.saga import (
     SettlementRequested,
 )
 from order_service.queries import find_order
-from order_service.sagas import Flows, Held, Sagas
+from order_service.sagas import Held, Sagas
 from order_service.tables import TABLES
+from order_service.terms import Flows
+from order_service.view import Order
 from shared.api_keys import Principal, Role
 from shared.clock import Clock
 from shared.database import Database
@@ -54,32 +55,32 @@ class Commands:
     notifier: Notifier
     new_id: NewId = uuid7
 
-    def cancel(self, order_id: str, principal: Principal, note: str | None = None) -> Record:
+    def cancel(self, order_id: str, principal: Principal, note: str | None = None) -> Order:
         """Possible until the pivot is asked for; doing it twice is doing it once."""
         by = CancellationRequested(by="operator" if principal.role is Role.OPERATOR else "customer", note=note)
         return self._tell(order_id, principal, by, lambda status: status is OrderStatus.CANCELLING)
 
-    def approve(self, order_id: str, principal: Principal, note: str | None = None) -> Record:
+    def approve(self, order_id: str, principal: Principal, note: str | None = None) -> Order:
         return self._tell(order_id, principal, ApprovalGranted(note=note))
 
-    def refuse(self, order_id: str, principal: Principal, note: str | None = None) -> Record:
+    def refuse(self, order_id: str, principal: Principal, note: str | None = None) -> Order:
         return self._tell(order_id, principal, ApprovalRefused(note=note))
 
-    def retry(self, order_id: str, step: str, principal: Principal, note: str | None = None) -> Record:
+    def retry(self, order_id: str, step: str, principal: Principal, note: str | None = None) -> Order:
         """Ask now, and count the attempts anew."""
         return self._tell(order_id, principal, RetryRequested(step=step, note=note))
 
-    def reverse(self, order_id: str, step: str, principal: Principal, note: str | None = None) -> Record:
+    def reverse(self, order_id: str, step: str, principal: Principal, note: str | None = None) -> Order:
         """Withdraw the pivot while it is asked and unanswered."""
         return self._tell(order_id, principal, ReversalRequested(step=step, note=note))
 
-    def settle(self, order_id: str, step: str, principal: Principal, note: str | None = None) -> Record:
+    def settle(self, order_id: str, step: str, principal: Principal, note: str | None = None) -> Order:
         """Take a parked step for done."""
         return self._tell(order_id, principal, SettlementRequested(step=step, note=note))
 
     def move_deadline(
         self, order_id: str, step: str, deadline: datetime | None, principal: Principal, note: str | None = None
-    ) -> Record:
+    ) -> Order:
         """Wait until `deadline`, which is aware; None, only where people are asked, is for ever."""
         return self._tell(order_id, principal, DeadlineMoved(step=step, deadline=deadline, note=note))
 
@@ -89,22 +90,22 @@ class Commands:
         principal: Principal,
         event: Input,
         harmless: Callable[[OrderStatus], bool] = lambda status: False,
-    ) -> Record:
+    ) -> Order:
         """Decide and write; an event that is only noted is a Conflict, unless it is `harmless` in that status."""
         with self.database.transaction() as connection:
             now = self.clock.now(connection)
             sagas = Sagas.load(connection, [order_id], self.flows, now)
             before = find_order(connection, order_id)
-            if before is None or not (principal.is_operator or before.order.customer_id == principal.name):
+            if before is None or not (principal.is_operator or before.customer_id == principal.name):
                 raise NotFound(f"There is no order {order_id}.")
             held = sagas.held[order_id]
             _check_step(held, event)
             decision = held.hear(event, now, f"{principal.role}:{principal.name}")
             if not decision.acted:
-                if harmless(before.order.status):
+                if harmless(before.status):
                     return before
                 outcome = decision.history[0].outcome.removeprefix("noted: ")
-                raise Conflict(before.order.status, f"The order is {before.order.status}: {outcome}.")
+                raise Conflict(before.status, f"The order is {before.status}: {outcome}.")
             sagas.flush()
             said = [enclose(message, at=now, new_id=self.new_id) for message in decision.messages]
             TABLES.outbox.add(connection, said, due_at=now)

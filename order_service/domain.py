@@ -1,11 +1,8 @@
-"""What the shop sells and what a customer orders, as plain values. Money is an integer in minor units."""
+"""What the shop sells and what a customer asks for, as plain values. Money is an integer in minor units."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
-
-from order_service.fulfillment.saga import OrderStatus, Reason, Saga
 
 LARGEST_UNIT_PRICE = 10**10  # so that 100 lines of 1,000 pieces stay exact in every JSON reader
 
@@ -39,34 +36,6 @@ class NewOrder:
     ship_to: Mapping[str, str]
     payment_token: str
     traceparent: str | None = None  # the W3C trace that the order's messages belong to
-
-
-@dataclass(frozen=True, kw_only=True)
-class Order:
-    """An order as it was placed, which never changes, and how it stands."""
-
-    id: str
-    customer_id: str
-    lines: Sequence[Mapping[str, Any]]  # sku, name, quantity, unit_price, line_total
-    total: int
-    currency: str
-    ship_to: Mapping[str, str]
-    placed_at: datetime
-    status: OrderStatus
-    reason: Reason | None = None
-    reason_detail: str | None = None
-    needs_attention: bool = False
-
-
-@dataclass(frozen=True, kw_only=True)
-class Record:
-    """An order with its saga. `version` is the number of its last history entry."""
-
-    order: Order
-    saga: Saga
-    workflow_version: int
-    version: int
-    updated_at: datetime
 
 
 def price(wishes: Sequence[Wish], products: Mapping[str, Product]) -> list[dict[str, Any]]:

@@ -9,8 +9,9 @@ from concurrent.futures import Future
 from sqlalchemy.exc import TimeoutError as PoolExhausted
 
 from order_service.domain import NewOrder
-from order_service.placing import Outcome, Terms, place
+from order_service.placing import Outcome, place
 from order_service.tables import TABLES
+from order_service.terms import Terms
 from shared.clock import Clock
 from shared.database import TRANSIENT, Database, is_lock_timeout
 from shared.ids import NewId, uuid7

@@ -1,20 +1,20 @@
 """Placing orders, many in one transaction: the key that makes each unique, the order, its saga, its first messages."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import String, select, true
-from sqlalchemy.dialects.postgresql import insert
-
 from order_service.catalog import find_products
-from order_service.domain import NewOrder, Order, Product, Record, price
-from order_service.fulfillment.saga import OrderPlaced, Workflow
-from order_service.sagas import Held, append_history, json, saga_row
-from order_service.tables import TABLES, idempotency_keys, orders, sagas
-from order_service.view import as_bytes, order_view
+from order_service.domain import NewOrder, Product, price
+from order_service.fulfillment.saga import OrderPlaced
+from order_service.idempotency import Answer, Key, claim_keys, find_answers
+from order_service.sagas import Held, Sagas
+from order_service.store import add_orders
+from order_service.tables import TABLES
+from order_service.terms import Terms
+from order_service.view import Order, as_bytes, order_row, order_view
 from shared.contracts import Event
-from shared.database import Transaction, batch_rows, timestamp
+from shared.database import Transaction
 from shared.ids import NewId, uuid7
 from shared.messaging.envelope import enclose
 
@@ -47,39 +47,7 @@ class NotSold:
 
 
 Outcome = Placed | Mismatch | NotSold
-
-
-@dataclass(frozen=True, kw_only=True)
-class Terms:
-    """What holds for orders placed now."""
-
-    flow: Workflow
-    currency: str
-    approval_from: int  # minor units
-
-
-Key = tuple[str, str, str]  # principal, path, key
-
-_columns = (idempotency_keys.c.principal, idempotency_keys.c.path, idempotency_keys.c.key)
-_keys = batch_rows("keys", **{c.name: c.type for c in idempotency_keys.c})
-_claim = (
-    insert(idempotency_keys)
-    .from_select(
-        [c.name for c in idempotency_keys.c],
-        select(*_keys.c).where(true()).order_by(_keys.c.principal, _keys.c.path, _keys.c.key),
-    )
-    .on_conflict_do_nothing(index_elements=list(_columns))
-    .returning(*_columns)
-)
-_known = batch_rows("known", principal=String, path=String, key=String)
-_find = select(*_columns, *(idempotency_keys.c[name] for name in ("body_hash", "order_id", "response"))).join(
-    _known,
-    (_columns[0] == _known.c.principal) & (_columns[1] == _known.c.path) & (_columns[2] == _known.c.key),
-)
-_orders = batch_rows("new_orders", **{c.name: c.type for c in orders.c})
-_add_orders = insert(orders).from_select([c.name for c in orders.c], select(*_orders.c))
-_sagas = batch_rows("new_sagas", **{c.name: c.type for c in sagas.c})
-_add_sagas = insert(sagas).from_select([c.name for c in sagas.c], select(*_sagas.c))
+Products = Mapping[str, Product]  # by sku
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,8 +57,8 @@ class _Draft:
     wanted: NewOrder
     held: Held
     order: Order
-    said: tuple[Event, ...]
-    response: bytes
+    messages: tuple[Event, ...]
+    answer: Answer
 
 
 def place(
@@ -106,35 +74,22 @@ def place(
     for each in wanted:
         if _key(each) not in drafts and not _unsold(each, products):
             drafts[_key(each)] = _draft(each, products, terms, now, new_id(now))
-    fresh = _claim_keys(connection, drafts)
-    earlier = _find_keys(connection, {_key(each) for each in wanted} - fresh)
-    _write(connection, [draft for key, draft in drafts.items() if key in fresh], now, new_id)
-
-    outcomes: list[Outcome] = []
-    for each in wanted:
-        key = _key(each)
-        if key in earlier:
-            body_hash, placed = earlier[key]
-            outcomes.append(placed if body_hash == each.body_hash else Mismatch())
-        elif key in fresh:
-            draft = drafts[key]
-            kind = Placed if each is draft.wanted else Replayed
-            same = each.body_hash == draft.wanted.body_hash
-            outcomes.append(kind(draft.order.id, draft.response) if same else Mismatch())
-        else:
-            outcomes.append(NotSold(_unsold(each, products)))
-    return outcomes
+    claimed = claim_keys(connection, {key: draft.answer for key, draft in drafts.items()})
+    earlier = find_answers(connection, {_key(each) for each in wanted} - claimed)
+    new = {key: draft for key, draft in drafts.items() if key in claimed}
+    _write(connection, list(new.values()), now, new_id)
+    return [_outcome(each, new.get(_key(each)), earlier.get(_key(each)), products) for each in wanted]
 
 
 def _key(order: NewOrder) -> Key:
-    return order.principal, order.path, order.key
+    return Key(order.principal, order.path, order.key)
 
 
-def _unsold(order: NewOrder, products: Mapping[str, Product]) -> tuple[int, ...]:
+def _unsold(order: NewOrder, products: Products) -> tuple[int, ...]:
     return tuple(index for index, wish in enumerate(order.lines) if wish.sku not in products)
 
 
-def _draft(wanted: NewOrder, products: Mapping[str, Product], terms: Terms, now: datetime, order_id: str) -> _Draft:
+def _draft(wanted: NewOrder, products: Products, terms: Terms, now: datetime, order_id: str) -> _Draft:
     lines = price(wanted.lines, products)
     total = sum(line["line_total"] for line in lines)
     facts = {
@@ -157,62 +112,31 @@ def _draft(wanted: NewOrder, products: Mapping[str, Product], terms: Terms, now:
         ship_to=wanted.ship_to,
         placed_at=now,
         status=decision.history[0].to_status,
+        saga=held.saga,
+        workflow_version=terms.flow.version,
+        version=held.version,
+        updated_at=now,
     )
-    record = Record(
-        order=order, saga=held.saga, workflow_version=terms.flow.version, version=held.version, updated_at=now
-    )
-    response = as_bytes(order_view(record, terms.flow))
-    return _Draft(wanted=wanted, held=held, order=order, said=decision.messages, response=response)
-
-
-def _claim_keys(connection: Transaction, drafts: Mapping[Key, _Draft]) -> set[Key]:
-    """Take the keys that nobody took before."""
-    rows = [
-        {
-            "principal": principal,
-            "path": path,
-            "key": key,
-            "body_hash": draft.wanted.body_hash,
-            "order_id": draft.order.id,
-            "response": draft.response.decode(),
-        }
-        for (principal, path, key), draft in drafts.items()
-    ]
-    if not rows:
-        return set()
-    return {(row.principal, row.path, row.key) for row in connection.execute(_claim, {"keys": rows})}
-
-
-def _find_keys(connection: Transaction, keys: Collection[Key]) -> dict[Key, tuple[str, Replayed]]:
-    """The answers given earlier under these keys, and to which body."""
-    if not keys:
-        return {}
-    known = [dict(zip(("principal", "path", "key"), key, strict=True)) for key in keys]
-    return {
-        (row.principal, row.path, row.key): (row.body_hash, Replayed(row.order_id, row.response.encode()))
-        for row in connection.execute(_find, {"known": known})
-    }
+    answer = Answer(wanted.body_hash, order_id, as_bytes(order_view(order, terms.flow)))
+    return _Draft(wanted=wanted, held=held, order=order, messages=decision.messages, answer=answer)
 
 
 def _write(connection: Transaction, drafts: Sequence[_Draft], now: datetime, new_id: NewId) -> None:
-    if not drafts:
-        return
-    new_orders = [
-        {
-            **vars(draft.order),
-            "lines": json(draft.order.lines),
-            "ship_to": json(draft.order.ship_to),
-            "placed_at": timestamp(now),
-        }
-        for draft in drafts
-    ]
-    connection.execute(_add_orders, {"new_orders": new_orders})
-    new_sagas = [{**saga_row(draft.held), "workflow_version": draft.held.flow.version} for draft in drafts]
-    connection.execute(_add_sagas, {"new_sagas": new_sagas})
-    append_history(connection, [entry for draft in drafts for entry in draft.held.entries])
-    said = [
+    add_orders(connection, [order_row(draft.order) for draft in drafts])
+    Sagas(connection, now, [draft.held for draft in drafts]).flush()
+    envelopes = [
         enclose(message, at=now, new_id=new_id, traceparent=draft.wanted.traceparent)
         for draft in drafts
-        for message in draft.said
+        for message in draft.messages
     ]
-    TABLES.outbox.add(connection, said, due_at=now)
+    TABLES.outbox.add(connection, envelopes, due_at=now)
+
+
+def _outcome(wanted: NewOrder, draft: _Draft | None, earlier: Answer | None, products: Products) -> Outcome:
+    answer = draft.answer if draft else earlier
+    if answer is None:
+        return NotSold(_unsold(wanted, products))
+    if answer.body_hash != wanted.body_hash:
+        return Mismatch()
+    kind = Placed if draft and draft.wanted is wanted else Replayed
+    return kind(answer.order_id, answer.response)

@@ -1,35 +1,31 @@
 """What is asked about orders: one, many, their history, and whether there is news."""
 
-from collections.abc import Collection, Mapping
-from typing import Any
+from collections.abc import Collection
 
-import msgspec
-from sqlalchemy import Connection, RowMapping, bindparam, select
+from sqlalchemy import Connection, bindparam, select
 
-from order_service.domain import Order, Record
-from order_service.fulfillment.saga import OrderStatus, Reason
-from order_service.sagas import saga_from
+from order_service.fulfillment.saga import OrderStatus
+from order_service.store import Row
 from order_service.tables import attention, awake, orders, saga_history, sagas, turned_back
+from order_service.view import EntryView, Order, entry_view, order_from
 from shared.database import Id, batch_rows
 
-_json = msgspec.json.Decoder()
-
 # The saga's own reason and attention are the same as the order's; the order's columns are the ones that are indexed.
-_record = select(
+_order = select(
     orders, *(c for c in sagas.c if c.name not in ("order_id", "reason", "reason_detail", "needs_attention"))
 ).join(sagas, sagas.c.order_id == orders.c.id)
-_find = _record.where(orders.c.id == bindparam("id"))  # built once: building costs more than reading
+_find = _order.where(orders.c.id == bindparam("id"))  # built once: building costs more than reading
 _wanted = batch_rows("wanted", id=Id)
-_find_all = _record.join(_wanted, orders.c.id == _wanted.c.id)
+_find_all = _order.join(_wanted, orders.c.id == _wanted.c.id)
 
 
-def find_order(connection: Connection, order_id: str) -> Record | None:
+def find_order(connection: Connection, order_id: str) -> Order | None:
     row = connection.execute(_find, {"id": order_id}).mappings().first()
-    return record_from(row) if row else None
+    return order_from(row) if row else None
 
 
-def find_rows(connection: Connection, order_ids: Collection[str]) -> dict[str, RowMapping]:
-    """What `record_from` reads, by order id, of many orders at once. Unknown orders are left out."""
+def find_rows(connection: Connection, order_ids: Collection[str]) -> dict[str, Row]:
+    """What `order_from` reads, by order id, of many orders at once. Unknown orders are left out."""
     wanted = [{"id": each} for each in set(order_ids)]
     return {row["id"]: row for row in connection.execute(_find_all, {"wanted": wanted}).mappings()}
 
@@ -42,12 +38,12 @@ def list_orders(
     needs_attention: bool | None = None,
     before: str | None = None,
     limit: int,
-) -> list[Record]:
+) -> list[Order]:
     """At most `limit` orders, the newest first, from behind the order id `before` on; ids are time-ordered.
 
     Each filter has an index to walk, except a status of orders that are done: those are found by walking down the ids.
     """
-    wanted = _record.order_by(orders.c.id.desc()).limit(limit)
+    wanted = _order.order_by(orders.c.id.desc()).limit(limit)
     if customer_id is not None:
         wanted = wanted.where(orders.c.customer_id == customer_id)
     if needs_attention is not None:
@@ -60,10 +56,10 @@ def list_orders(
             wanted = wanted.where(awake)
     if before is not None:
         wanted = wanted.where(orders.c.id < before)
-    return [record_from(row) for row in connection.execute(wanted).mappings()]
+    return [order_from(row) for row in connection.execute(wanted).mappings()]
 
 
-def history(connection: Connection, order_id: str, *, after: int = 0, limit: int = 200) -> list[Mapping[str, Any]]:
+def history(connection: Connection, order_id: str, *, after: int = 0, limit: int = 200) -> list[EntryView]:
     """At most `limit` entries of an order's history by `seq`, from behind `after` on. None is ever missing."""
     wanted = (
         select(saga_history)
@@ -71,35 +67,10 @@ def history(connection: Connection, order_id: str, *, after: int = 0, limit: int
         .order_by(saga_history.c.seq)
         .limit(limit)
     )
-    return [
-        {**{name: value for name, value in row.items() if name != "order_id"}, "did": _json.decode(row["did"])}
-        for row in connection.execute(wanted).mappings()
-    ]
+    return [entry_view(row) for row in connection.execute(wanted).mappings()]
 
 
 def versions(connection: Connection, order_ids: Collection[str]) -> dict[str, int]:
     """The number of each order's last history entry, by order id; cheap to ask often. Unknown orders are left out."""
     wanted = select(sagas.c.order_id, sagas.c.version).where(sagas.c.order_id.in_(order_ids))
     return {row.order_id: row.version for row in connection.execute(wanted)}
-
-
-def record_from(row: RowMapping) -> Record:
-    return Record(
-        order=Order(
-            id=row["id"],
-            customer_id=row["customer_id"],
-            lines=_json.decode(row["lines"]),
-            total=row["total"],
-            currency=row["currency"],
-            ship_to=_json.decode(row["ship_to"]),
-            placed_at=row["placed_at"],
-            status=OrderStatus(row["status"]),
-            reason=Reason(row["reason"]) if row["reason"] else None,
-            reason_detail=row["reason_detail"],
-            needs_attention=row["needs_attention"],
-        ),
-        saga=saga_from(row),
-        workflow_version=row["workflow_version"],
-        version=row["version"],
-        updated_at=row["updated_at"],
-    )

@@ -7,41 +7,17 @@ from typing import Any
 from flask import Flask
 
 from order_service.catalog import seed
-from order_service.fulfillment.workflow import WORKFLOWS
 from order_service.handlers import HANDLERS
-from order_service.placing import Terms
-from order_service.sagas import Flows, Sagas
+from order_service.sagas import Sagas
 from order_service.tables import METADATA, TABLES
+from order_service.terms import flows
 from order_service.timers import due
 from shared.clock import DatabaseClock
-from shared.config import Misconfigured, Settings
+from shared.config import Settings
 from shared.database import Database, Transaction
 from shared.messaging.handling import Answers, Handling
 from shared.messaging.notifier import Notifier
 from shared.service import Service
-
-
-def flows(settings: Settings) -> Flows:
-    """Every version of the workflow, with the configured patience. Raises Misconfigured for a step that none has."""
-    timeouts, attempts = settings.step_timeouts, settings.step_attempts
-    steps = {name for flow in WORKFLOWS.values() for name in flow.named}
-    for variable, named in (("STEP_TIMEOUTS", timeouts), ("STEP_ATTEMPTS", attempts)):
-        if unknown := named.keys() - steps:
-            raise Misconfigured(f"order: {variable} names no step of any workflow: {', '.join(sorted(unknown))}")
-    return {
-        version: flow.paced(
-            {name: value for name, value in timeouts.items() if name in flow.named},
-            {name: value for name, value in attempts.items() if name in flow.named},
-            settings.slowest_pace,
-        )
-        for version, flow in WORKFLOWS.items()
-    }
-
-
-def terms(settings: Settings) -> Terms:
-    """What holds for new orders: the newest workflow, the currency, and from which total on a person must agree."""
-    paced = flows(settings)
-    return Terms(flow=paced[max(paced)], currency=settings.currency, approval_from=settings.approval_from)
 
 
 def handling(settings: Settings, database: Database) -> Handling:

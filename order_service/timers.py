@@ -3,7 +3,8 @@
 from datetime import datetime
 
 from order_service.fulfillment.saga import Tick
-from order_service.sagas import Flows, Sagas
+from order_service.sagas import Sagas
+from order_service.terms import Flows
 from shared.contracts import Event
 from shared.database import Transaction
 

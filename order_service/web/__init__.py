@@ -6,10 +6,11 @@ from sqlalchemy import select
 from order_service import tables
 from order_service.commands import Commands
 from order_service.group_commit import GroupCommit
-from order_service.service import flows, terms
+from order_service.terms import flows, terms
+from order_service.view import Show
 from order_service.web.orders import order_routes
 from order_service.web.products import product_routes
-from order_service.web.show import Show, handle_refusals
+from order_service.web.refusals import handle_refusals
 from order_service.web.steps import step_routes
 from order_service.web.watch import Watch
 from shared.clock import DatabaseClock

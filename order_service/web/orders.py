@@ -7,14 +7,15 @@ from uuid import UUID
 
 import msgspec
 from flask import Response, request
-from sqlalchemy import RowMapping
 
 from order_service.coalescing import Coalescing
 from order_service.commands import Commands
-from order_service.domain import NewOrder, Record, Wish
+from order_service.domain import NewOrder, Wish
 from order_service.group_commit import Closed, GroupCommit, InUse, Overloaded
 from order_service.placing import Mismatch, NotSold, Outcome, Replayed
-from order_service.queries import find_rows, history, list_orders, record_from
+from order_service.queries import find_rows, history, list_orders
+from order_service.store import Row
+from order_service.view import Order, Show, order_from
 from order_service.web.schemas import (
     LONGEST_WAIT,
     EntrySchema,
@@ -24,7 +25,6 @@ from order_service.web.schemas import (
     VerdictSchema,
     WaitSchema,
 )
-from order_service.web.show import Show
 from order_service.web.watch import Watch
 from shared.api_keys import Principal
 from shared.database import Database
@@ -43,7 +43,7 @@ HEADERS = {
 
 
 def order_routes(database: Database, show: Show, counter: GroupCommit, commands: Commands, watch: Watch) -> Routes:
-    def rows_of(order_ids: Sequence[str]) -> Sequence[RowMapping | None]:
+    def rows_of(order_ids: Sequence[str]) -> Sequence[Row | None]:
         with database.reading() as connection:
             found = find_rows(connection, order_ids)
         return [found.get(each) for each in order_ids]
@@ -81,14 +81,14 @@ def order_routes(database: Database, show: Show, counter: GroupCommit, commands:
 
         With `wait`, the answer comes as soon as there is news: a later version than `version`, or than the one now.
         """
-        record = _find(find, order_id)
-        known = record.version if query["version"] is None else query["version"]
+        order = _find(find, order_id)
+        known = order.version if query["version"] is None else query["version"]
         seconds = min(query["wait"], LONGEST_WAIT)
-        if seconds and record.version <= known and not record.order.status.final:
-            watch.wait(record.order.id, known, seconds)
-            record = _find(find, order_id)
-        response = unless_known(record.version, lambda: reply(show(record)))
-        if not record.order.status.final:
+        if seconds and order.version <= known and not order.status.final:
+            watch.wait(order.id, known, seconds)
+            order = _find(find, order_id)
+        response = unless_known(order.version, lambda: reply(show(order)))
+        if not order.status.final:
             response.headers.update(SOON)
         return response
 
@@ -108,7 +108,7 @@ def order_routes(database: Database, show: Show, counter: GroupCommit, commands:
                 before=query["cursor"],
                 limit=query["limit"] + 1,
             )
-        return reply(page(found, query["limit"], lambda record: record.order.id, show))
+        return reply(page(found, query["limit"], lambda order: order.id, show))
 
     @routes.route("/orders/<uuid:order_id>/history")
     @problems(404)
@@ -117,10 +117,10 @@ def order_routes(database: Database, show: Show, counter: GroupCommit, commands:
     @routes.response(200, listed(EntrySchema))
     def get_history(query: dict[str, Any], order_id: UUID) -> Response:
         """What happened to the order? The oldest first, without a gap in `seq`."""
-        record = _find(find, order_id)
+        order = _find(find, order_id)
         after, limit = int(query["cursor"] or 0), query["limit"]
         with database.reading() as connection:
-            entries = history(connection, record.order.id, after=after, limit=limit + 1)
+            entries = history(connection, order.id, after=after, limit=limit + 1)
         return reply(page(entries, limit, lambda entry: str(entry["seq"]), dict))
 
     @routes.route("/orders/<uuid:order_id>/cancel", methods=["POST"])
@@ -176,9 +176,9 @@ def _placed(outcome: Outcome) -> Response:
     return response
 
 
-def _accepted(record: Record, show: Show) -> Response:
-    response = reply(show(record), 202)
-    response.headers.update(_where(record.order.id))
+def _accepted(order: Order, show: Show) -> Response:
+    response = reply(show(order), 202)
+    response.headers.update(_where(order.id))
     return response
 
 
@@ -187,9 +187,9 @@ def _where(order_id: str) -> dict[str, str]:
     return {"Location": f"{request.script_root}/orders/{order_id}", **SOON}
 
 
-def _find(find: Coalescing[str, RowMapping | None], order_id: UUID) -> Record:
+def _find(find: Coalescing[str, Row | None], order_id: UUID) -> Order:
     """The order, if it is there and the caller may see it; ends the request with 404 otherwise."""
     row, who = find(str(order_id)), current()
     if row is None or not (who.is_operator or row["customer_id"] == who.name):
         problem(404, f"There is no order {order_id}.")
-    return record_from(row)
+    return order_from(row)

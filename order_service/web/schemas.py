@@ -6,10 +6,12 @@ from typing import Any
 from marshmallow import Schema, ValidationError, fields, validate, validates_schema
 
 from order_service.domain import LARGEST_UNIT_PRICE
-from order_service.fulfillment.saga import Kind, OrderStatus, Reason, StepStatus
+from order_service.fulfillment.saga import OrderStatus
+from order_service.view import EntryView, OrderView
 from order_service.web.countries import COUNTRIES
 from shared.http.fields import SKU, Moment, StrictSchema, Text, Whole, WholeText
 from shared.http.pages import page_schema
+from shared.http.schemas import schema_of
 
 ORDER_ID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 TOKEN = r"^[A-Za-z][A-Za-z0-9_-]{0,199}$"  # noqa: S105 - begins with a letter, so that no card number is one
@@ -113,72 +115,7 @@ class OrdersPageSchema(page_schema(ORDER_ID)):  # type: ignore[misc]  # a class 
 
 # What goes out
 
-
-class LineSchema(Schema):
-    sku = fields.String(required=True)
-    name = fields.String(required=True)
-    quantity = fields.Integer(required=True)
-    unit_price = fields.Integer(required=True, metadata=MINOR_UNITS)
-    line_total = fields.Integer(required=True, metadata=MINOR_UNITS)
-
-
-class AmountsSchema(Schema):
-    """What became of the money, in minor units of the currency."""
-
-    authorized = fields.Integer(required=True)
-    captured = fields.Integer(required=True)
-    voided = fields.Integer(required=True)
-    refunded = fields.Integer(required=True)
-
-
-class StepSchema(Schema):
-    """A step of the workflow, also one that is still to come."""
-
-    name = fields.String(required=True)
-    kind = fields.Enum(Kind, by_value=True, required=True)
-    status = fields.Enum(StepStatus, by_value=True, required=True)
-    attempts = fields.Integer(required=True)
-    requested_at = Moment(required=True, allow_none=True)
-    settled_at = Moment(required=True, allow_none=True)
-    deadline = Moment(required=True, allow_none=True)
-
-
-class OrderSchema(Schema):
-    """An order and how it stands. `version` grows by one with every entry of its history."""
-
-    id = fields.UUID(required=True)
-    status = fields.Enum(OrderStatus, by_value=True, required=True)
-    needs_attention = fields.Boolean(required=True)
-    reason = fields.Enum(Reason, by_value=True, required=True, allow_none=True)
-    reason_detail = fields.String(required=True, allow_none=True)
-    customer_id = fields.String(required=True)
-    lines = fields.List(fields.Nested(LineSchema), required=True)
-    total = fields.Integer(required=True, metadata=MINOR_UNITS)
-    currency = fields.String(required=True)
-    ship_to = fields.Nested(AddressSchema, required=True)
-    carrier = fields.String(required=True, allow_none=True)
-    tracking_number = fields.String(required=True, allow_none=True)
-    payment = fields.Nested(AmountsSchema, required=True)
-    steps = fields.List(fields.Nested(StepSchema), required=True)
-    version = fields.Integer(required=True)
-    placed_at = Moment(required=True)
-    updated_at = Moment(required=True)
-
-
-class EntrySchema(Schema):
-    """One line of an order's history: what was heard, from whom, and all that was done about it."""
-
-    seq = fields.Integer(required=True)
-    at = Moment(required=True)
-    event = fields.String(required=True)
-    message_id = fields.UUID(required=True, allow_none=True)
-    actor = fields.String(required=True)
-    step = fields.String(required=True, allow_none=True)
-    outcome = fields.String(required=True, metadata={"description": "`acted`, or why it was only noted"})
-    detail = fields.String(required=True, allow_none=True)
-    did = fields.List(fields.String(), required=True)
-    from_status = fields.Enum(OrderStatus, by_value=True, required=True)
-    to_status = fields.Enum(OrderStatus, by_value=True, required=True)
+OrderSchema, EntrySchema = schema_of(OrderView), schema_of(EntryView)
 
 
 class ProductSchema(Schema):

@@ -6,8 +6,8 @@ from uuid import UUID
 from flask import Response
 
 from order_service.commands import Commands
+from order_service.view import Show
 from order_service.web.schemas import DeadlineSchema, NoteSchema, OrderSchema
-from order_service.web.show import Show
 from shared.http.app import Routes, problems, reply
 from shared.http.auth import current, requires
 

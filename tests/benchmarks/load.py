@@ -16,7 +16,8 @@ from datetime import UTC, datetime
 
 from order_service.domain import NewOrder, Wish
 from order_service.fulfillment.workflow import FULFILLMENT
-from order_service.placing import Terms, place
+from order_service.placing import place
+from order_service.terms import Terms
 from shared.database import Database
 from shared.messaging.notifier import Notifier
 from tests.benchmarks.system import SKUS, TOKEN, UnderWay

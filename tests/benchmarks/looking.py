@@ -44,7 +44,7 @@ def median_times(system: System) -> dict[str, float]:
     )
     maintenance = Maintenance(SERVICE.tables, database, SERVICE.clock)
     with database.reading() as connection:
-        some = list_orders(connection, limit=1)[0].order.id
+        some = list_orders(connection, limit=1)[0].id
 
     def reading(look: Callable[..., Any], *values: Any, **options: Any) -> Callable[[], Any]:
         def read() -> None:

@@ -14,12 +14,11 @@ from sqlalchemy import select
 from sqlalchemy.orm import registry, sessionmaker
 
 from order_service import tables
-from order_service.domain import Order, Product, Record, Wish, price
-from order_service.fulfillment.saga import OrderStatus
+from order_service.domain import Product, Wish, price
 from order_service.fulfillment.workflow import FULFILLMENT
 from order_service.placing import PLACED
-from order_service.sagas import Held, saga_from
-from order_service.view import order_view
+from order_service.sagas import Held
+from order_service.view import Order, order_from, order_view
 from order_service.web.schemas import NewOrderSchema, OrderSchema
 from shared.config import load
 from shared.database import Database
@@ -57,16 +56,9 @@ def get_order(order_id: str) -> Response:
         if order is None or saga is None:
             return Response(status=404)
         values = {name: getattr(order, name) for name in tables.orders.c.keys()}  # noqa: SIM118 - columns
-        values |= {
-            "lines": json.loads(order.lines),
-            "ship_to": json.loads(order.ship_to),
-            "status": OrderStatus(order.status),
-        }
-        state = saga_from({name: getattr(saga, name) for name in tables.sagas.c.keys()})  # type: ignore[arg-type]  # noqa: SIM118
-        record = Record(
-            order=Order(**values), saga=state, workflow_version=1, version=saga.version, updated_at=saga.updated_at
-        )
-    return answer(record, 200)
+        values |= {name: getattr(saga, name) for name in tables.sagas.c.keys() if name not in values}  # noqa: SIM118
+        found = order_from(values)
+    return answer(found, 200)
 
 
 @app.post("/orders")
@@ -89,12 +81,11 @@ def place_order() -> Response:
         held = Held.start(order_id, FULFILLMENT, facts, now)
         decision = held.hear(PLACED, now, "customer:alice")
         order = Order(id=order_id, customer_id="alice", lines=lines, total=facts["amount"], currency="EUR",
-                      ship_to=body["ship_to"], placed_at=now, status=decision.history[0].to_status)  # fmt: skip
-        record = Record(order=order, saga=held.saga, workflow_version=1, version=held.version, updated_at=now)
-        said = answer(record, 202)
-        session.add(
-            row_of(OrderRow, **vars(order) | {"lines": json.dumps(lines), "ship_to": json.dumps(order.ship_to)})
-        )
+                      ship_to=body["ship_to"], placed_at=now, status=decision.history[0].to_status, saga=held.saga,
+                      workflow_version=1, version=held.version, updated_at=now)  # fmt: skip
+        said = answer(order, 202)
+        columns = {name: getattr(order, name) for name in tables.orders.c.keys()}  # noqa: SIM118 - columns
+        session.add(row_of(OrderRow, **columns | {"lines": json.dumps(lines), "ship_to": json.dumps(order.ship_to)}))
         session.flush()  # the saga refers to it
         steps = msgspec.json.encode(held.saga.steps).decode()
         session.add(row_of(SagaRow, order_id=order_id, workflow_version=1, facts=json.dumps(facts), steps=steps,
@@ -122,5 +113,5 @@ def place_order() -> Response:
     return said
 
 
-def answer(record: Record, status: int) -> Response:
-    return Response(json.dumps(shown.dump(order_view(record, FULFILLMENT))), status, mimetype="application/json")
+def answer(order: Order, status: int) -> Response:
+    return Response(json.dumps(shown.dump(order_view(order, FULFILLMENT))), status, mimetype="application/json")

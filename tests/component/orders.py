@@ -8,13 +8,15 @@ from typing import Any
 from sqlalchemy import Connection
 
 from order_service.commands import Commands
-from order_service.domain import NewOrder, Record, Wish
+from order_service.domain import NewOrder, Wish
 from order_service.fulfillment.workflow import WORKFLOWS
-from order_service.placing import Outcome, Placed, Terms, place
+from order_service.placing import Outcome, Placed, place
 from order_service.queries import find_order, history
-from order_service.sagas import Flows, Sagas
+from order_service.sagas import Sagas
 from order_service.service import SERVICE
+from order_service.terms import Flows, Terms
 from order_service.timers import due
+from order_service.view import Order
 from shared.api_keys import Principal, Role
 from shared.contracts import (
     PaymentAuthorized,
@@ -98,7 +100,7 @@ class Shop(Bench):
         """Let time do its work; returns what the service says."""
         return [open_envelope(each) for each in self.consumer.advance(most)]
 
-    def find(self, order_id: str) -> Record:
+    def find(self, order_id: str) -> Order:
         with self.database.reading() as connection:
             record = find_order(connection, order_id)
         assert record is not None
@@ -110,7 +112,7 @@ class Shop(Bench):
             entries = history(connection, order_id, limit=10_000)
         record = self.find(order_id)
         assert [entry["seq"] for entry in entries] == list(range(1, record.version + 1))
-        assert entries[-1]["to_status"] == record.order.status
+        assert entries[-1]["to_status"] == record.status
         for before, after in pairwise(entries):
             assert after["from_status"] == before["to_status"]
         return entries

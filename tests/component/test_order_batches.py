@@ -48,14 +48,14 @@ def test_an_order_goes_all_the_way(shop: Shop) -> None:
     (order,) = shop.placed()
     (shipping,) = shop.deliver(*authorized_and_reserved(order))
     assert isinstance(shipping, ShipmentRequested)
-    assert shop.find(order).order.status == OrderStatus.CONFIRMED
+    assert shop.find(order).status == OrderStatus.CONFIRMED
     (capture,) = shop.deliver(*booked(order))
     assert capture == CaptureRequested(order_id=order, authorization_id=f"authorize-{order}", amount=1999)
     issue, dispatch = shop.deliver(*captured(order))
     assert (type(issue), type(dispatch)) == (StockIssueRequested, DispatchRequested)
-    assert shop.find(order).order.status == OrderStatus.PAID
+    assert shop.find(order).status == OrderStatus.PAID
     assert shop.deliver(*issued_and_dispatched(order)) == []
-    assert shop.find(order).order.status == OrderStatus.FULFILLED
+    assert shop.find(order).status == OrderStatus.FULFILLED
     assert [entry["event"] for entry in shop.history(order)] == [
         "order_placed",
         "payment.authorized",
@@ -74,7 +74,7 @@ def test_facts_of_one_order_in_one_batch_are_heard_in_order(shop: Shop) -> None:
     (other,) = shop.placed(wanted("other"))
     everything = [*authorized_and_reserved(other), *booked(other), *captured(other), *issued_and_dispatched(other)]
     assert len(shop.deliver(*everything)) == 4
-    assert shop.find(other).order.status == OrderStatus.FULFILLED
+    assert shop.find(other).status == OrderStatus.FULFILLED
     alike = [
         [(e["event"], e["did"], e["from_status"], e["to_status"]) for e in shop.history(o)] for o in (order, other)
     ]
@@ -100,7 +100,7 @@ def test_the_history_tells_who_said_what(shop: Shop) -> None:
         "from_status": "pending",
         "to_status": "cancelling",
     }
-    record = shop.find(order).order
+    record = shop.find(order)
     assert (record.status, record.reason, record.reason_detail) == (
         "cancelling",
         "payment_declined",
@@ -145,7 +145,7 @@ def test_a_fact_about_an_unknown_order_is_buried(shop: Shop) -> None:
     (order,) = shop.placed()
     shop.deliver(StockReserved(order_id=order_id(404)), *authorized_and_reserved(order))
     assert shop.buried() == [f"unknown_order: {order_id(404)}"]
-    assert shop.find(order).order.status == OrderStatus.CONFIRMED
+    assert shop.find(order).status == OrderStatus.CONFIRMED
 
 
 def test_a_worker_older_than_the_order_stops(shop: Shop) -> None:
@@ -174,7 +174,7 @@ def test_each_order_keeps_the_workflow_it_began_with(shop: Shop) -> None:
     (late,) = shop.deliver(ShipmentDispatched(order_id=new))
     assert late == StockIssueRequested(order_id=new)
     shop.deliver(StockIssued(order_id=new))
-    assert [shop.find(each).order.status for each in (old, new)] == ["fulfilled", "fulfilled"]
+    assert [shop.find(each).status for each in (old, new)] == ["fulfilled", "fulfilled"]
     assert [shop.find(each).workflow_version for each in (old, new)] == [1, 2]
     shop.history(old)
     shop.history(new)

@@ -9,8 +9,8 @@ from threading import Barrier
 import pytest
 
 from order_service.commands import Conflict, NotFound
-from order_service.domain import Record
 from order_service.fulfillment.saga import StepStatus
+from order_service.view import Order
 from shared.contracts import CaptureRequested, PaymentReversed, ShipmentCancelled, StockReleased
 from tests.component.bench import order_id
 from tests.component.orders import (
@@ -35,7 +35,7 @@ def shop(database_url: str) -> Iterator[Shop]:
     shop.close()
 
 
-def refused(shop: Shop, order: str, tell: Callable[[], Record]) -> Conflict:
+def refused(shop: Shop, order: str, tell: Callable[[], Order]) -> Conflict:
     """The conflict, after seeing that nothing at all was written."""
     before, waiting = shop.find(order), shop.waiting()
     with pytest.raises(Conflict) as conflict:
@@ -53,7 +53,7 @@ def test_a_customer_cancels(shop: Shop) -> None:
     (order,) = shop.placed()
     after = shop.commands.cancel(order, ALICE, "changed my mind")
     assert after == shop.find(order)
-    assert (after.order.status, after.order.reason, after.order.reason_detail) == (
+    assert (after.status, after.reason, after.reason_detail) == (
         "cancelling",
         "customer_request",
         "changed my mind",
@@ -78,7 +78,7 @@ def test_cancelling_twice_is_cancelling_once(shop: Shop) -> None:
 def test_an_operator_cancels_in_the_operators_name(shop: Shop) -> None:
     """The reason tells who turned the order back."""
     (order,) = shop.placed()
-    assert shop.commands.cancel(order, OPAL).order.reason == "operator_request"
+    assert shop.commands.cancel(order, OPAL).reason == "operator_request"
 
 
 def test_nobody_cancels_for_another_customer(shop: Shop) -> None:
@@ -106,8 +106,8 @@ def test_an_operator_approves(shop: Shop) -> None:
     """A dear order waits for a person; the word sends it on its way, and is said once."""
     (order,) = shop.placed(DEAR)
     assert shop.deliver(*authorized_and_reserved(order)) == []
-    assert shop.find(order).order.status == "awaiting_approval"
-    assert shop.commands.approve(order, OPAL, "known customer").order.status == "confirmed"
+    assert shop.find(order).status == "awaiting_approval"
+    assert shop.commands.approve(order, OPAL, "known customer").status == "confirmed"
     assert "shipment.requested" in shop.waiting()
     assert shop.history(order)[-1]["actor"] == "operator:opal"
     for tell in (shop.commands.approve, shop.commands.refuse):
@@ -118,7 +118,7 @@ def test_an_operator_refuses(shop: Shop) -> None:
     """A refusal turns the order back, and the note is what the customer reads."""
     (order,) = shop.placed(DEAR)
     shop.deliver(*authorized_and_reserved(order))
-    after = shop.commands.refuse(order, OPAL, "too good to be true").order
+    after = shop.commands.refuse(order, OPAL, "too good to be true")
     assert (after.status, after.reason, after.reason_detail) == (
         "cancelling",
         "approval_refused",
@@ -162,7 +162,7 @@ def test_an_operator_reverses_the_capture(shop: Shop) -> None:
         shop.deliver(*booked(order))
     refused(shop, asked, lambda: shop.commands.reverse(asked, "payment", OPAL))
     after = shop.commands.reverse(asked, "capture", OPAL, "fraud")
-    assert (after.order.status, after.order.reason, after.saga.steps["capture"].status) == (
+    assert (after.status, after.reason, after.saga.steps["capture"].status) == (
         "cancelling",
         "operator_request",
         StepStatus.WITHDRAWN,
@@ -177,12 +177,12 @@ def test_an_operator_settles_a_parked_step(shop: Shop) -> None:
     for facts in (authorized_and_reserved, booked, captured):
         shop.deliver(*facts(order))
     refused(shop, order, lambda: shop.commands.settle(order, "issue", OPAL, "too early"))
-    while not shop.find(order).order.needs_attention:
+    while not shop.find(order).needs_attention:
         shop.clock.move(minutes=15)
         shop.tick()
     shop.commands.settle(order, "issue", OPAL, "handed over by hand")
     after = shop.commands.settle(order, "dispatch", OPAL, "the carrier has it")
-    assert (after.order.status, after.order.needs_attention) == ("fulfilled", False)
+    assert (after.status, after.needs_attention) == ("fulfilled", False)
     assert shop.history(order)[-1]["detail"] == "the carrier has it"
 
 
@@ -197,7 +197,7 @@ def test_approval_may_wait_for_ever(shop: Shop) -> None:
     assert shop.tick() == []
     assert shop.find(order) == after
     assert shop.rows("SELECT COUNT(*) FROM sagas WHERE wake_at IS NOT NULL") == [(1,)]
-    assert shop.commands.approve(order, OPAL).order.status == "confirmed"
+    assert shop.commands.approve(order, OPAL).status == "confirmed"
 
 
 def test_a_deadline_moves_nearer(shop: Shop) -> None:
@@ -207,7 +207,7 @@ def test_a_deadline_moves_nearer(shop: Shop) -> None:
     shop.commands.move_deadline(order, "approval", NOON + timedelta(minutes=5), OPAL)
     shop.clock.move(minutes=6)
     shop.tick()
-    assert shop.find(order).order.reason == "approval_expired"
+    assert shop.find(order).reason == "approval_expired"
 
 
 def test_cancelling_races_the_last_fact(postgres_url: str) -> None:

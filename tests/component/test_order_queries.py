@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from sqlalchemy import event
 
-from order_service.domain import Record
 from order_service.fulfillment.saga import OrderStatus
-from order_service.queries import find_order, find_rows, history, list_orders, record_from, versions
+from order_service.queries import find_order, find_rows, history, list_orders, versions
 from order_service.sagas import Sagas
 from order_service.tables import orders, sagas
+from order_service.view import Order, order_from
 from shared.contracts import PaymentReversed, StockReleased
 from tests.component.bench import order_id
 from tests.component.orders import ALICE, Shop, authorized_and_reserved, wanted
@@ -26,7 +26,7 @@ def shop(database_url: str) -> Iterator[Shop]:
 
 def ids(shop: Shop, **query: Any) -> list[str]:
     with shop.database.reading() as connection:
-        return [each.order.id for each in list_orders(connection, **{"limit": 100, **query})]
+        return [each.id for each in list_orders(connection, **{"limit": 100, **query})]
 
 
 def crowd(shop: Shop) -> dict[str, str]:
@@ -85,7 +85,7 @@ def test_a_listed_order_is_the_order(shop: Shop) -> None:
     crowd(shop)
     with shop.database.reading() as connection:
         listed = list_orders(connection, limit=100)
-        one_by_one: list[Record | None] = [find_order(connection, each.order.id) for each in listed]
+        one_by_one: list[Order | None] = [find_order(connection, each.id) for each in listed]
         assert listed == one_by_one
         assert find_order(connection, order_id(404)) is None
 
@@ -188,7 +188,7 @@ def test_many_orders_are_found_by_one_look(shop: Shop) -> None:
     lamp, chair = shop.placed(wanted("lamp"), wanted("chair", OAK_CHAIR=2))
     with shop.database.reading() as connection:
         rows = find_rows(connection, [lamp, chair, "0193470c-0000-7000-8000-000000000000", lamp])
-    assert {order_id: record_from(row) for order_id, row in rows.items()} == {
+    assert {order_id: order_from(row) for order_id, row in rows.items()} == {
         lamp: shop.find(lamp),
         chair: shop.find(chair),
     }

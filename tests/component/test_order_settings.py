@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from order_service.fulfillment.workflow import FULFILLMENT, WORKFLOWS
-from order_service.service import flows, terms
+from order_service.terms import flows, terms
 from shared.config import Misconfigured, Settings, load
 
 

@@ -62,11 +62,11 @@ def test_silence_ends_the_order_when_its_patience_does(shop: Shop) -> None:
         shop.clock.move(minutes=5)
         shop.tick()
     record = shop.find(order)
-    assert (record.order.status, record.order.reason) == ("cancelling", "timed_out")
+    assert (record.status, record.reason) == ("cancelling", "timed_out")
     for _ in range(5):
         shop.clock.move(minutes=20)
         assert sorted(each.type for each in shop.tick()) == ["payment.reversal_requested", "stock.release_requested"]
-    assert shop.find(order).order.needs_attention
+    assert shop.find(order).needs_attention
 
 
 def test_progress_leaves_the_timer_alone(shop: Shop) -> None:

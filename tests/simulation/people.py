@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy.exc import OperationalError
 
 from order_service.commands import Commands, Conflict
-from order_service.domain import NewOrder, Record, Wish
+from order_service.domain import NewOrder, Wish
 from order_service.fulfillment.saga import Kind, OrderStatus, Progress, Reason, StepStatus
-from order_service.placing import Placed, Terms, place
+from order_service.placing import Placed, place
+from order_service.terms import Terms
+from order_service.view import Order
 from shared.api_keys import Principal, Role
 from shared.messaging.notifier import Notifier
 from tests.simulation.checks import Violation
@@ -183,7 +185,7 @@ class People:
     def _refuse(self, order_id: str) -> None:
         self._object(order_id, self._tell(order_id, "refuses", self.commands.refuse), Reason.APPROVAL_REFUSED)
 
-    def _object(self, order_id: str, record: Record | None, reason: Reason) -> None:
+    def _object(self, order_id: str, record: Order | None, reason: Reason) -> None:
         if record is not None or self._lost_answer:
             self.find(order_id).objections.add(reason)
 
@@ -198,16 +200,16 @@ class People:
         self,
         order_id: str,
         what: str,
-        say: Callable[..., Record],
+        say: Callable[..., Order],
         *arguments: Any,
         principal: Principal = OPERATOR,
-    ) -> Record | None:
+    ) -> Order | None:
         """Say it at the desk; None when it was refused, or nobody knows."""
         record, answer = None, "no answer"
         with self._at_the_front():
             try:
                 record = say(order_id, *arguments, principal)
-                answer = f"now {record.order.status}"
+                answer = f"now {record.status}"
             except Conflict as conflict:
                 answer = conflict.detail
         self.world.note(principal.name, f"{what} {self.name(order_id)}: {answer}")

@@ -9,7 +9,7 @@ from itertools import count
 from random import Random
 from typing import Any
 
-from order_service.service import terms
+from order_service.terms import terms
 from shared.config import Settings, load
 from shared.ids import uuid7
 from shared.messaging.brokers.embedded import Embedded

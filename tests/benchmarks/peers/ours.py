@@ -16,7 +16,8 @@ from sqlalchemy import text
 
 from order_service.domain import NewOrder, Wish
 from order_service.fulfillment.workflow import FULFILLMENT
-from order_service.placing import Placed, Terms, place
+from order_service.placing import Placed, place
+from order_service.terms import Terms
 from shared.bootstrap import system_topology
 from shared.config import environment
 from shared.database import Database
