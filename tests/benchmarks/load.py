@@ -166,17 +166,30 @@ class Client:
         return (head + body).encode()
 
     async def post(self, number: int) -> None:
-        reader, writer = self._idle.pop() if self._idle else await asyncio.open_connection(*self._address)
-        writer.write(self._request(number))
-        head = (await reader.readuntil(b"\r\n\r\n")).lower()
-        answer = await reader.readexactly(int(head.partition(b"content-length: ")[2].partition(b"\r")[0]))
+        head, answer = await self._exchange(self._request(number))
         if not head.startswith((b"http/1.1 202", b"http/1.1 200")):
             raise RuntimeError(f"{head.decode()}{answer.decode()}")
         self.taken[number] = time.time()
+
+    async def _exchange(self, request: bytes) -> tuple[bytes, bytes]:
+        """The answer's head, in small letters, and its body. A connection that was closed while it lay idle is left."""
+        while True:
+            kept = bool(self._idle)
+            reader, writer = self._idle.pop() if kept else await asyncio.open_connection(*self._address)
+            try:
+                writer.write(request)
+                head = (await reader.readuntil(b"\r\n\r\n")).lower()
+                break
+            except (asyncio.IncompleteReadError, ConnectionError) as error:
+                writer.close()
+                if not kept or getattr(error, "partial", b""):
+                    raise
+        answer = await reader.readexactly(int(head.partition(b"content-length: ")[2].partition(b"\r")[0]))
         if b"connection: close" in head:
             writer.close()
         else:
             self._idle.append((reader, writer))
+        return head, answer
 
 
 def by_http(load: Load) -> tuple[Sequence[float], Sequence[float]]:

@@ -194,7 +194,7 @@ class Rows:
         given = {"placed": rows(placed), "entries": rows(entries), "said": rows(said_row(each) for each in asked)}
         self._execute(PLACE, given)
 
-    def ring(self) -> None:
+    def notify(self) -> None:
         """Tell whoever listens that something was placed."""
         self._connection.execute("NOTIFY outbox")
 
