@@ -11,13 +11,14 @@ from sqlalchemy import RowMapping, text
 
 from inventory_service.domain import Kind, Status
 from inventory_service.receipts import KeyInUse, KeyReused, receive
-from inventory_service.store import find_movements, find_reservation, list_stock
+from inventory_service.store import TABLES, find_movements, find_reservation, list_stock
 from shared.clock import SystemClock
 from shared.config import Settings
 from shared.database import Database
 from shared.http.app import Routes, problems, reply
 from shared.http.app import create_app as create
 from shared.http.auth import current, requires
+from shared.http.dead_letters import dead_letter_routes
 from shared.http.fields import SKU, IdempotencyHeader, Moment, StrictSchema, Whole
 from shared.http.pages import listed, page, page_schema
 from shared.http.problems import problem, wrong_parameter
@@ -87,7 +88,11 @@ def create_app(settings: Settings, database: Database, notifier: Notifier) -> Fl
         settings,
         title="Inventory",
         description="Sets goods aside for orders, gives them back or hands them over, and never promises one twice.",
-        routes=[reservation_routes(database), stock_routes(database)],
+        routes=[
+            reservation_routes(database),
+            stock_routes(database),
+            dead_letter_routes(TABLES.dead_letters, database, SystemClock(), notifier),
+        ],
         ready={"database": can_read},
     )
 

@@ -1,14 +1,18 @@
 """What is asked about orders: one, many, their history, and whether there is news."""
 
 from collections.abc import Collection
+from datetime import datetime
 
-from sqlalchemy import Connection, bindparam, select
+from sqlalchemy import Connection, bindparam, func, select
 
-from order_service.fulfillment.saga import OrderStatus
+from order_service.fulfillment.saga import OrderStatus, Reason
+from order_service.sagas import NEVER
 from order_service.store import Row
 from order_service.tables import attention, awake, orders, saga_history, sagas, turned_back
 from order_service.view import EntryView, Order, entry_view, order_from
 from shared.database import Id, batch_rows
+
+SKU_DEPTH = 10_000
 
 # The saga's own reason and attention are the same as the order's; the order's columns are the ones that are indexed.
 _order = select(
@@ -36,14 +40,29 @@ def list_orders(
     customer_id: str | None = None,
     status: OrderStatus | None = None,
     needs_attention: bool | None = None,
+    reason: Reason | None = None,
+    sku: str | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    prefix: str = "",
     before: str | None = None,
     limit: int,
 ) -> list[Order]:
     """At most `limit` orders, the newest first, from behind the order id `before` on; ids are time-ordered.
 
-    Each filter has an index to walk, except a status of orders that are done: those are found by walking down the ids.
+    `since` and `until` are about placing, `prefix` is how the order id begins. Each filter has an index to walk, except
+    a status of orders that are done and a sku: those are found by walking down the ids. A sku is looked for among the
+    newest SKU_DEPTH orders that pass all other filters.
     """
     wanted = _order.order_by(orders.c.id.desc()).limit(limit)
+    if reason is not None:
+        wanted = wanted.where(turned_back, orders.c.reason == reason)
+    if since is not None:
+        wanted = wanted.where(orders.c.id >= first_id(since))
+    if until is not None:
+        wanted = wanted.where(orders.c.id < first_id(until))
+    if prefix:
+        wanted = wanted.where(orders.c.id.between(_filled(prefix, "0"), _filled(prefix, "f")))
     if customer_id is not None:
         wanted = wanted.where(orders.c.customer_id == customer_id)
     if needs_attention is not None:
@@ -56,7 +75,52 @@ def list_orders(
             wanted = wanted.where(awake)
     if before is not None:
         wanted = wanted.where(orders.c.id < before)
+    if sku is not None:
+        newest = wanted.with_only_columns(orders.c.id, orders.c.lines).limit(SKU_DEPTH).subquery()
+        ordered = select(newest.c.id).where(newest.c.lines.contains(f'"sku":"{sku}"', autoescape=True))
+        wanted = wanted.where(orders.c.id.in_(ordered.order_by(newest.c.id.desc()).limit(limit)))
     return [order_from(row) for row in connection.execute(wanted).mappings()]
+
+
+def count_orders(connection: Connection, customer_id: str | None = None) -> dict[OrderStatus, int]:
+    """How many orders stand where, all or one customer's; those that nothing reads from an index alone are inferred."""
+    by_status = select(orders.c.status, func.count()).group_by(orders.c.status)
+    if customer_id is not None:
+        found = connection.execute(by_status.where(orders.c.customer_id == customer_id))
+        return {OrderStatus(status): count for status, count in found}
+    under_way = by_status.join(sagas, sagas.c.order_id == orders.c.id).where(awake)
+    counts = {OrderStatus(status): count for status, count in connection.execute(under_way)}
+    whole = connection.execute(select(func.count()).select_from(orders)).scalar_one()
+    back = connection.execute(select(func.count()).select_from(orders).where(turned_back)).scalar_one()
+    counts[OrderStatus.CANCELLED] = max(0, back - counts.get(OrderStatus.CANCELLING, 0))
+    forward = sum(
+        count
+        for status, count in counts.items()
+        if status not in (OrderStatus.CANCELLED, OrderStatus.CANCELLING, OrderStatus.FULFILLED)
+    )
+    counts[OrderStatus.FULFILLED] = max(0, whole - back - forward)
+    return counts
+
+
+def count_needing_attention(connection: Connection) -> int:
+    return int(connection.execute(select(func.count()).select_from(orders).where(attention)).scalar_one())
+
+
+def next_deadlines(connection: Connection, *, limit: int) -> list[Order]:
+    """At most `limit` orders that wait for somebody, the one whose time comes first at the top."""
+    wanted = _order.where(awake, sagas.c.wake_at < NEVER).order_by(sagas.c.wake_at).limit(limit)
+    return [order_from(row) for row in connection.execute(wanted).mappings()]
+
+
+def first_id(at: datetime) -> str:
+    """The least id that an order placed at this moment can have."""
+    return _filled(f"{max(0, int(at.timestamp() * 1000)):012x}", "0")
+
+
+def _filled(prefix: str, digit: str) -> str:
+    """The least or greatest UUID that begins so; `prefix` is of hexadecimal digits, with or without hyphens."""
+    bare = prefix.replace("-", "")[:32].ljust(32, digit)
+    return "-".join((bare[:8], bare[8:12], bare[12:16], bare[16:20], bare[20:]))
 
 
 def history(connection: Connection, order_id: str, *, after: int = 0, limit: int = 200) -> list[EntryView]:

@@ -80,6 +80,13 @@ idempotency_keys = Table(
     Column("order_id", Id, nullable=False),
     Column("response", Text, nullable=False),
 )
+console_sessions = Table(
+    "console_sessions",
+    METADATA,
+    Column("token_hash", String(64), primary_key=True),
+    Column("seal", String(64), nullable=False),
+    Column("expires_at", UtcDateTime, nullable=False),
+)
 
 # Who lists what: a customer the own orders; an operator those that need a person, those that turned back, and (by
 # `wake_at`) those under way. The fulfilled are nearly all, so the primary key finds them. None of these conditions

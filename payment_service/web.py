@@ -8,12 +8,14 @@ from sqlalchemy import text
 
 from payment_service.domain import Status
 from payment_service.gateway import PARTY
-from payment_service.store import KINDS, WORLD, find_movements, find_payment, payment_from
+from payment_service.store import KINDS, TABLES, WORLD, find_movements, find_payment, payment_from
+from shared.clock import SystemClock
 from shared.config import Settings
 from shared.database import Database
 from shared.http.app import Routes, problems, reply
 from shared.http.app import create_app as create
 from shared.http.auth import requires
+from shared.http.dead_letters import dead_letter_routes
 from shared.http.fields import Moment
 from shared.http.problems import problem
 from shared.messaging.notifier import Notifier
@@ -87,6 +89,10 @@ def create_app(settings: Settings, database: Database, notifier: Notifier) -> Fl
         settings,
         title="Payment",
         description="Holds, takes and gives back money at the card network, once per order.",
-        routes=[routes, simulation_routes(WORLD, database, conduct_from(settings), (PARTY,))],
+        routes=[
+            routes,
+            simulation_routes(WORLD, database, conduct_from(settings), (PARTY,)),
+            dead_letter_routes(TABLES.dead_letters, database, SystemClock(), notifier),
+        ],
         ready={"database": can_read},
     )

@@ -60,6 +60,21 @@ class Keys:
                 found = principal
         return found
 
+    def seal(self, token: str, secret: str) -> str | None:
+        """A proof that the holder of `secret` once knew `token`; None for an unknown token.
+
+        It tells nothing about the token to whoever does not have the secret.
+        """
+        return _sealed(_digest(token), secret) if self.find(token) else None
+
+    def unseal(self, seal: str, secret: str) -> Principal | None:
+        """Whose token was sealed with this secret; None when it is no longer known."""
+        found = None
+        for known, principal in self._known:
+            if hmac.compare_digest(_sealed(known, secret), seal):
+                found = principal
+        return found
+
     def __len__(self) -> int:
         return len(self._known)
 
@@ -69,6 +84,10 @@ class Keys:
 
 def _digest(token: str) -> bytes:
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
+
+
+def _sealed(digest: bytes, secret: str) -> str:
+    return hmac.new(secret.encode(), digest, hashlib.sha256).hexdigest()
 
 
 def _parse_entry(parts: list[str]) -> tuple[bytes, Principal]:

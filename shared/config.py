@@ -69,6 +69,9 @@ class Settings:
     payment_url: str = _variable(url("http://", "https://"), "http://127.0.0.1:8001", "The payment service's API.")
     inventory_url: str = _variable(url("http://", "https://"), "http://127.0.0.1:8002", "The inventory service's API.")
     shipping_url: str = _variable(url("http://", "https://"), "http://127.0.0.1:8003", "The shipping service's API.")
+    participants_key: str = _variable(
+        text, "", "The operator token with which the console asks the other services' APIs.", secret=True
+    )
 
     web_threads: int = _variable(integer(2, 500), "24", "How many requests a web process works on at a time.")
     web_processes: int = _variable(integer(1, 32), "1", "How many web processes share the port.")

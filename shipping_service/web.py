@@ -6,18 +6,20 @@ from flask import Flask, Response
 from marshmallow import Schema, fields
 from sqlalchemy import text
 
+from shared.clock import SystemClock
 from shared.config import Settings
 from shared.database import Database
 from shared.http.app import Routes, problems, reply
 from shared.http.app import create_app as create
 from shared.http.auth import requires
+from shared.http.dead_letters import dead_letter_routes
 from shared.http.fields import Moment
 from shared.http.problems import problem
 from shared.messaging.notifier import Notifier
 from shared.outside.routes import simulation_routes
 from shared.outside.simulator import conduct_from
 from shipping_service.domain import CARRIERS, Status, Trial
-from shipping_service.store import WORLD, find_shipment
+from shipping_service.store import TABLES, WORLD, find_shipment
 
 
 class ShipmentSchema(Schema):
@@ -66,6 +68,10 @@ def create_app(settings: Settings, database: Database, notifier: Notifier) -> Fl
         settings,
         title="Shipping",
         description="Books parcels with carriers, cancels them or hands them over, once per order.",
-        routes=[routes, simulation_routes(WORLD, database, conduct_from(settings), CARRIERS)],
+        routes=[
+            routes,
+            simulation_routes(WORLD, database, conduct_from(settings), CARRIERS),
+            dead_letter_routes(TABLES.dead_letters, database, SystemClock(), notifier),
+        ],
         ready={"database": can_read},
     )

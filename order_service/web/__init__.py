@@ -8,6 +8,10 @@ from order_service.commands import Commands
 from order_service.group_commit import GroupCommit
 from order_service.terms import flows, terms
 from order_service.view import Show
+from order_service.web.console import add_console
+from order_service.web.console.pages import Room
+from order_service.web.console.sessions import Sessions
+from order_service.web.events import event_routes
 from order_service.web.orders import order_routes
 from order_service.web.products import product_routes
 from order_service.web.refusals import handle_refusals
@@ -17,6 +21,7 @@ from shared.clock import DatabaseClock
 from shared.config import Settings
 from shared.database import Database
 from shared.http.app import create_app as create
+from shared.http.dead_letters import dead_letter_routes
 from shared.http.serve import at_the_end, is_stopping
 from shared.messaging.notifier import Notifier
 
@@ -27,7 +32,8 @@ def create_app(settings: Settings, database: Database, notifier: Notifier) -> Fl
     show = Show(paced)
     counter = GroupCommit(database, terms(settings), clock, notifier, backlog_limit=settings.backlog_limit)
     commands = Commands(database=database, flows=paced, clock=clock, notifier=notifier)
-    watch = Watch(database, most=max(1, settings.web_threads // 2), stopping=lambda: is_stopping(app))
+    share = max(1, settings.web_threads // 3)  # of the threads, for those who wait, and as much for those who view
+    watch = Watch(database, most=share, streams=share, stopping=lambda: is_stopping(app))
 
     def can_read() -> None:
         with database.reading() as connection:
@@ -40,10 +46,25 @@ def create_app(settings: Settings, database: Database, notifier: Notifier) -> Fl
         routes=[
             order_routes(database, show, counter, commands, watch),
             step_routes(commands, show),
+            event_routes(database, show, settings, watch),
             product_routes(database, clock, settings.currency),
+            dead_letter_routes(tables.TABLES.dead_letters, database, clock, notifier),
         ],
         ready={"database": can_read},
     )
     handle_refusals(app)
+    add_console(
+        app,
+        Room(
+            app=app,
+            settings=settings,
+            database=database,
+            clock=clock,
+            show=show,
+            commands=commands,
+            watch=watch,
+            sessions=Sessions(database, clock),
+        ),
+    )
     at_the_end(app, counter.close, watch.close)
     return app

@@ -9,15 +9,19 @@ from shared.api_keys import Keys, Principal, Role
 from shared.http.problems import problem
 
 View = TypeVar("View", bound=Callable[..., Any])
+Door = Callable[[Keys], Principal]  # says who is calling, or ends the request
 
 PUBLIC: frozenset[Role] = frozenset()
 
 
-def requires(*roles: Role | str) -> Callable[[View], View]:
-    """Open a view to callers with one of these roles. A view without this or `public` is open to nobody."""
+def requires(*roles: Role | str, door: Door | None = None) -> Callable[[View], View]:
+    """Open a view to callers with one of these roles. A view without this or `public` is open to nobody.
+
+    They are known by their bearer token, or by what else `door` looks at.
+    """
     allowed = frozenset(Role(role) for role in roles) or frozenset(Role)
 
-    return lambda view: _open(view, allowed)
+    return lambda view: _open(view, allowed, door)
 
 
 def public(view: View) -> View:
@@ -25,9 +29,9 @@ def public(view: View) -> View:
     return _open(view, PUBLIC)
 
 
-def _open(view: View, roles: frozenset[Role]) -> View:
+def _open(view: View, roles: frozenset[Role], door: Door | None = None) -> View:
     documentation = {**getattr(view, "_apidoc", {}), "roles": sorted(roles)}
-    view.__dict__.update(roles=roles, _apidoc=documentation)
+    view.__dict__.update(roles=roles, door=door, _apidoc=documentation)
     return view
 
 
@@ -52,14 +56,15 @@ def guard(app: Flask, keys: Keys) -> None:
     def authorize() -> None:
         if request.endpoint is None or (roles := roles_of(app, request.endpoint)) is PUBLIC:
             return
-        g.principal = _authenticate(keys)
+        door: Door = getattr(app.view_functions[request.endpoint], "door", None) or _bearer
+        g.principal = door(keys)
         if roles is None or g.principal.role not in roles:
             problem(403, f"This needs the role {' or '.join(sorted(roles or {'nobody'}))}.")
 
     app.before_request(authorize)
 
 
-def _authenticate(keys: Keys) -> Principal:
+def _bearer(keys: Keys) -> Principal:
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not token.strip():
         problem(401, "A bearer token is needed.", headers={"WWW-Authenticate": 'Bearer realm="fulfillment"'})

@@ -1,7 +1,9 @@
 """The four services' HTTP applications over fresh databases, and the people who call them."""
 
 from flask import Flask
+from flask.testing import FlaskClient
 
+from order_service.web.console.sessions import COOKIE
 from shared.config import load
 from shared.database import Database
 from shared.http.serve import at_the_end
@@ -28,6 +30,14 @@ ORDER = {
 def bearer(name: str) -> dict[str, str]:
     """The headers that say who is calling."""
     return {"Authorization": f"Bearer {TOKENS[name]}"}
+
+
+def sign_in(app: Flask, client: FlaskClient, name: str) -> str:
+    """Let a browser be signed in to the console; returns its cookie, from which form tokens are made."""
+    room = app.extensions["console"]
+    cookie: str = room.sessions.begin(TOKENS[name], room.settings.api_keys)
+    client.set_cookie(COOKIE, cookie)
+    return cookie
 
 
 def prepare(service: str, database_url: str) -> None:

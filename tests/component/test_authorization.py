@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from flask import Flask
 
+from order_service.web.console.sessions import VISITOR, form_token
 from shared.http.serve import end
-from tests.component.apps import ORDER, application, bearer, prepare
+from tests.component.apps import ORDER, TOKENS, application, bearer, prepare, sign_in
 
 SERVICES = ("order", "payment", "inventory", "shipping")
 UNKNOWN = "00000000-0000-7000-8000-000000000000"
@@ -24,10 +25,16 @@ EVERYWHERE = {
     "GET /docs": (200, 200, 200, 200),
     "GET /docs/<path:file>": (200, 200, 200, 200),
 }
+DEAD_LETTERS = {
+    "GET /dead-letters": (401, 403, 403, 200),
+    "POST /dead-letters/replay": (401, 403, 403, 202),
+}
 SIMULATED = {
     "GET /simulation": (401, 403, 403, 200),
     "PUT /simulation": (401, 403, 403, 200),
 }
+ACTION = "<any(cancel, approve, refuse):action>"
+STEP_ACTION = "<any(retry, reverse, settle, deadline):action>"
 TABLE = {
     "order": {
         "POST /orders": (401, 202, 202, 202),
@@ -42,6 +49,26 @@ TABLE = {
         "PATCH /orders/<uuid:order_id>/steps/<step>": (401, 403, 403, 200),
         "GET /products": (401, 200, 200, 200),
         "POST /products": (401, 403, 403, 201),
+        "GET /orders/<uuid:order_id>/events": (401, 404, 200, 200),
+        "GET /orders/<uuid:order_id>/participants": (401, 403, 403, 200),
+        "GET /": (303, 303, 303, 303),
+        "GET /console": (303, 200, 200, 200),
+        "GET /console/live": (303, 200, 200, 200),
+        "GET /console/sign-in": (200, 200, 200, 200),
+        "POST /console/sign-in": (303, 303, 303, 303),
+        "POST /console/sign-out": (401, 303, 303, 303),
+        "GET /console/orders/<uuid:order_id>": (303, 404, 200, 200),
+        "GET /console/orders/<uuid:order_id>/live": (303, 404, 200, 200),
+        "GET /console/orders/<uuid:order_id>/participants": (303, 403, 403, 200),
+        f"POST /console/orders/<uuid:order_id>/{ACTION}": (401, 404, 303, 303),
+        f"POST /console/orders/<uuid:order_id>/steps/<step>/{STEP_ACTION}": (401, 403, 403, 303),
+        "GET /console/desk": (303, 403, 403, 200),
+        "GET /console/desk/live": (303, 403, 403, 200),
+        "GET /console/desk/dead-letters": (303, 403, 403, 200),
+        "POST /console/desk/dead-letters/replay": (401, 403, 403, 303),
+        "GET /console/desk/books": (303, 403, 403, 404),
+        "GET /console/static/<path:file>": (200, 200, 200, 200),
+        "GET /console/<path:elsewhere>": (404, 404, 404, 404),
     },
     "payment": {"GET /payments/<uuid:order_id>": (401, 403, 403, 404), **SIMULATED},
     "inventory": {
@@ -59,11 +86,16 @@ BODIES: dict[str, dict[str, Any]] = {
     "POST /products": PRODUCT,
     "POST /stock/<sku>/receipts": {"quantity": 5},
     "PUT /simulation": {"latency_ms": 5},
+    "POST /dead-letters/replay": {"message_ids": ["none-like-this"]},
+}
+FORMS: dict[str, dict[str, Any]] = {
+    "POST /console/sign-in": {"key": TOKENS["alice"]},
+    "POST /console/desk/dead-letters/replay": {"service": "order", "message_id": "none-like-this"},
 }
 CELLS = [
     (service, route, caller, status)
     for service in SERVICES
-    for route, row in {**TABLE[service], **EVERYWHERE}.items()
+    for route, row in {**TABLE[service], **EVERYWHERE, **DEAD_LETTERS}.items()
     for caller, status in zip(CALLERS, row, strict=True)
 ]
 
@@ -82,17 +114,35 @@ def apps(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Flask]]
 
 def call(app: Flask, route: str, caller: str, order_id: str) -> tuple[int, Any]:
     """Send a well-formed request to a route."""
-    method, rule = route.split(" ")
+    method, rule = route.split(" ", 1)
     for name, text in {
         "<uuid:order_id>": order_id,
         "<step>": "payment",
         "<sku>": "OAK-CHAIR",
-        "<path:file>": "start.js",
+        "<path:file>": "console.css" if "console" in rule else "start.js",
+        ACTION: "cancel",
+        STEP_ACTION: "retry",
+        "<path:elsewhere>": "nowhere",
     }.items():
         rule = rule.replace(name, text)
+    if rule == "/" or rule.startswith("/console"):
+        return visit(app, method, rule, caller, FORMS.get(route, {})), None
     headers = {"Idempotency-Key": "first", **({} if caller == "nobody" else bearer(caller))}
     with app.test_client().open(rule, method=method, headers=headers, json=BODIES.get(route)) as response:
         return response.status_code, response.get_json(silent=True)
+
+
+def visit(app: Flask, method: str, path: str, caller: str, form: dict[str, Any]) -> int:
+    """The same in a browser, where a cookie says who is there and a form carries its token."""
+    client = app.test_client()
+    secret = "a-visitor"
+    if caller == "nobody" or path == "/console/sign-in":
+        client.set_cookie(VISITOR, secret)
+    else:
+        secret = sign_in(app, client, caller)
+    data = {"form_token": form_token(secret), **form} if method == "POST" else None
+    with client.open(path, method=method, data=data) as response:
+        return response.status_code
 
 
 def placed_by_alice(app: Flask, key: str) -> str:
@@ -113,7 +163,7 @@ def test_the_table_has_every_route(apps: dict[str, Flask], service: str) -> None
         for rule in apps[service].url_map.iter_rules()
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
     }
-    assert routes == {**TABLE[service], **EVERYWHERE}.keys()
+    assert routes == {**TABLE[service], **EVERYWHERE, **DEAD_LETTERS}.keys()
 
 
 @pytest.mark.parametrize(("service", "route", "caller", "status"), CELLS)

@@ -61,6 +61,7 @@ def _settings(name: str, folder: Path, overrides: Mapping[str, str], system: Sys
     given = {
         "database_url": f"sqlite:///{folder}/{name}.db",
         "api_keys": f"{OPERATOR}:operator,{CUSTOMER}:customer:alice",
+        "participants_key": OPERATOR,
         "log_level": "ERROR",
         "log_format": "text",
     }

@@ -1,0 +1,135 @@
+"""An order's story in words: one plain sentence for each line of its history, and one for what it waits for now."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from order_service.fulfillment.saga import Workflow
+
+Order = Mapping[str, Any]  # as `order_view` has it
+Entry = Mapping[str, Any]  # a line of history
+
+DONE = {
+    "payment": "The money is authorized",
+    "inventory": "The goods are reserved",
+    "approval": "A person approved the order",
+    "shipping": "A carrier has booked the parcel",
+    "capture": "The money is captured: from here on the order can only go forward",
+    "issue": "The goods have left the warehouse",
+    "dispatch": "The parcel is on its way",
+}
+FAILED = {
+    "payment": "The card was declined",
+    "inventory": "The goods are not in stock",
+    "approval": "A person refused the order",
+    "shipping": "No carrier takes the parcel",
+    "capture": "The money could not be captured",
+}
+UNDONE = {
+    "payment": "The money is given back",
+    "inventory": "The goods are back in stock",
+    "shipping": "The parcel is cancelled",
+}
+ASKED = {
+    "payment": "payment is asked to authorize the money",
+    "inventory": "inventory is asked to reserve the goods",
+    "approval": "a person is asked to approve",
+    "shipping": "shipping is asked to book a parcel",
+    "capture": "payment is asked to capture the money",
+    "issue": "inventory is asked to hand the goods over",
+    "dispatch": "shipping is asked to send the parcel",
+}
+UNDOING = {
+    "payment": "payment is asked to give the money back",
+    "inventory": "inventory is asked to release the goods",
+    "shipping": "shipping is asked to cancel the parcel",
+}
+ENDS = {
+    "fulfilled": "The order is fulfilled",
+    "cancelled": "The order is cancelled, and nothing is owed any more",
+    "cancelling": "The order turns back",
+}
+PEOPLE = {
+    "order_placed": "The order was placed",
+    "cancellation_requested": "A cancellation was asked for",
+    "reversal_requested": "The capture was withdrawn by hand",
+    "retry_requested": "Asking again was ordered by hand",
+    "settlement_requested": "The step was seen to by hand",
+    "deadline_moved": "The deadline was moved by hand",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sentence:
+    at: datetime
+    text: str
+    actor: str
+
+
+def tell(flow: Workflow, history: Sequence[Entry]) -> list[Sentence]:
+    """The story so far, the oldest first."""
+    return [Sentence(at=entry["at"], text=_sentence(flow, entry), actor=entry["actor"]) for entry in history]
+
+
+def waits_for(order: Order) -> str:
+    """What the order waits for now, in one sentence; empty when it has ended."""
+    asked = [each for each in order["steps"] if each["status"] == "requested"]
+    undone = [each for each in order["steps"] if each["status"] == "compensating" and each["settled_at"] is None]
+    parts = [_asked(each["name"], ASKED) for each in asked] + [_asked(each["name"], UNDOING) for each in undone]
+    if not parts:
+        return ""
+    text = f"Now {_listed(parts)}."
+    if order["needs_attention"]:
+        text += " It has been asked more often than was planned: a person should look at it."
+    return text
+
+
+def _sentence(flow: Workflow, entry: Entry) -> str:
+    parts = [_heard(flow, entry)]
+    if did := [_deed(each) for each in entry["did"]]:
+        parts.append(f"{_capital(_listed(did))}.")
+    if entry["to_status"] != entry["from_status"] and entry["to_status"] in ENDS:
+        parts.append(f"{ENDS[entry['to_status']]}.")
+    return " ".join(part for part in parts if part)
+
+
+def _heard(flow: Workflow, entry: Entry) -> str:
+    """What was said, and whether it mattered."""
+    event, step, outcome = entry["event"], entry["step"] or "", entry["outcome"]
+    kinds = {kind.type: (meant.name, status) for kind, (meant, status) in flow.meaning.items()}
+    if event == "tick":
+        return "Time passed without an answer."
+    if event in kinds:
+        name, status = kinds[event]
+        words = {"done": DONE, "failed": FAILED, "compensated": UNDONE}[status].get(name, f"{name} is {status}")
+    else:
+        words = PEOPLE.get(event, event.replace("_", " ").replace(".", " "))
+        words += f" ({step})" if step else ""
+    if entry["detail"]:
+        words += f" (“{entry['detail']}”)"
+    if outcome != "acted":
+        words = f"Heard, and only noted ({outcome.removeprefix('noted: ')}): {words[0].lower()}{words[1:]}"
+    return f"{words}."
+
+
+def _deed(deed: str) -> str:
+    step, _, what = deed.partition(" ")
+    if what.startswith("requested again"):
+        return f"{_asked(step, ASKED)} again ({what.rpartition(', ')[2]})"
+    if what.startswith("compensating again"):
+        return f"{_asked(step, UNDOING)} again ({what.rpartition(', ')[2]})"
+    known = {"requested": ASKED.get(step), "compensating": UNDOING.get(step), "skipped": f"{step} is not needed"}
+    return known.get(what) or f"{step} is {what}"
+
+
+def _asked(step: str, words: Mapping[str, str]) -> str:
+    return words.get(step, f"{step} is asked")
+
+
+def _listed(parts: Sequence[str]) -> str:
+    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]

@@ -1,0 +1,148 @@
+"""The board: how many orders stand where, how quickly they move, and which need a look first."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+from urllib.parse import urlencode
+
+from flask import Blueprint, redirect
+from marshmallow import fields, pre_load
+from sqlalchemy import Connection
+from werkzeug.wrappers import Response as Answer
+
+from order_service.fulfillment.saga import OrderStatus, Reason
+from order_service.queries import count_needing_attention, count_orders, list_orders
+from order_service.view import Order
+from order_service.web.console.pages import FormSchema, Room, own_token, page, read_query
+from order_service.web.streams import Frame, frame, response
+from shared.api_keys import Principal
+from shared.http.auth import current
+from shared.http.fields import SKU, Cursor, Moment, Text, cursor
+from shared.http.problems import problem
+
+SHOWN = 25
+UUID_PREFIX = r"[0-9a-f-]{1,36}"
+ORDER_ID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
+SOON = {"Retry-After": "5"}
+
+
+class FilterSchema(FormSchema):
+    """What is wanted; fields that were left empty are none."""
+
+    status = fields.Enum(OrderStatus, by_value=True, load_default=None)
+    reason = fields.Enum(Reason, by_value=True, load_default=None)
+    attention = fields.Boolean(load_default=None, truthy={"true"}, falsy={"false"})
+    customer = Text(64, load_default=None)
+    sku = Text(64, pattern=SKU, load_default=None)
+    since = Moment(load_default=None)
+    until = Moment(load_default=None)
+    id = Text(36, pattern=UUID_PREFIX, load_default="")
+    cursor = Cursor(ORDER_ID, load_default=None)
+
+    @pre_load
+    def without_empty(self, given: Any, **_: Any) -> dict[str, str]:
+        return {name: text.strip() for name, text in dict(given).items() if text.strip()}
+
+
+class BoardTopic:
+    """The board's moving parts, made once a second for all who look at it with the same rights and filter."""
+
+    order_id: str | None = None
+    pace = 1.0
+
+    def __init__(self, room: Room, who: Principal, wanted: Mapping[str, Any]) -> None:
+        self._room, self._who, self._wanted = room, who, wanted
+        self._shown, self._number = "", 0
+
+    def frames(self, connection: Connection, after: int) -> list[Frame]:
+        shown = _shown(connection, self._room, self._who, self._wanted)
+        html = self._room.render_part("_board.html", **shown)
+        if html == self._shown and after >= self._number:
+            return []
+        self._number += html != self._shown
+        self._shown = html
+        return [frame(self._number, html)]
+
+
+def add_board(pages: Blueprint, room: Room) -> None:
+    @pages.get("/")
+    @room.requires()
+    def home() -> Answer:
+        return redirect("/console", 303)
+
+    @pages.get("/console")
+    @room.requires()
+    def board() -> str:
+        wanted = read_query(FilterSchema)
+        with room.database.reading() as connection:
+            shown = _shown(connection, room, current(), wanted)
+        return page("board.html", **shown, live=f"/console/live?{_query(wanted)}" if not wanted["cursor"] else None)
+
+    @pages.get("/console/live")
+    @room.requires()
+    def board_live() -> Answer:
+        """The board's news, as they come."""
+        who, wanted = current(), read_query(FilterSchema)
+
+        def make() -> BoardTopic:
+            return BoardTopic(room, who, wanted)
+
+        key = ("board", who, _query(wanted))
+        stream = room.watch.view(key, make, 0, f"{who.role}:{who.name}", own_token())
+        if stream is None:
+            problem(503, "Too many pages are open. Close some, or try again later.", headers=SOON)
+        return response(stream, room.watch.release)
+
+
+def _shown(connection: Connection, room: Room, who: Principal, wanted: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What the templates need."""
+    counts = count_orders(connection, None if who.is_operator else who.name)
+    attention = count_needing_attention(connection) if who.is_operator else 0
+    found = _find(connection, who, wanted)
+    looked_at_first = []
+    if who.is_operator and attention and not _query(wanted):
+        looked_at_first = list_orders(connection, needs_attention=True, limit=SHOWN)
+    return {
+        "counts": {status: counts.get(status, 0) for status in OrderStatus},
+        "attention": attention,
+        "first": looked_at_first,
+        "now": room.clock.now(connection),
+        "orders": found[:SHOWN],
+        "next": _query({**wanted, "cursor": found[SHOWN - 1].id}) if len(found) > SHOWN else None,
+        "wanted": wanted,
+        "reasons": list(Reason),
+        "statuses": list(OrderStatus),
+        "currency": room.settings.currency,
+        "operator": who.is_operator,
+    }
+
+
+def _find(connection: Connection, who: Principal, wanted: Mapping[str, Any]) -> list[Order]:
+    """One order more than is shown."""
+    return list_orders(
+        connection,
+        customer_id=wanted["customer"] if who.is_operator else who.name,
+        status=wanted["status"],
+        needs_attention=wanted["attention"],
+        reason=wanted["reason"],
+        sku=wanted["sku"],
+        since=wanted["since"],
+        until=wanted["until"],
+        prefix=wanted["id"],
+        before=wanted["cursor"],
+        limit=SHOWN + 1,
+    )
+
+
+def _query(wanted: Mapping[str, Any]) -> str:
+    """The same filter as a query string."""
+    given = {name: value for name, value in wanted.items() if value not in (None, "")}
+    return urlencode({name: _text(name, value) for name, value in given.items()})
+
+
+def _text(name: str, value: Any) -> str:
+    if isinstance(value, datetime):
+        return value.isoformat().replace("+00:00", "Z")
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return cursor(value) if name == "cursor" else str(value)

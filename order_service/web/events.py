@@ -1,0 +1,125 @@
+"""An order's news as server-sent events, and its status rebuilt from what the other services say."""
+
+from typing import Any
+from uuid import UUID
+
+from flask import Response, request
+from marshmallow import Schema, fields
+from sqlalchemy import Connection
+
+from order_service.fulfillment.saga import OrderStatus
+from order_service.participants import Asker, compare, rebuild
+from order_service.queries import find_order, history
+from order_service.view import Order, Show, as_bytes
+from order_service.web.streams import Frame, frame, response
+from order_service.web.watch import Watch
+from shared.config import Settings
+from shared.database import Database
+from shared.http.app import Routes, problems, reply
+from shared.http.auth import current, requires
+from shared.http.problems import problem
+
+SOON = {"Retry-After": "5"}
+AT_A_TIME = 200
+LAST_EVENT_ID = {
+    "in": "header",
+    "name": "Last-Event-ID",
+    "schema": {"type": "integer", "minimum": 0},
+    "description": "the last one that was read; what came after it is sent",
+}
+
+
+class SayingSchema(Schema):
+    """What one service says of the order."""
+
+    service = fields.String(required=True)
+    status = fields.String(required=True, allow_none=True, metadata={"description": "null when it does not answer"})
+    document = fields.Dict(required=True, allow_none=True)
+    error = fields.String(required=True, allow_none=True)
+    differences = fields.List(fields.String(), required=True)
+
+
+class ParticipantsSchema(Schema):
+    """The order's status as we know it, and as it follows from what the others say; null when not all answer."""
+
+    order_id = fields.UUID(required=True)
+    status = fields.Enum(OrderStatus, by_value=True, required=True)
+    rebuilt_status = fields.Enum(OrderStatus, by_value=True, required=True, allow_none=True)
+    participants = fields.List(fields.Nested(SayingSchema), required=True)
+
+
+class OrderEvents:
+    """The history of one order as it grows, for all who follow it."""
+
+    pace = 0.0
+
+    def __init__(self, order_id: str) -> None:
+        self.order_id: str | None = order_id
+
+    def frames(self, connection: Connection, after: int) -> list[Frame]:
+        assert self.order_id
+        entries = history(connection, self.order_id, after=after, limit=AT_A_TIME)
+        return [frame(each["seq"], as_bytes(each).decode(), id=str(each["seq"])) for each in entries]
+
+
+def last_event_id() -> str:
+    return request.headers.get("Last-Event-ID", "").strip()
+
+
+def event_routes(database: Database, show: Show, settings: Settings, watch: Watch) -> Routes:
+    routes = Routes("events", "What happens to orders, as it happens, and what the other services say of them.")
+    asker = Asker.of(settings)
+
+    def find(order_id: UUID) -> Order:
+        who = current()
+        with database.reading() as connection:
+            record = find_order(connection, str(order_id))
+        if record is None or not (who.is_operator or record.customer_id == who.name):
+            problem(404, f"There is no order {order_id}.")
+        return record
+
+    @routes.route("/orders/<uuid:order_id>/events", parameters=[LAST_EVENT_ID])
+    @problems(400, 404, 503)
+    @requires()
+    @routes.response(200, content_type="text/event-stream", description="server-sent events: lines of the history")
+    def get_order_events(order_id: UUID) -> Response:
+        """Follow an order: each line of its history as a server-sent event whose id is its `seq`.
+
+        With Last-Event-ID, or from the beginning; without a gap either way. The stream does not end by itself.
+        """
+        record, who = find(order_id), current()
+        after = last_event_id() or "0"
+        if not after.isascii() or not after.isdigit() or len(after) > 9:
+            problem(400, "Last-Event-ID is none that this stream gave out.")
+        key = record.id
+        stream = watch.view(("events", key), lambda: OrderEvents(key), int(after), f"{who.role}:{who.name}")
+        if stream is None:
+            problem(503, "Too many streams are open. Try again later.", headers=SOON)
+        return response(stream, watch.release)
+
+    @routes.route("/orders/<uuid:order_id>/participants")
+    @problems(404)
+    @requires("operator")
+    @routes.response(200, ParticipantsSchema)
+    def get_participants(order_id: UUID) -> Response:
+        """What do payment, inventory and shipping say of the order, which status follows from it, what differs?
+
+        They are asked now, with the caller's own token unless PARTICIPANTS_KEY is set.
+        """
+        record = find(order_id)
+        token = settings.participants_key or request.headers["Authorization"].partition(" ")[2].strip()
+        return reply(look(show, record, asker, token))
+
+    return routes
+
+
+def look(show: Show, record: Order, asker: Asker, token: str) -> dict[str, Any]:
+    """The order and its participants, side by side."""
+    order = show(record)
+    sayings = compare(order, asker.ask(record.id, token))
+    return {
+        "order_id": record.id,
+        "status": record.status,
+        "rebuilt_status": rebuild(sayings, bool(record.saga.facts["needs_approval"])),
+        "participants": [vars(each) for each in sayings],
+    }

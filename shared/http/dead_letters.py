@@ -1,0 +1,95 @@
+"""The calls by which an operator sees what could not be worked, and has it worked again."""
+
+from typing import Any
+
+from flask import Response
+from marshmallow import Schema, fields, validate
+from sqlalchemy import RowMapping
+
+from shared.clock import Clock
+from shared.database import Database
+from shared.http.app import Routes, reply
+from shared.http.auth import requires
+from shared.http.fields import Moment, StrictSchema, Text, WholeText
+from shared.ids import uuid7
+from shared.messaging.durability.dead_letters import DeadLetters
+from shared.messaging.notifier import Notifier
+
+MOST = 200
+STATES = ("parked", "replaying", "replayed", "suspect")
+
+
+class WhichSchema(StrictSchema):
+    """Which letters."""
+
+    state = fields.String(load_default="parked", validate=validate.OneOf(STATES))
+    limit = WholeText(1, MOST, load_default=50)
+
+
+class ReplaySchema(StrictSchema):
+    """Which letters to work again: these, or with null all that are parked."""
+
+    message_ids = fields.List(Text(255), required=True, allow_none=True, validate=validate.Length(1, MOST))
+
+
+class LetterSchema(Schema):
+    """A message that could not be worked, whole, and why."""
+
+    message_id = fields.String(required=True)
+    reason = fields.String(required=True)
+    state = fields.String(required=True, validate=validate.OneOf(STATES))
+    type = fields.String(required=True)
+    version = fields.Integer(required=True)
+    producer = fields.String(required=True)
+    correlation_id = fields.String(required=True)
+    causation_id = fields.String(required=True, allow_none=True)
+    occurred_at = Moment(required=True)
+    received_at = Moment(required=True)
+    content_type = fields.String(required=True)
+    body = fields.String(required=True, metadata={"description": "bytes that are no text are shown as \\xNN"})
+    replayed_as = fields.String(required=True, allow_none=True)
+    replayed_at = Moment(required=True, allow_none=True)
+
+
+class LettersSchema(Schema):
+    items = fields.List(fields.Nested(LetterSchema), required=True)
+
+
+class ReplayedSchema(Schema):
+    """The letters that will be worked again; those that were asked for and are not parked are left out."""
+
+    message_ids = fields.List(fields.String(), required=True)
+
+
+def shown(row: RowMapping) -> dict[str, Any]:
+    """A letter as people read it."""
+    plain = {name: row[name] for name in LetterSchema._declared_fields if name != "body"}
+    return {**plain, "body": bytes(row["body"]).decode("utf-8", "backslashreplace")}
+
+
+def dead_letter_routes(letters: DeadLetters, database: Database, clock: Clock, notifier: Notifier) -> Routes:
+    """`GET /dead-letters` and `POST /dead-letters/replay` of one service."""
+    routes = Routes("dead-letters", "What could not be worked, and why. For operators.")
+
+    @routes.route("/dead-letters")
+    @requires("operator")
+    @routes.arguments(WhichSchema, location="query")
+    @routes.response(200, LettersSchema)
+    def get_dead_letters(query: dict[str, Any]) -> Response:
+        """What could not be worked? The oldest first."""
+        with database.reading() as connection:
+            found = letters.find(connection, state=query["state"], most=query["limit"])
+        return reply({"items": [shown(row) for row in found]})
+
+    @routes.route("/dead-letters/replay", methods=["POST"])
+    @requires("operator")
+    @routes.arguments(ReplaySchema)
+    @routes.response(202, ReplayedSchema)
+    def replay_dead_letters(body: dict[str, Any]) -> Response:
+        """Have letters worked again by the service's workers, each under a new message id."""
+        with database.transaction() as connection:
+            asked = letters.replay(connection, body["message_ids"], now=clock.now(connection), new_id=uuid7)
+        notifier.notify()
+        return reply({"message_ids": asked}, 202)
+
+    return routes
