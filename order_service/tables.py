@@ -7,7 +7,7 @@ PostgreSQL rewrites rows in place (HOT) and leaves the indexes alone.
 from sqlalchemy import Boolean, Column, ForeignKey, Index, Integer, String, Table, Text, true
 
 from shared.database import BigInt, Id, UtcDateTime, metadata
-from shared.database.grants import APPEND_ONLY
+from shared.database.grants import APPEND_ONLY, PRUNED
 from shared.messaging.durability.tables import Tables
 
 METADATA = metadata()
@@ -86,6 +86,7 @@ console_sessions = Table(
     Column("token_hash", String(64), primary_key=True),
     Column("seal", String(64), nullable=False),
     Column("expires_at", UtcDateTime, nullable=False),
+    info=PRUNED,
 )
 
 # Who lists what: a customer the own orders; an operator those that need a person, those that turned back, and (by
