@@ -3,7 +3,7 @@
 from collections import Counter
 
 from inventory_service.domain import Kind, Reservation, Status, shortage
-from inventory_service.store import StockRoom
+from inventory_service.store import Reservations
 from shared.contracts import (
     InventoryEvent,
     StockIssued,
@@ -18,17 +18,17 @@ from shared.messaging.handling import Handlers, Unprocessable
 from shared.values import changed
 
 
-def reserve(request: StockRequested, room: StockRoom) -> InventoryEvent:
+def reserve(request: StockRequested, reservations: Reservations) -> InventoryEvent:
     """Set all lines aside, or none. Whoever asked before hears the same again; whoever was released, hears that."""
-    reservation = room.find(request.order_id)
+    reservation = reservations.find(request.order_id)
     if reservation is None:
         lines = Counter[str]()
         for line in request.lines:
             lines[line.sku] += line.quantity
-        short = shortage(lines, room.stock)
+        short = shortage(lines, reservations.stock)
         status = Status.UNAVAILABLE if short else Status.RESERVED
         reservation = Reservation(order_id=request.order_id, status=status, lines=lines, detail=short)
-        room.put(reservation, None if short else Kind.RESERVED)
+        reservations.put(reservation) if short else reservations.move(reservation, Kind.RESERVED)
     match reservation.status:
         case Status.RESERVED | Status.ISSUED:
             return StockReserved(order_id=request.order_id)
@@ -38,31 +38,31 @@ def reserve(request: StockRequested, room: StockRoom) -> InventoryEvent:
             return StockReleased(order_id=request.order_id)
 
 
-def release(request: StockReleaseRequested, room: StockRoom) -> InventoryEvent:
+def release(request: StockReleaseRequested, reservations: Reservations) -> InventoryEvent:
     """Give back what is held, for good: a request that comes later is told so and holds nothing."""
-    reservation = room.find(request.order_id)
+    reservation = reservations.find(request.order_id)
     match reservation:
         case None:
-            room.put(Reservation(order_id=request.order_id, status=Status.RELEASED, lines={}))
+            reservations.put(Reservation(order_id=request.order_id, status=Status.RELEASED, lines={}))
         case Reservation(status=Status.RESERVED):
-            room.put(changed(reservation, status=Status.RELEASED), Kind.RELEASED)
+            reservations.move(changed(reservation, status=Status.RELEASED), Kind.RELEASED)
         case Reservation(status=Status.UNAVAILABLE):
-            room.put(changed(reservation, status=Status.RELEASED))
+            reservations.put(changed(reservation, status=Status.RELEASED))
         case Reservation(status=Status.ISSUED):
             raise Unprocessable("issued: the goods have left the stock, there is nothing to release")
     return StockReleased(order_id=request.order_id)
 
 
-def issue(request: StockIssueRequested, room: StockRoom) -> InventoryEvent:
+def issue(request: StockIssueRequested, reservations: Reservations) -> InventoryEvent:
     """Hand over what is held: it leaves the stock."""
-    reservation = room.find(request.order_id)
+    reservation = reservations.find(request.order_id)
     match reservation:
         case None | Reservation(status=Status.UNAVAILABLE):
             raise Unprocessable("not_reserved: nothing is held for this order, nothing can be issued")
         case Reservation(status=Status.RELEASED):
             return StockReleased(order_id=request.order_id)
         case Reservation(status=Status.RESERVED):
-            room.put(changed(reservation, status=Status.ISSUED), Kind.ISSUED)
+            reservations.move(changed(reservation, status=Status.ISSUED), Kind.ISSUED)
     return StockIssued(order_id=request.order_id)
 
 

@@ -4,7 +4,7 @@ from flask import Flask
 
 from inventory_service.handlers import HANDLERS
 from inventory_service.receipts import seed
-from inventory_service.store import METADATA, TABLES, StockRoom
+from inventory_service.store import METADATA, TABLES, Reservations
 from shared.config import Settings
 from shared.database import Database
 from shared.messaging.handling import Handling
@@ -14,7 +14,7 @@ from shared.service import Service
 
 def handling(settings: Settings, database: Database) -> Handling:
     """All that a worker needs."""
-    return Handling(handlers=HANDLERS, load=StockRoom.load)
+    return Handling(handlers=HANDLERS, load=Reservations.load)
 
 
 def web(settings: Settings, database: Database, notifier: Notifier) -> Flask:

@@ -1,11 +1,10 @@
 """Stock in its database: one row per product, one per order, and a ledger of every movement of goods."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Self
 
-from msgspec.structs import asdict
 from sqlalchemy import (
     CheckConstraint,
     Column,
@@ -21,11 +20,11 @@ from sqlalchemy import (
 
 from inventory_service.domain import EFFECT, Kind, Reservation, Status, Stock
 from shared.contracts import StockRequested
-from shared.database import BigInt, Id, Json, OrderRows, Transaction, UtcDateTime, batch_rows, metadata, timestamp
+from shared.database import BigInt, Id, Json, Transaction, UtcDateTime, VersionedRows, batch_rows, metadata
 from shared.database.grants import APPEND_ONLY, WEB_WRITES
 from shared.messaging.durability.tables import Tables
-from shared.messaging.envelope import Envelope
 from shared.messaging.handling import Answers
+from shared.messaging.repository import Repository
 
 METADATA = metadata()
 TABLES = Tables(METADATA)
@@ -63,7 +62,6 @@ movements = Table(
     info=APPEND_ONLY | WEB_WRITES,
 )
 
-_rows = OrderRows(reservations)
 _wanted = batch_rows("wanted", sku=String)
 _look = select(stock).join(_wanted, stock.c.sku == _wanted.c.sku).order_by(stock.c.sku).with_for_update(of=stock)
 _change = batch_rows("change", sku=String, on_hand=BigInt, reserved=BigInt)
@@ -76,60 +74,43 @@ _moved = batch_rows("moved", **{c.name: c.type for c in movements.c})
 _enter = insert(movements).from_select([c.name for c in movements.c], select(*_moved.c))
 
 
-class StockRoom:
-    """The reservations of one batch and the products that they may move. What is put is written by `flush`."""
+class Reservations(Repository[Reservation]):
+    """The reservations of one batch, and the `stock` of the products that they may move."""
 
-    def __init__(self, rows: Mapping[str, Mapping[str, Any]], connection: Transaction, now: datetime) -> None:
-        self.cause: Envelope | None = None
+    table, value = VersionedRows(reservations), Reservation
+
+    def __init__(self, *loaded: Any) -> None:
+        super().__init__(*loaded)
         self.stock: dict[str, Stock] = {}
-        self._connection, self._now, self._rows = connection, timestamp(now), rows
-        self._after = {order_id: reservation_from(row) for order_id, row in rows.items()}
-        self._changed: dict[str, None] = {}
         self._moved: list[tuple[str, str, Kind, int]] = []
 
     @classmethod
-    def load(cls, connection: Transaction, requests: Sequence[Any], now: datetime, _: Answers) -> "StockRoom":
+    def load(cls, connection: Transaction, requests: Sequence[Any], now: datetime, answers: Answers) -> Self:
         """Read, under lock in key order, the reservations of these requests, then the products that they may move."""
-        room = cls(_rows.load(connection, {each.order_id for each in requests}), connection, now)
-        new = (each for each in requests if isinstance(each, StockRequested) and each.order_id not in room._rows)
-        held = (each.lines for each in room._after.values() if each.status is Status.RESERVED)
+        found = super().load(connection, requests, now, answers)
+        new = (each for each in requests if isinstance(each, StockRequested) and not found.find(each.order_id))
+        held = (each.lines for each in found.all() if each.status is Status.RESERVED)
         if skus := {line.sku for each in new for line in each.lines}.union(*held):
-            found = connection.execute(_look, {"wanted": [{"sku": sku} for sku in skus]})
-            room.stock = {row.sku: Stock(on_hand=row.on_hand, reserved=row.reserved) for row in found}
-        return room
+            rows = connection.execute(_look, {"wanted": [{"sku": sku} for sku in skus]})
+            found.stock = {row.sku: Stock(on_hand=row.on_hand, reserved=row.reserved) for row in rows}
+        return found
 
-    def find(self, order_id: str) -> Reservation | None:
-        return self._after.get(order_id)
-
-    def put(self, reservation: Reservation, moves: Kind | None = None) -> Reservation:
-        """Keep it as it now is; with `moves`, all its lines move so."""
-        self._after[reservation.order_id] = reservation
-        self._changed[reservation.order_id] = None
-        if moves:
-            for sku, quantity in reservation.lines.items():
-                self.stock[sku] = self.stock[sku].moved(moves, quantity)
-                self._moved.append((reservation.order_id, sku, moves, quantity))
-        return reservation
+    def move(self, reservation: Reservation, kind: Kind) -> Reservation:
+        """Put it, and move all its lines so."""
+        for sku, quantity in reservation.lines.items():
+            self.stock[sku] = self.stock[sku].moved(kind, quantity)
+            self._moved.append((reservation.order_id, sku, kind, quantity))
+        return self.put(reservation)
 
     def flush(self) -> None:
-        """Write what changed; raises RowsChanged if another worker wrote the same reservation."""
-        _rows.save(self._connection, [self._row(self._after[each]) for each in self._changed])
+        super().flush()
         if self._moved:
-            self._connection.execute(_apply, {"change": sums(self._moved)})
+            self.connection.execute(_apply, {"change": sums(self._moved)})
             entries = [
-                {"reference": order_id, "sku": sku, "kind": kind, "quantity": quantity, "at": self._now}
+                {"reference": order_id, "sku": sku, "kind": kind, "quantity": quantity, "at": self.now}
                 for order_id, sku, kind, quantity in self._moved
             ]
-            self._connection.execute(_enter, {"moved": entries})
-
-    def _row(self, reservation: Reservation) -> dict[str, Any]:
-        before = self._rows.get(reservation.order_id)
-        return {
-            **asdict(reservation),
-            "version": before["version"] + 1 if before else 1,
-            "created_at": self._now,  # of a new row; an update leaves it alone
-            "updated_at": self._now,
-        }
+            self.connection.execute(_enter, {"moved": entries})
 
 
 def sums(moved: Sequence[tuple[str, str, Kind, int]]) -> list[dict[str, Any]]:
@@ -139,11 +120,6 @@ def sums(moved: Sequence[tuple[str, str, Kind, int]]) -> list[dict[str, Any]]:
         for column, effect in enumerate(EFFECT[kind]):
             change[sku][column] += effect * quantity
     return [{"sku": sku, "on_hand": on_hand, "reserved": held} for sku, (on_hand, held) in change.items()]
-
-
-def reservation_from(row: Mapping[str, Any]) -> Reservation:
-    status = Status(row["status"])
-    return Reservation(order_id=row["order_id"], status=status, lines=row["lines"], detail=row["detail"])
 
 
 def find_reservation(connection: Connection, order_id: str) -> RowMapping | None:

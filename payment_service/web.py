@@ -8,7 +8,7 @@ from sqlalchemy import text
 
 from payment_service.domain import Status
 from payment_service.gateway import PARTY
-from payment_service.store import KINDS, TABLES, WORLD, find_movements, find_payment, payment_from
+from payment_service.store import KINDS, TABLES, WORLD, Payments, find_movements, find_payment
 from shared.clock import SystemClock
 from shared.config import Settings
 from shared.database import Database
@@ -63,7 +63,7 @@ def create_app(settings: Settings, database: Database, notifier: Notifier) -> Fl
             moved = find_movements(connection, str(order_id))
         if row is None:
             problem(404, f"No payment is known for order {order_id}.")
-        payment = payment_from(row)
+        payment = Payments.read(row)
         return reply(
             {
                 "order_id": payment.order_id,

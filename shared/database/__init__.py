@@ -5,7 +5,7 @@ from shared.database.rowsets import batch_rows
 from shared.database.statements import Transaction
 from shared.database.transactions import Database
 from shared.database.types import BigInt, Id, Json, UtcDateTime, metadata, timestamp
-from shared.database.versioned_rows import OrderRows
+from shared.database.versioned_rows import VersionedRows
 
 __all__ = [
     "TRANSIENT",
@@ -13,10 +13,10 @@ __all__ = [
     "Database",
     "Id",
     "Json",
-    "OrderRows",
     "RowsChanged",
     "Transaction",
     "UtcDateTime",
+    "VersionedRows",
     "batch_rows",
     "is_lock_timeout",
     "metadata",

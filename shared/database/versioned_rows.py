@@ -11,7 +11,7 @@ from shared.database.statements import Transaction
 from shared.database.types import Id
 
 
-class OrderRows:
+class VersionedRows:
     """Reads and writes rows of a table whose key is `order_id` and whose `version` counts its writings from 1."""
 
     def __init__(self, table: Table) -> None:

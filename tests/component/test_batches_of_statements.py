@@ -9,10 +9,10 @@ import pytest
 from sqlalchemy import Boolean, Integer, String, bindparam, select, text
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, StatementError
 
-from shared.database import Database, Id, OrderRows, RowsChanged, batch_rows, timestamp
+from shared.database import Database, Id, RowsChanged, VersionedRows, batch_rows, timestamp
 from tests.component.parcel_table import ADD, METADATA, NOON, PARCEL, WEIGHTS, parcel, parcels, weights
 
-ROWS = OrderRows(parcels)
+ROWS = VersionedRows(parcels)
 LOOK = select(parcels).where(parcels.c.order_id == bindparam("which", type_=Id))
 
 

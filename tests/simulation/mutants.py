@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from inventory_service.handlers import release, reserve
-from inventory_service.store import StockRoom
+from inventory_service.store import Reservations
 from order_service.fulfillment.saga import Workflow
 from order_service.fulfillment.workflow import WORKFLOWS
 from order_service.sagas import Sagas
@@ -39,10 +39,10 @@ SOUND = Mutant()
 # 1. A participant forgets that it was told to undo what it had not done yet.
 
 
-def release_without_tombstone(request: StockReleaseRequested, room: StockRoom) -> Any:
-    if room.find(request.order_id) is None:
+def release_without_tombstone(request: StockReleaseRequested, reservations: Reservations) -> Any:
+    if reservations.find(request.order_id) is None:
         return StockReleased(order_id=request.order_id)
-    return release(request, room)
+    return release(request, reservations)
 
 
 def without_tombstones(service: str, handling: Handling) -> Handling:
@@ -69,9 +69,9 @@ class ForgetfulConsumer(Consumer):
         return list(batch.requests)
 
 
-def reserve_again(request: StockRequested, room: StockRoom) -> Any:
-    room._after.pop(request.order_id, None)
-    return reserve(request, room)
+def reserve_again(request: StockRequested, reservations: Reservations) -> Any:
+    reservations._after.pop(request.order_id, None)
+    return reserve(request, reservations)
 
 
 def without_memory(service: str, handling: Handling) -> Handling:

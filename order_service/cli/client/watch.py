@@ -7,7 +7,7 @@ import click
 from rich.live import Live
 
 from order_service.cli.client.api import Api
-from order_service.cli.client.orders import speaks
+from order_service.cli.client.connecting import speaks
 from order_service.cli.client.rendering import card, console, is_final, line
 
 WAIT = 20  # seconds that one call waits for news
