@@ -121,5 +121,5 @@ def test_a_summary_keeps_few_samples_and_says_what_is_wrong() -> None:
     assert len(kept["at"]) == len(kept["series"]["MiB"]["order worker"]) == 24
     assert kept["series"]["fds"]["all postgresql for order worker"] == [24] * 24
     assert "order worker" in process_table(kept["processes"], kept["processes"])
-    assert verdict(kept).startswith("119 minutes, 1,390 orders: not flat.\ngrows: order worker")
+    assert verdict(kept).startswith("119 minutes, 1,390 orders: not flat.\n\n- grows: order worker")
     assert verdict(summary(samples())) == "119 minutes, 1,390 orders: flat."

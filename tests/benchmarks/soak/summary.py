@@ -52,7 +52,7 @@ def process_table(processes: Mapping[str, Mapping[str, list[float]]], names: Ite
 def verdict(kept: Mapping[str, Any]) -> str:
     """How long it was, and that it was flat or what grew."""
     begin = f"{kept['minutes']:.0f} minutes, {kept['orders']:,} orders"
-    return f"{begin}: flat." if not kept["complaints"] else "\n".join([f"{begin}: not flat.", *kept["complaints"]])
+    return f"{begin}: flat." if not kept["complaints"] else "\n- ".join([f"{begin}: not flat.\n", *kept["complaints"]])
 
 
 def _place(name: str) -> tuple[int, str]:
