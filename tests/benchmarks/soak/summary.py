@@ -10,14 +10,14 @@ from tests.benchmarks.soak.verdict import Samples, complaints, courses, figures_
 
 EVERY = 300.0  # seconds from one kept sample to the next
 HEAD = ["process", "MiB after warm-up", "in the middle", "at the end", "MiB/hour"]
-HEAD += ["descriptors after warm-up", "at the end", "plans after warm-up", "at the end"]
+HEAD += ["open files after warm-up", "at the end", "prepared after warm-up", "at the end"]
 
 
 def summary(samples: Samples, every: float = EVERY) -> dict[str, Any]:
-    """The medians and slopes of each process, what is wrong, and a few samples of each kind of process."""
+    """The levels and slopes of each process, what is wrong, and a few samples of each kind of process."""
     processes: dict[str, dict[str, list[float]]] = defaultdict(dict)
     for course in courses(samples):
-        processes[course.name][course.unit] = [_short(value) for value in (*course.medians, course.per_hour)]
+        processes[course.name][course.unit] = [_short(value) for value in (*course.levels, course.per_hour)]
     kept = list(_seldom(samples, every))
     shown = kinds(processes)
     return {
@@ -40,7 +40,7 @@ def kinds(processes: Iterable[str]) -> list[str]:
 
 
 def process_table(processes: Mapping[str, Mapping[str, list[float]]], names: Iterable[str]) -> str:
-    """Memory, descriptors and kept plans of these in the first, second and third pair of rounds."""
+    """Memory, descriptors and prepared statements of these in the first, second and third pair of rounds."""
     rows = []
     for name in names:
         units = processes[name]
