@@ -42,7 +42,7 @@ class Payment(Value, frozen=True, kw_only=True):
     voided: int = 0
     refunded: int = 0
 
-    def call(self) -> Kind | None:
+    def owed(self) -> Kind | None:
         """What the network must be asked next. An undo first asks again what is in doubt, then takes it back."""
         match self.status:
             case Status.AUTHORIZING:
@@ -55,8 +55,12 @@ class Payment(Value, frozen=True, kw_only=True):
                 return Kind.REFUND
         return None
 
+    def key(self, kind: Kind) -> str:
+        """The network's idempotency key: the order and the kind, never the attempt."""
+        return f"{self.order_id}:{kind}"
+
     def heard(self, kind: Kind, answer: Answer) -> "Payment":
-        """The payment after the network's answer to what `call` said it must be asked."""
+        """The payment after the network's answer to what was `owed`."""
         match kind, answer:
             case Kind.AUTHORIZE, Approved(reference):
                 return changed(

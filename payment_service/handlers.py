@@ -1,6 +1,6 @@
 """What each request does to a payment. Each handler goes as far as the answers at hand allow, and may run again."""
 
-from payment_service.domain import Kind, Payment, Status
+from payment_service.domain import Payment, Status
 from payment_service.store import Payments
 from shared.contracts import (
     CaptureRefused,
@@ -66,7 +66,7 @@ def reverse(request: PaymentReversalRequested, payments: Payments) -> Fact | Non
 
 def advance(payment: Payment, payments: Payments) -> Payment:
     """Move the payment by every answer that is at hand, and keep it."""
-    while (kind := payment.call()) and (answer := payments.answers.get(key(payment, kind))):
+    while (kind := payment.owed()) and (answer := payments.answers.get(payment.key(kind))):
         moved = payment.heard(kind, answer)
         if moved == payment:
             break
@@ -83,18 +83,13 @@ def undone(payment: Payment) -> PaymentReversed | None:
     return PaymentReversed(order_id=payment.order_id, voided=payment.voided, refunded=payment.refunded)
 
 
-def key(payment: Payment, kind: Kind) -> str:
-    """The network's idempotency key: the order and the kind, never the attempt."""
-    return f"{payment.order_id}:{kind}"
-
-
 def call(request: PaymentRequested | CaptureRequested | PaymentReversalRequested, payments: Payments) -> Call | None:
-    """What this request still needs to ask of the network, as its handler left the payment."""
+    """What the payment, as this request's handler left it, must still ask of the network."""
     payment = payments.find(request.order_id)
-    kind = payment.call() if payment else None
-    return (
-        Call(key=key(payment, kind), order_id=payment.order_id, request=(kind, payment)) if payment and kind else None
-    )
+    kind = payment.owed() if payment else None
+    if payment is None or kind is None:
+        return None
+    return Call(key=payment.key(kind), order_id=payment.order_id, request=(kind, payment))
 
 
 HANDLERS: Handlers = {

@@ -45,6 +45,10 @@ class Ask(NamedTuple):
     kind: Kind
     carrier: str
 
+    def key(self, order_id: str) -> str:
+        """The carrier's idempotency key: the order, the carrier and the kind, never the attempt."""
+        return f"{order_id}:{self.carrier}:{self.kind}"
+
 
 class Shipment(Value, frozen=True, kw_only=True):
     """One order's parcel. Only one carrier at a time may hold a booking: the next is asked when the one before surely

@@ -7,7 +7,7 @@ from typing import Protocol
 from shared.messaging.handling import Answers, Call
 from shared.outside.answers import Approved, Refused, Unreachable
 from shared.outside.simulator import Inquiry, Simulator
-from shipping_service.domain import CARRIERS, Ask, Kind, Shipment
+from shipping_service.domain import CARRIERS, Kind, Shipment
 
 NORTHWIND, GLOBEX = CARRIERS
 COVERAGE = {
@@ -43,11 +43,6 @@ def _inquiry(call: Call) -> Inquiry:
     assert isinstance(shipment, Shipment)
     country = (shipment.ship_to or {}).get("country", "")
     return Inquiry(key=call.key, party=carrier, order_id=call.order_id, kind=kind, subject=country)
-
-
-def key(order_id: str, ask: Ask) -> str:
-    """The carrier's idempotency key: the order, the carrier and the kind, never the attempt."""
-    return f"{order_id}:{ask.carrier}:{ask.kind}"
 
 
 def policy(inquiry: Inquiry, earlier: Mapping[str, bool]) -> Approved | Refused:

@@ -17,7 +17,6 @@ from shared.messaging.handling import Call, Handlers, Unprocessable
 from shared.outside.answers import Unreachable
 from shared.values import changed
 from shipping_service.domain import Ask, Kind, Shipment, Status
-from shipping_service.gateway import key
 from shipping_service.store import Shipments
 
 Request = ShipmentRequested | ShipmentCancellationRequested | DispatchRequested
@@ -77,7 +76,7 @@ def dispatch(request: DispatchRequested, shipments: Shipments) -> Fact | None:
 def advance(shipment: Shipment, shipments: Shipments) -> Shipment:
     """Move the shipment by every answer that is at hand, note what is asked next, and keep it."""
     while ask := shipment.owed(away(shipment.order_id, shipments)):
-        name = key(shipment.order_id, ask)
+        name = ask.key(shipment.order_id)
         if name not in shipments.answers:
             if shipments.intend(name):
                 shipment = shipment.intending(ask)
@@ -93,14 +92,16 @@ def advance(shipment: Shipment, shipments: Shipments) -> Shipment:
 
 def away(order_id: str, shipments: Shipments) -> Callable[[str], bool]:
     """Tells of a carrier whether it could not be reached just now."""
-    return lambda carrier: isinstance(shipments.answers.get(key(order_id, Ask(Kind.BOOK, carrier))), Unreachable)
+    return lambda carrier: isinstance(shipments.answers.get(Ask(Kind.BOOK, carrier).key(order_id)), Unreachable)
 
 
 def call(request: Request, shipments: Shipments) -> Call | None:
-    """What this request still needs to ask of a carrier, as its handler left the shipment."""
+    """What the shipment, as this request's handler left it, must still ask of a carrier."""
     shipment = shipments.find(request.order_id)
-    ask = shipment.owed(away(request.order_id, shipments)) if shipment else None
-    return Call(key=key(request.order_id, ask), order_id=request.order_id, request=(ask, shipment)) if ask else None
+    ask = shipment.owed(away(shipment.order_id, shipments)) if shipment else None
+    if shipment is None or ask is None:
+        return None
+    return Call(key=ask.key(shipment.order_id), order_id=shipment.order_id, request=(ask, shipment))
 
 
 HANDLERS: Handlers = {

@@ -18,7 +18,7 @@ class Stop(Exception):
 
 
 Handlers = Mapping[type[Any], Callable[[Any, Any], Any]]
-Answers = Mapping[str, Any]  # what the outside said, by idempotency key
+Answers = Mapping[str, Any]  # what the outside said, by idempotency key; None where no answer came
 
 
 class UnitOfWork(Protocol):
@@ -39,19 +39,28 @@ class Call:
     request: Any
 
 
+Ask = Callable[[Sequence[Call]], Answers]
+
+
+def ask_nobody(calls: Sequence[Call]) -> Answers:
+    """For a service that makes no calls."""
+    raise NotImplementedError(f"nobody is there to answer {calls[0].key}")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Handling:
     """How a service works its messages.
 
     `handlers` maps each message class to `handler(message, unit_of_work)`, which returns what is to be published: one
-    message, several, or None. `load` opens the unit of work for some messages, with the answers heard so far. `calls`
-    maps message classes to `call(message, unit_of_work)`: what the row, as the handler left it, must still ask outside.
-    `ask` makes such calls, concurrently, and returns the answers that came; a call that failed has none. `due` moves at
-    most so many things whose time has come, and returns what is to be published.
+    message, several, or None. `load` opens the unit of work for some messages, with the answers that are there. `calls`
+    maps message classes to `call(message, unit_of_work)`: what the row, as the handler left it, must still ask outside;
+    such a handler runs again with the answer. `ask` makes such calls, concurrently, and returns the answers that came;
+    a call that failed has none. `due` moves at most so many things whose time has come, and returns what is to be
+    published.
     """
 
     handlers: Handlers
     load: Callable[[Transaction, Sequence[Any], datetime, Answers], UnitOfWork]
     calls: Handlers = field(default_factory=dict)
-    ask: Callable[[Sequence[Call]], Answers] | None = None
+    ask: Ask = ask_nobody
     due: Callable[[Transaction, datetime, int], Sequence[Message]] | None = None

@@ -8,7 +8,7 @@ import pytest
 
 from payment_service.domain import Kind, Payment, Status
 from payment_service.gateway import PARTY, policy
-from payment_service.handlers import CALLS, HANDLERS, key
+from payment_service.handlers import CALLS, HANDLERS
 from shared.contracts import (
     CaptureRequested,
     PaymentAuthorized,
@@ -78,7 +78,7 @@ class Paying(Exploration):
 
     def answer(self, books: Mapping[Kind, Answer], asked: Kind) -> Answer:
         earlier = {kind: isinstance(said, Approved) for kind, said in books.items()}
-        name = key(Payment(order_id=ORDER, status=Status.VOIDED), asked)
+        name = Payment(order_id=ORDER, status=Status.VOIDED).key(asked)
         return policy(
             Inquiry(key=name, party=PARTY, order_id=ORDER, kind=asked, amount=1999, subject=self.token), earlier
         )

@@ -20,7 +20,7 @@ from shared.outside.answers import Answer, Approved, Unreachable
 from shared.outside.simulator import Inquiry
 from shared.values import changed
 from shipping_service.domain import CARRIERS, Ask, Kind, Shipment, Status
-from shipping_service.gateway import key, policy, tracking_number
+from shipping_service.gateway import policy, tracking_number
 from shipping_service.handlers import CALLS, HANDLERS
 from tests.unit.exploration import ORDER, Answers, Exploration, State, Worker
 
@@ -72,7 +72,7 @@ class Sending(Exploration):
 
     def transact(self, state: State, message: Any, answers: Answers) -> tuple[State, Worker | None]:
         """A shipment that is said to be booked is booked."""
-        work = Row(self.row(state), {key(ORDER, ask): answer for ask, answer in answers})
+        work = Row(self.row(state), {ask.key(ORDER): answer for ask, answer in answers})
         try:
             fact = HANDLERS[type(message)](message, work)
         except Unprocessable:
@@ -90,7 +90,7 @@ class Sending(Exploration):
         earlier = {
             kind: isinstance(said, Approved) for (kind, carrier), said in books.items() if carrier == asked.carrier
         }
-        name, country = key(ORDER, asked), self.ship_to["country"]
+        name, country = asked.key(ORDER), self.ship_to["country"]
         return policy(Inquiry(key=name, party=asked.carrier, order_id=ORDER, kind=asked.kind, subject=country), earlier)
 
     def alike(self, state: State) -> State:
