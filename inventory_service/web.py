@@ -155,14 +155,15 @@ def stock_routes(database: Database) -> Routes:
         try:
             with database.transaction() as connection:
                 now = SystemClock().now(connection)
-                who = current().name
+                who = current().id
                 receipt = receive(
                     connection, now, principal=who, sku=sku, key=header["key"], quantity=goods["quantity"]
                 )
         except KeyReused as error:
-            wrong_parameter("Idempotency-Key", f"Cannot be used again: {error}.")
+            wrong_parameter("Idempotency-Key", f"Cannot be used again: {error}.", "key-used-otherwise")
         except KeyInUse:
-            problem(409, "The same receipt is being taken in at this instant.", headers={"Retry-After": "1"})
+            detail = "The same receipt is being taken in at this instant."
+            problem(409, detail, kind="key-in-use", headers={"Retry-After": "1"})
         shown = {name: each for name, each in asdict(receipt).items() if name not in ("principal", "key")}
         return reply(shown, 201)
 

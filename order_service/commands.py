@@ -96,11 +96,11 @@ class Commands:
             now = self.clock.now(connection)
             sagas = Sagas.load(connection, [order_id], self.flows, now)
             before = find_order(connection, order_id)
-            if before is None or not (principal.is_operator or before.customer_id == principal.name):
+            if before is None or not (principal.is_operator or before.customer_id == principal.customer_id):
                 raise NotFound(f"There is no order {order_id}.")
             held = sagas.held[order_id]
             _check_step(held, event)
-            decision = held.hear(event, now, f"{principal.role}:{principal.name}")
+            decision = held.hear(event, now, principal.id)
             if not decision.acted:
                 if harmless(before.status):
                     return before

@@ -15,17 +15,27 @@ class Role(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Principal:
-    """Who is calling. A customer's name is the `customer_id` of the orders it places."""
+    """Who is calling: a role and a name, for a customer and an operator may have the same name."""
 
     role: Role
     name: str
+
+    @property
+    def id(self) -> str:
+        """Which of all callers this is, such as `operator:olga`."""
+        return f"{self.role}:{self.name}"
+
+    @property
+    def customer_id(self) -> str:
+        """Whose the orders are that it places: a customer's name, which never has a colon, or an operator's id."""
+        return self.id if self.is_operator else self.name
 
     @property
     def is_operator(self) -> bool:
         return self.role is Role.OPERATOR
 
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,49}")
 _HASH = re.compile(r"[0-9a-f]{64}")
 
 
@@ -110,5 +120,5 @@ def _parse_principal(role: str, name: list[str]) -> Principal:
         case (Role.CUSTOMER, []):
             raise ValueError("is a customer without a name")
         case ((Role.OPERATOR | Role.CUSTOMER), _):
-            raise ValueError("has a name that is not 1 to 64 letters, digits and . _ @ -")
+            raise ValueError("has a name that is not 1 to 50 letters, digits and . _ @ -")
     raise ValueError("has a role other than operator or customer")

@@ -14,12 +14,13 @@ from shared.variables import (
     currency,
     duration,
     integer,
+    ip_address,
     latency,
     per_step,
+    proxy,
     rate,
     roles,
     switch,
-    text,
     url,
 )
 
@@ -58,7 +59,9 @@ class Settings:
         "The message broker: RabbitMQ, or one inside a single process for the demo and the simulation.",
         secret=True,
     )
-    host: str = _variable(text, "127.0.0.1", "The address that the HTTP API listens on.")
+    host: str = _variable(
+        ip_address, "127.0.0.1", "The address that the HTTP API listens on; `::` is every address, of IPv4 as well."
+    )
     port: int = _variable(integer(0, 65535), "{port}", "The port that the HTTP API listens on.")
     api_keys: Keys = _variable(
         Keys.parse,
@@ -74,6 +77,12 @@ class Settings:
     )
 
     web_threads: int = _variable(integer(2, 500), "24", "How many requests a web process works on at a time.")
+    web_connections: int = _variable(
+        integer(16, 50_000), "2000", "How many connections a web process has open at a time."
+    )
+    trusted_proxy: str = _variable(
+        proxy, "", "The address of the reverse proxy whose X-Forwarded-For is believed; `*` when only it can come here."
+    )
     web_processes: int = _variable(integer(1, 32), "1", "How many web processes share the port.")
     batch_limit: int = _variable(integer(1, 1000), "200", "The most messages handled in one transaction.")
     publish_window: int = _variable(

@@ -1,5 +1,6 @@
 """How the text of an environment variable is read: each function raises ValueError with what the text must be."""
 
+import ipaddress
 import re
 from collections.abc import Callable, Mapping
 from datetime import timedelta
@@ -8,10 +9,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from shared.currencies import digits
-
-
-def text(value: str) -> str:
-    return value
 
 
 def url(*schemes: str) -> Callable[[str], str]:
@@ -25,6 +22,18 @@ def url(*schemes: str) -> Callable[[str], str]:
         return value.rstrip("/") if value.startswith("http") else value
 
     return parse
+
+
+def ip_address(value: str) -> str:
+    """An address of IPv4 or IPv6, or `localhost`, which is 127.0.0.1."""
+    try:
+        return str(ipaddress.ip_address("127.0.0.1" if value == "localhost" else value.strip("[]")))
+    except ValueError:
+        raise ValueError("must be an address such as 127.0.0.1, 0.0.0.0, ::1 or ::, without a port") from None
+
+
+def proxy(value: str) -> str:
+    return value if value in ("", "*") else ip_address(value)
 
 
 def integer(least: int, most: int) -> Callable[[str], int]:

@@ -65,9 +65,15 @@ def order_routes(database: Database, show: Show, counter: GroupCommit, commands:
         try:
             outcome = counter.submit(_new_order(current(), header["key"], body))
         except InUse:
-            problem(409, "An order with this Idempotency-Key is being placed at this instant.", headers=SOON)
+            problem(
+                409,
+                "An order with this Idempotency-Key is being placed at this instant.",
+                kind="key-in-use",
+                headers=SOON,
+            )
         except (Overloaded, Closed):
-            problem(503, "No more orders are taken at the moment. Try again later.", headers={"Retry-After": "5"})
+            detail = "No more orders are taken at the moment. Try again later."
+            problem(503, detail, kind="overloaded", headers={"Retry-After": "5"})
         return _placed(outcome)
 
     @routes.route("/orders/<uuid:order_id>")
@@ -102,7 +108,7 @@ def order_routes(database: Database, show: Show, counter: GroupCommit, commands:
         with database.reading() as connection:
             found = list_orders(
                 connection,
-                customer_id=None if who.is_operator else who.name,
+                customer_id=None if who.is_operator else who.customer_id,
                 status=query["status"],
                 needs_attention=query["needs_attention"],
                 before=query["cursor"],
@@ -150,11 +156,11 @@ def order_routes(database: Database, show: Show, counter: GroupCommit, commands:
 def _new_order(who: Principal, key: str, body: Mapping[str, Any]) -> NewOrder:
     trace = request.headers.get("traceparent", "")
     return NewOrder(
-        principal=f"{who.role}:{who.name}",
+        principal=who.id,
         path=request.path,
         key=key,
         body_hash=hashlib.sha256(msgspec.json.encode(body, order="sorted")).hexdigest(),
-        customer_id=who.name,
+        customer_id=who.customer_id,
         lines=[Wish(**line) for line in body["lines"]],
         ship_to=body["ship_to"],
         payment_token=body["payment_token"],
@@ -164,11 +170,12 @@ def _new_order(who: Principal, key: str, body: Mapping[str, Any]) -> NewOrder:
 
 def _placed(outcome: Outcome) -> Response:
     if isinstance(outcome, Mismatch):
-        wrong_parameter("Idempotency-Key", "Was used before, for another order. A new order needs a new key.")
+        used = "Was used before, for another order. A new order needs a new key."
+        wrong_parameter("Idempotency-Key", used, kind="key-used-otherwise")
     if isinstance(outcome, NotSold):
         faults = [{"pointer": f"/lines/{index}/sku", "detail": "Is not in the catalog."} for index in outcome.positions]
         named = ", ".join(fault["pointer"] for fault in faults[:5])
-        problem(422, f"{named}: not in the catalog.", faults=faults)
+        problem(422, f"{named}: not in the catalog.", kind="not-sold", faults=faults)
     response = Response(outcome.response, 202, mimetype="application/json")
     response.headers.update(_where(outcome.order_id))
     if isinstance(outcome, Replayed):
@@ -190,6 +197,6 @@ def _where(order_id: str) -> dict[str, str]:
 def _find(find: Coalescing[str, Row | None], order_id: UUID) -> Order:
     """The order, if it is there and the caller may see it; ends the request with 404 otherwise."""
     row, who = find(str(order_id)), current()
-    if row is None or not (who.is_operator or row["customer_id"] == who.name):
+    if row is None or not (who.is_operator or row["customer_id"] == who.customer_id):
         problem(404, f"There is no order {order_id}.")
     return order_from(row)

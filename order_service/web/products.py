@@ -45,7 +45,8 @@ def product_routes(database: Database, clock: Clock, currency: str) -> Routes:
             added = add_products(connection, [product], clock.now(connection))
             known = find_products(connection, [product.sku])[product.sku]
         if known != product:
-            problem(409, f"{product.sku} is sold already, as {known.name!r} for {known.unit_price}.")
+            detail = f"{product.sku} is sold already, as {known.name!r} for {known.unit_price}."
+            problem(409, detail, kind="sold-otherwise")
         return reply(show(product), 201 if added else 200)
 
     return routes

@@ -22,7 +22,7 @@ def handle_refusals(app: Flask) -> None:
         return problem_response(503, "This order is newer than the program that answers.", headers={"Retry-After": "5"})
 
     def conflict(error: Conflict) -> Response:
-        return problem_response(409, error.detail, order_status=error.status)
+        return problem_response(409, error.detail, kind="order-state", order_status=error.status)
 
     app.register_error_handler(NotFound, not_found)
     app.register_error_handler(UnknownVersion, too_new)

@@ -16,21 +16,14 @@ from marshmallow import Schema
 
 from shared.config import Settings
 from shared.http.auth import guard, public
+from shared.http.bounds import BODY_LIMIT, HEADERS
 from shared.http.fields import StrictParser
 from shared.http.problems import ProblemApi, handle_weather, problem
 from shared.logs import first_line
 
 log = logging.getLogger("fulfillment.http")
 
-BODY_LIMIT = 64 * 1024
 DOCS = Path(__file__).with_name("static")
-HEADERS = {
-    "Cache-Control": "no-store",
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-}
 DOCS_POLICY = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'"
 
 Check = Callable[[], None]
@@ -94,7 +87,7 @@ def create_app(
         raise ValueError("an API without API_KEYS would be open to nobody")
     app = _App(settings.service, static_folder=None)
     app.config.update(
-        MAX_CONTENT_LENGTH=BODY_LIMIT,
+        MAX_CONTENT_LENGTH=BODY_LIMIT + 1,  # a body without an announced length would be cut off there: see fields.py
         MAX_FORM_MEMORY_SIZE=BODY_LIMIT,
         PROVIDE_AUTOMATIC_OPTIONS=False,
         API_TITLE=title,
@@ -102,6 +95,7 @@ def create_app(
         OPENAPI_VERSION="3.1.0",
         OPENAPI_URL_PREFIX=None,
     )
+    app.url_map.merge_slashes = app.url_map.redirect_defaults = False  # a redirect would go to whatever Host was sent
     app.before_request(_begin)
     guard(app, settings.api_keys)
     app.after_request(_finish)
@@ -143,9 +137,13 @@ def _finish(response: Response) -> Response:
     response.headers.extend({name: text for name, text in HEADERS.items() if name.lower() not in given})
     level = logging.DEBUG if request.path in ("/healthz", "/readyz") else logging.INFO
     if log.isEnabledFor(level):
-        who = g.principal.name if "principal" in g else "-"
+        who = g.principal.id if "principal" in g else "-"
         took = (time.perf_counter() - g.began) * 1000
-        log.log(level, "%s %s %d %.1f ms by %s", request.method, request.path, response.status_code, took, who)
+        where = request.path
+        if request.method == "POST" and (made := response.headers.get("Location")):
+            where = f"{request.path} ({made})"
+        peer = request.remote_addr or "-"
+        log.log(level, "%s %s %d %.1f ms by %s from %s", request.method, where, response.status_code, took, who, peer)
     return response
 
 
@@ -167,7 +165,7 @@ def _health(ready: Mapping[str, Check]) -> Routes:
         """Can the process do its work?"""
         missing = [name for name, check in ready.items() if not _passes(name, check)]
         if missing:
-            problem(503, f"Not ready: {', '.join(missing)}.", headers={"Retry-After": "2"})
+            problem(503, f"Not ready: {', '.join(missing)}.", kind="not-ready", headers={"Retry-After": "2"})
         return reply({"status": "ready", "checks": dict.fromkeys(ready, "ok")})
 
     return routes
@@ -189,6 +187,7 @@ def _serve_docs(app: Flask, openapi: str) -> None:
         return Response(openapi, mimetype="application/json")
 
     @app.get("/docs", defaults={"file": "index.html"})
+    @app.get("/docs/", defaults={"file": "index.html"})
     @app.get("/docs/<path:file>")
     @public
     def docs(file: str) -> Response:

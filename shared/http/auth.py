@@ -71,5 +71,5 @@ def _bearer(keys: Keys) -> Principal:
     principal = keys.find(token.strip())
     if principal is None:
         challenge = 'Bearer realm="fulfillment", error="invalid_token"'
-        problem(401, "This bearer token is not known.", headers={"WWW-Authenticate": challenge})
+        problem(401, "This bearer token is not known.", kind="unknown-token", headers={"WWW-Authenticate": challenge})
     return principal

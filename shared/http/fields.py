@@ -12,7 +12,8 @@ from flask import Request
 from marshmallow import EXCLUDE, RAISE, Schema, ValidationError, fields, validate
 from webargs.flaskparser import FlaskParser
 
-from shared.http.problems import problem
+from shared.http.bounds import BODY_LIMIT
+from shared.http.problems import problem, wrong_parameter
 
 SKU = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 
@@ -154,11 +155,20 @@ class StrictParser(FlaskParser):
     def load_json(self, req: Request, schema: Schema) -> Any:
         if not req.is_json:
             problem(415, "The body must be JSON, and Content-Type say application/json.")
+        body = req.get_data(cache=False)
+        if len(body) > BODY_LIMIT:
+            problem(413, f"A body may have at most {BODY_LIMIT} bytes.")
         try:
-            return json.loads(req.get_data(cache=False).decode(), object_pairs_hook=_once, parse_constant=_refuse)
+            return json.loads(body.decode(), object_pairs_hook=_once, parse_constant=_refuse)
         except (ValueError, RecursionError) as error:
             reason = "nested too deeply" if isinstance(error, RecursionError) else str(error)[:200]
             problem(400, f"The body is not valid JSON: {reason}.")
+
+    def load_querystring(self, req: Request, schema: Schema) -> Any:
+        for name, given in req.args.lists():
+            if len(given) > 1:
+                wrong_parameter(name[:100], "Is given more than once.")
+        return super().load_querystring(req, schema)
 
     def handle_error(self, error: ValidationError, *args: Any, **kwargs: Any) -> NoReturn:
         kwargs["error_status_code"] = 400 if "headers" in error.messages_dict else 422

@@ -2,13 +2,13 @@
 
 import json
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, NoReturn
 
 from flask import Flask, Response, abort, request
 from flask_smorest import Api
-from marshmallow import Schema, fields
+from marshmallow import Schema, fields, validate
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolExhausted
 from werkzeug.exceptions import HTTPException, NotFound
@@ -18,6 +18,25 @@ from shared.logs import first_line
 
 log = logging.getLogger("fulfillment.http")
 
+# The kinds that problems can be told apart by, each the end of a `type`. The first of a status is its general one.
+KINDS: dict[int, tuple[str, ...]] = {
+    400: ("malformed-request",),
+    401: ("unauthenticated", "unknown-token"),
+    403: ("forbidden",),
+    404: ("not-found",),
+    405: ("method-not-allowed",),
+    408: ("request-timeout",),
+    409: ("conflict", "order-state", "key-in-use", "sold-otherwise"),
+    413: ("body-too-large",),
+    415: ("not-json",),
+    422: ("invalid-request", "key-used-otherwise", "not-sold"),
+    429: ("too-many-requests", "too-many-wrong-tokens", "too-many-open-orders"),
+    431: ("headers-too-large",),
+    500: ("internal-error",),
+    501: ("not-implemented",),
+    503: ("unavailable", "not-ready", "overloaded", "database-away"),
+}
+TYPE = "urn:problem-type:fulfillment:"
 MEDIA_TYPE = "application/problem+json"
 NOWHERE = "Nothing is to be found at this address."
 AWAY = "The database cannot be used at the moment. Try again; a POST with its Idempotency-Key is safe to repeat."
@@ -32,38 +51,66 @@ class FaultSchema(Schema):
 
 
 class ProblemSchema(Schema):
-    """A problem (RFC 9457). Some have further members, such as the order's status."""
+    """A problem (RFC 9457)."""
 
-    type = fields.String(required=True)
+    type = fields.String(
+        required=True,
+        validate=validate.OneOf([TYPE + kind for kinds in KINDS.values() for kind in kinds]),
+        metadata={"description": "what kind of problem it is, for programs"},
+    )
     title = fields.String(required=True)
     status = fields.Integer(required=True)
     detail = fields.String(required=True)
     instance = fields.String(required=True)
     errors = fields.List(fields.Nested(FaultSchema))
+    order_status = fields.String(metadata={"description": "how the order stands, when that is the reason"})
 
 
 def problem(
     status: int,
     detail: str,
     *,
+    kind: str = "",
     faults: Iterable[Mapping[str, str]] = (),
     headers: Mapping[str, str] | None = None,
     **members: Any,
 ) -> NoReturn:
-    """End this request with a problem; `faults` point to fields, `members` are added to the body."""
-    abort(problem_response(status, detail, faults=faults, headers=headers, **members))
+    """End this request with a problem of one of KINDS; `faults` point to fields, `members` are added to the body."""
+    abort(problem_response(status, detail, kind=kind, faults=faults, headers=headers, **members))
 
 
 def problem_response(
     status: int,
     detail: str,
     *,
+    kind: str = "",
     faults: Iterable[Mapping[str, str]] = (),
     headers: Mapping[str, str] | None = None,
     **members: Any,
 ) -> Response:
     """The same for handlers of exceptions, which return what they answer."""
-    return _response(status, HTTPStatus(status).phrase, detail, list(faults), headers or {}, members)
+    body = document(status, detail, kind=kind, instance=request.path, faults=list(faults), **members)
+    response = Response(json.dumps(body), status, mimetype=MEDIA_TYPE)
+    response.headers.extend(headers or {})
+    return response
+
+
+def document(
+    status: int, detail: str, *, kind: str = "", instance: str, faults: Sequence[Mapping[str, str]] = (), **members: Any
+) -> dict[str, Any]:
+    """The body of a problem; `instance` is the path that was asked for."""
+    kinds = KINDS.get(status, ())
+    if kind and kind not in kinds:
+        raise ValueError(f"{kind} is no kind of {status}")
+    return {
+        "type": TYPE + (kind or kinds[0]) if kinds else "about:blank",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": detail,
+        "instance": instance,
+        **members,
+        **({"errors": list(faults)} if faults else {}),
+    }
 
 
 def wrong_field(pointer: str, detail: str) -> NoReturn:
@@ -71,9 +118,9 @@ def wrong_field(pointer: str, detail: str) -> NoReturn:
     problem(422, f"{pointer}: {detail}", faults=[{"pointer": pointer, "detail": detail}])
 
 
-def wrong_parameter(name: str, detail: str) -> NoReturn:
+def wrong_parameter(name: str, detail: str, kind: str = "") -> NoReturn:
     """End this request with 422, naming a query parameter, header or path segment."""
-    problem(422, f"{name}: {detail}", faults=[{"parameter": name, "detail": detail}])
+    problem(422, f"{name}: {detail}", kind=kind, faults=[{"parameter": name, "detail": detail}])
 
 
 class ProblemApi(Api):  # type: ignore[misc]  # flask-smorest is untyped
@@ -95,7 +142,7 @@ class ProblemApi(Api):  # type: ignore[misc]  # flask-smorest is untyped
         said = NOWHERE if error.description == NotFound.description else error.description
         detail = "; ".join(named[:5]) or said or ""
         headers = {key: text for key, text in error.get_headers() if key.lower() != "content-type"}
-        return _response(error.code or 500, error.name, detail, faults, headers, {})
+        return problem_response(error.code or 500, detail, faults=faults, headers=headers)
 
 
 def handle_weather(app: Flask) -> None:
@@ -103,7 +150,7 @@ def handle_weather(app: Flask) -> None:
 
     def away(error: Exception) -> Response:
         log.warning("503, the database is away or not migrated: %s", first_line(getattr(error, "orig", error)))
-        return problem_response(503, AWAY, headers={"Retry-After": "2"})
+        return problem_response(503, AWAY, kind="database-away", headers={"Retry-After": "2"})
 
     def database(error: DBAPIError) -> Response:
         if error.connection_invalidated or not_migrated(error):
@@ -113,16 +160,6 @@ def handle_weather(app: Flask) -> None:
     for kind in (OperationalError, InterfaceError, PoolExhausted):
         app.register_error_handler(kind, away)
     app.register_error_handler(DBAPIError, database)
-
-
-def _response(
-    status: int, title: str, detail: str, faults: list[Any], headers: Mapping[str, str], members: Mapping[str, Any]
-) -> Response:
-    body = {"type": "about:blank", "title": title, "status": status, "detail": detail, "instance": request.path}
-    document = {**body, **members, **({"errors": faults} if faults else {})}
-    response = Response(json.dumps(document), status, mimetype=MEDIA_TYPE)
-    response.headers.extend(headers)
-    return response
 
 
 def _faults(messages: Mapping[str, Any]) -> Iterator[dict[str, str]]:

@@ -23,6 +23,7 @@ EVERYWHERE = {
     "GET /readyz": (200, 200, 200, 200),
     "GET /openapi.json": (200, 200, 200, 200),
     "GET /docs": (200, 200, 200, 200),
+    "GET /docs/": (200, 200, 200, 200),
     "GET /docs/<path:file>": (200, 200, 200, 200),
 }
 DEAD_LETTERS = {

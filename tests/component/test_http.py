@@ -331,7 +331,7 @@ def test_requests_are_logged_without_token_query_or_body(client: FlaskClient, ca
     client.get("/parcels?limit=7", headers=ALICE)
     send(client)
     assert "GET /parcels 200" in caplog.text
-    assert "by alice" in caplog.text
+    assert "by customer:alice from 127.0.0.1" in caplog.text
     assert not any(word in caplog.text for word in ("wonderland", "opensesame", "limit", "POPULAR-LAMP"))
 
 

@@ -1,0 +1,249 @@
+"""The HTTP server: waitress, which gives a request to a thread when it has arrived whole, and sends answers itself.
+
+So no caller holds a thread by sending or reading slowly. What waitress leaves open is closed here: requests that never
+become whole, answers that nobody reads, too many connections, and a stop in good order.
+"""
+
+import json
+import logging
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from waitress import wasyncore
+from waitress.adjustments import Adjustments
+from waitress.channel import HTTPChannel
+from waitress.server import TcpWSGIServer
+from waitress.task import ErrorTask, ThreadedTaskDispatcher, WSGITask
+from waitress.utilities import Error
+
+from shared.http.bounds import ANSWER_LIMIT, BODY_LIMIT, HEADER_LIMIT, HEADERS
+from shared.http.problems import MEDIA_TYPE, document
+
+log = logging.getLogger("fulfillment.http")
+
+FOR_REQUESTS = 15.0  # seconds from the first byte of a request to its last
+FOR_IDLENESS = 20.0  # seconds for which a connection may say nothing, or an answer may lie unread
+FOR_GOODBYES = 2.0  # seconds for which a connection that was refused may go on sending
+LINGER = 1.0  # seconds for which a stopping server takes another request on a connection that is open
+UNREAD_LIMIT = 64 * 1024 * 1024  # bytes of all unread answers together
+QUEUE_PER_THREAD = 20  # requests that may wait for each thread
+
+logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # it would tell of every request that waits
+
+
+class Busy(Error):  # type: ignore[misc]
+    """So many requests wait for a thread that another one would wait too long."""
+
+    code, reason = 503, "Service Unavailable"
+
+
+class TooSlow(Error):  # type: ignore[misc]
+    """A request did not arrive whole in time."""
+
+    code, reason = 408, "Request Timeout"
+
+
+class _Answer(WSGITask):  # type: ignore[misc]  # waitress is untyped
+    def build_response_header(self) -> bytes:
+        if self.channel.server.stopping:
+            self.set_close_on_finish()
+        header: bytes = super().build_response_header()
+        return header
+
+
+class _Refusal(ErrorTask):  # type: ignore[misc]
+    """What the server refuses by itself is a problem with the usual headers, too."""
+
+    def execute(self) -> None:
+        error, peer = self.request.error, (self.channel.addr or ("?",))[0]
+        detail = BUSY if isinstance(error, Busy) else f"The request cannot be read: {error.body}."
+        log.warning("refused with %d, from %s: %s", error.code, peer, error.body)
+        kind = "overloaded" if isinstance(error, Busy) else ""
+        path = getattr(self.request, "path", "/")
+        body = json.dumps(document(error.code, detail, kind=kind, instance=path)).encode()
+        self.status = f"{error.code} {error.reason}"
+        self.response_headers += [*HEADERS.items(), ("Content-Type", MEDIA_TYPE)]
+        if isinstance(error, Busy):
+            self.response_headers.append(("Retry-After", "2"))
+        self.set_close_on_finish()
+        self.content_length = len(body)
+        self.channel.refused = True
+        self.write(body)
+
+
+BUSY = "Too many requests are waiting here. Try again; a POST with its Idempotency-Key is safe to repeat."
+
+
+class _Connection(HTTPChannel):  # type: ignore[misc]
+    """One connection. A request has a deadline, and whoever was refused may finish sending, into nothing."""
+
+    task_class, error_task_class = _Answer, _Refusal
+    refused = False
+    close_when_flushed: bool
+    request: Any
+    request_began = 0.0  # monotonic; 0.0 while no request is on its way in
+    said_goodbye = 0.0  # monotonic, when we have ended our half of a connection
+
+    def received(self, data: bytes) -> bool:
+        if self.said_goodbye:
+            return False
+        more: bool = super().received(data)
+        if self.request is None:
+            self.request_began = 0.0
+        elif not self.request_began:
+            self.request_began = time.monotonic()
+        return more
+
+    def readable(self) -> bool:
+        return bool(self.said_goodbye or super().readable())
+
+    def handle_write(self) -> None:
+        """Closing while the caller still sends would reset the connection, and the answer might be lost."""
+        if self.refused and self.close_when_flushed and not self.will_close:
+            self._flush_exception(self._flush_some)
+            if not self.total_outbufs_len and not self.will_close:
+                self.close_when_flushed, self.said_goodbye = False, time.monotonic()
+                self.socket.shutdown(socket.SHUT_WR)
+            return
+        super().handle_write()
+
+    def refuse_if_slow(self, now: float) -> None:
+        """End a request that takes too long to arrive; monotonic seconds. For the thread that receives."""
+        if self.request_began and now - self.request_began > FOR_REQUESTS:
+            with self.requests_lock:
+                request, self.request, self.request_began = self.request, None, 0.0
+                request.error = TooSlow(f"not whole after {FOR_REQUESTS:.0f} s")
+                self.requests.append(request)
+                if len(self.requests) == 1:
+                    self.server.add_task(self)
+
+    def overdue(self, now: float) -> bool:
+        """Whether it has been given long enough to end; monotonic seconds."""
+        return bool(self.said_goodbye) and now - self.said_goodbye > FOR_GOODBYES
+
+    def unread(self, now: float) -> bool:
+        """Whether nothing of its answer was taken for a long time; seconds since the epoch, as waitress counts."""
+        return bool(self.total_outbufs_len) and now - self.last_activity > FOR_IDLENESS
+
+
+class Server(TcpWSGIServer):  # type: ignore[misc]
+    """Serves one application at one listening socket, in the thread that calls `run` and in `threads` of its own."""
+
+    channel_class = _Connection
+    stopping = False
+
+    def __init__(
+        self, application: Any, listener: socket.socket, *, threads: int, connections: int = 2000, proxy: str = ""
+    ) -> None:
+        """At most `connections` are open at a time. `proxy` is the address whose X-Forwarded-For is believed."""
+        trusted = {"trusted_proxy": proxy, "trusted_proxy_count": 1} if proxy else {}
+        adjustments = Adjustments(
+            threads=threads,
+            connection_limit=connections,
+            channel_timeout=int(FOR_IDLENESS),
+            cleanup_interval=1,
+            max_request_header_size=HEADER_LIMIT,
+            max_request_body_size=2 * BODY_LIMIT,  # the application is exact about it, whatever the encoding
+            inbuf_overflow=4 * BODY_LIMIT,  # no body is written to a file
+            outbuf_high_watermark=2 * ANSWER_LIMIT,
+            asyncore_use_poll=True,
+            channel_request_lookahead=1,  # so that a caller's leaving is noticed while the answer is made
+            ident="",
+            trusted_proxy_headers={"x-forwarded-for", "x-forwarded-proto"} if proxy else set(),
+            **trusted,
+        )
+        self._workers, self._at_once = ThreadedTaskDispatcher(), ThreadedTaskDispatcher()
+        self._workers.set_thread_count(threads)
+        self._at_once.set_thread_count(1)
+        self._waking, self._closed = threading.RLock(), False  # a signal may come while it is held
+        self._most_waiting = threads * QUEUE_PER_THREAD
+        name = (listener.family, listener.type, listener.proto, listener.getsockname())
+        super().__init__(
+            application, {}, True, listener, dispatcher=self._workers, adj=adjustments, bind_socket=False, sockinfo=name
+        )
+
+    def run(self, stop: Callable[[], bool], grace: float) -> None:
+        """Serve until `stop` says so (it is asked after `pull_trigger`, too), then let what is under way end.
+
+        After `grace` seconds what is left is broken off.
+        """
+        while not stop():
+            self._turn(1.0)
+        self.stopping = True
+        self._accept_what_waits()
+        began = time.monotonic()
+        while (waited := time.monotonic() - began) < grace and self._under_way(waited < LINGER):
+            self._turn(0.05)
+        for dispatcher in (self._workers, self._at_once):
+            dispatcher.shutdown(cancel_pending=True, timeout=0.5)
+        with self._waking:
+            self._closed = True
+            wasyncore.close_all(self._map)
+
+    def pull_trigger(self) -> None:
+        """Have `run` look around; harmless once it has ended, when the trigger's file may be somebody else's."""
+        with self._waking:
+            if not self._closed:
+                super().pull_trigger()
+
+    def add_task(self, task: _Connection) -> None:
+        """Whether the process lives is answered at once, whatever the other threads wait for, and refusals are, too."""
+        if task.requests[0].error or task.requests[0].path == "/healthz":
+            self._at_once.add_task(task)
+        elif len(self._workers.queue) >= self._most_waiting:
+            task.requests[0].error = Busy("too many requests wait")
+            self._at_once.add_task(task)
+        else:
+            self._workers.add_task(task)
+
+    def maintenance(self, now: float) -> None:
+        """Close what is overdue and, when there is too much of it, what has been idle or unread for longest."""
+        super().maintenance(now)
+        moment = time.monotonic()
+        for channel in self.active_channels.values():
+            channel.refuse_if_slow(moment)
+            channel.will_close |= channel.overdue(moment) or channel.unread(now)
+        waiting = sorted((each for each in self.active_channels.values() if not each.requests), key=_last_activity)
+        unread = sum(each.total_outbufs_len for each in waiting)
+        too_many = len(self._map) - self.adj.connection_limit * 3 // 4
+        for channel in waiting:
+            if too_many > 0 or (unread > UNREAD_LIMIT and channel.total_outbufs_len):
+                channel.will_close = True
+                too_many -= 1
+                unread -= channel.total_outbufs_len
+
+    def handle_accept(self) -> None:
+        """As many as are waiting, up to a number: one for each turn would leave the others to the next."""
+        for _ in range(50):
+            before = len(self._map)
+            super().handle_accept()
+            if len(self._map) == before:
+                return
+
+    def _turn(self, seconds: float) -> None:
+        wasyncore.loop(timeout=seconds, use_poll=True, map=self._map, count=1)
+
+    def _accept_what_waits(self) -> None:
+        """Take the connections that the system has accepted for us, and then no more."""
+        self.handle_accept()
+        self.del_channel()
+        self.accepting = False
+        self.socket.close()
+
+    def _under_way(self, lingering: bool) -> bool:
+        """Whether there are requests on their way in, being worked, or answers on their way out.
+
+        While lingering, connections that are open count as well: a request may be on its way.
+        """
+        channels: Iterable[_Connection] = list(self.active_channels.values())
+        return any(
+            lingering or each.requests or each.request is not None or each.total_outbufs_len for each in channels
+        )
+
+
+def _last_activity(channel: _Connection) -> float:
+    activity: float = channel.last_activity
+    return activity
