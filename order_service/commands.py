@@ -96,7 +96,7 @@ class Commands:
             now = self.clock.now(connection)
             sagas = Sagas.load(connection, [order_id], self.flows, now)
             before = find_order(connection, order_id)
-            if before is None or not (principal.is_operator or before.customer_id == principal.customer_id):
+            if before is None or not principal.may_see(before.customer_id):
                 raise NotFound(f"There is no order {order_id}.")
             held = sagas.held[order_id]
             _check_step(held, event)

@@ -30,6 +30,10 @@ class Principal:
         """Whose the orders are that it places: a customer's name, which never has a colon, or an operator's id."""
         return self.id if self.is_operator else self.name
 
+    def may_see(self, customer_id: str) -> bool:
+        """Whether the orders of this customer are shown to it."""
+        return self.is_operator or customer_id == self.customer_id
+
     @property
     def is_operator(self) -> bool:
         return self.role is Role.OPERATOR

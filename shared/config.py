@@ -21,6 +21,7 @@ from shared.variables import (
     rate,
     roles,
     switch,
+    text,
     url,
 )
 

@@ -11,6 +11,10 @@ from urllib.parse import urlsplit
 from shared.currencies import digits
 
 
+def text(value: str) -> str:
+    return value
+
+
 def url(*schemes: str) -> Callable[[str], str]:
     def parse(value: str) -> str:
         if not value.startswith(schemes) or not value.isprintable() or " " in value:

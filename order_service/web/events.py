@@ -74,7 +74,7 @@ def event_routes(database: Database, show: Show, settings: Settings, watch: Watc
         who = current()
         with database.reading() as connection:
             record = find_order(connection, str(order_id))
-        if record is None or not (who.is_operator or record.customer_id == who.name):
+        if record is None or not who.may_see(record.customer_id):
             problem(404, f"There is no order {order_id}.")
         return record
 
@@ -92,7 +92,7 @@ def event_routes(database: Database, show: Show, settings: Settings, watch: Watc
         if not after.isascii() or not after.isdigit() or len(after) > 9:
             problem(400, "Last-Event-ID is none that this stream gave out.")
         key = record.id
-        stream = watch.view(("events", key), lambda: OrderEvents(key), int(after), f"{who.role}:{who.name}")
+        stream = watch.view(("events", key), lambda: OrderEvents(key), int(after), who.id)
         if stream is None:
             problem(503, "Too many streams are open. Try again later.", headers=SOON)
         return response(stream, watch.release)

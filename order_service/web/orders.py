@@ -197,6 +197,6 @@ def _where(order_id: str) -> dict[str, str]:
 def _find(find: Coalescing[str, Row | None], order_id: UUID) -> Order:
     """The order, if it is there and the caller may see it; ends the request with 404 otherwise."""
     row, who = find(str(order_id)), current()
-    if row is None or not (who.is_operator or row["customer_id"] == who.customer_id):
+    if row is None or not who.may_see(row["customer_id"]):
         problem(404, f"There is no order {order_id}.")
     return order_from(row)

@@ -88,7 +88,7 @@ def add_board(pages: Blueprint, room: Room) -> None:
             return BoardTopic(room, who, wanted)
 
         key = ("board", who, _query(wanted))
-        stream = room.watch.view(key, make, 0, f"{who.role}:{who.name}", own_token())
+        stream = room.watch.view(key, make, 0, who.id, own_token())
         if stream is None:
             problem(503, "Too many pages are open. Close some, or try again later.", headers=SOON)
         return response(stream, room.watch.release)
@@ -96,7 +96,7 @@ def add_board(pages: Blueprint, room: Room) -> None:
 
 def _shown(connection: Connection, room: Room, who: Principal, wanted: Mapping[str, Any]) -> Mapping[str, Any]:
     """What the templates need."""
-    counts = count_orders(connection, None if who.is_operator else who.name)
+    counts = count_orders(connection, None if who.is_operator else who.customer_id)
     attention = count_needing_attention(connection) if who.is_operator else 0
     found = _find(connection, who, wanted)
     looked_at_first = []
@@ -121,7 +121,7 @@ def _find(connection: Connection, who: Principal, wanted: Mapping[str, Any]) -> 
     """One order more than is shown."""
     return list_orders(
         connection,
-        customer_id=wanted["customer"] if who.is_operator else who.name,
+        customer_id=wanted["customer"] if who.is_operator else who.customer_id,
         status=wanted["status"],
         needs_attention=wanted["attention"],
         reason=wanted["reason"],

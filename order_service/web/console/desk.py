@@ -82,7 +82,7 @@ def add_desk(pages: Blueprint, room: Room) -> None:
     def desk_live() -> Answer:
         """The desk's news, as they come."""
         who = current()
-        stream = room.watch.view(("desk", who), lambda: DeskTopic(room, who), 0, f"{who.role}:{who.name}", own_token())
+        stream = room.watch.view(("desk", who), lambda: DeskTopic(room, who), 0, who.id, own_token())
         if stream is None:
             problem(503, "Too many pages are open. Close some, or try again later.", headers=SOON)
         return response(stream, room.watch.release)

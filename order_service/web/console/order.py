@@ -77,7 +77,7 @@ def add_order(pages: Blueprint, room: Room) -> None:
 
     def find(connection: Connection, order_id: UUID) -> Order:
         record, who = find_order(connection, str(order_id)), current()
-        if record is None or not (who.is_operator or record.customer_id == who.name):
+        if record is None or not who.may_see(record.customer_id):
             raise NotFound(f"There is no order {order_id}.")
         return record
 
@@ -104,7 +104,7 @@ def add_order(pages: Blueprint, room: Room) -> None:
         def make() -> OrderTopic:
             return OrderTopic(room, str(order_id), who)
 
-        stream = room.watch.view(key, make, seen, f"{who.role}:{who.name}", own_token())
+        stream = room.watch.view(key, make, seen, who.id, own_token())
         if stream is None:
             problem(503, "Too many pages are open. Close some, or try again later.", headers=SOON)
         return response(stream, room.watch.release)
