@@ -68,7 +68,7 @@ def scaling(orders: int, full: str, seconds: float, only: str, keep: bool) -> No
 @click.option("--requests", default=3_000, show_default=True, help="Of each kind, at each server.")
 @click.option("--keep/--no-keep", default=False, help="Keep the figures for docs/performance.md.")
 def web(requests: int, keep: bool) -> None:
-    """POST and GET under gunicorn and granian, against a plain Flask and ORM handler."""
+    """POST and GET under waitress and granian, against a plain Flask and ORM handler."""
     results.save("web", handlers.measure(requests), keep=keep)
 
 

@@ -1,4 +1,4 @@
-"""POST /orders and GET /orders/{id} under gunicorn and granian, against a plain handler that answers the same."""
+"""POST /orders and GET /orders/{id} under waitress and granian, against a plain handler that answers the same."""
 
 import importlib.util
 import json
@@ -22,15 +22,15 @@ from tests.ports import free_port
 THREADS = "24"
 TO_START = 30.0  # seconds
 SOME: LiteralString = "SELECT id FROM orders LIMIT 500"
-GUNICORN = ["gunicorn", "--worker-class", "gthread", "--threads", THREADS, "--keep-alive", "20", "--bind"]
+WAITRESS = ["waitress", "--threads", THREADS, "--connection-limit", "2000"]
 GRANIAN = ["granian", "--interface", "wsgi", "--blocking-threads", THREADS, "--workers", "1", "--log-level", "error"]
 
 
 def contestants(port: str) -> dict[str, list[str]]:
     plain, ours = "tests.benchmarks.plain_handler:app", "tests.benchmarks.granian_app:app"
     found = {
-        "gunicorn, ours": ["order_service", "web"],
-        "gunicorn, plain": [*GUNICORN, f"127.0.0.1:{port}", plain],
+        "waitress, ours": ["order_service", "web"],
+        "waitress, plain": [*WAITRESS, f"--listen=127.0.0.1:{port}", plain],
     }
     if importlib.util.find_spec("granian"):
         found["granian, ours"] = [*GRANIAN, "--port", port, ours]

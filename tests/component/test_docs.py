@@ -29,7 +29,7 @@ def test_every_answer_has_a_schema(service: str, database_url: str) -> None:
         for status, response in call["responses"].items()
         if status.startswith("2") and "schema" not in response.get("content", {}).get("application/json", {})
     }
-    assert bare == {"get /healthz", "get /readyz"}
+    assert bare - {"get /orders/{order_id}/events"} == {"get /healthz", "get /readyz"}  # a stream has no schema
     named = {f"#/components/schemas/{name}" for name in document["components"]["schemas"]}
     assert {each for each in named if f'"{each}"' not in answered.text} == set()
     end(app)
