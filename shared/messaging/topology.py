@@ -14,6 +14,11 @@ DEAD_LETTER_EXCHANGE = "dlx"
 DELIVERY_LIMIT = 1_000  # never proof of poison: a few deaths of a worker drop its whole batch each time
 DEAD_LETTER_DELIVERY_LIMIT = 1_000_000  # never -1: RabbitMQ 3 takes it for "none", and drops
 NOTHING = "^$"
+LISTENERS = "listener."  # how the queues of those begin who only listen
+LISTENERS_KEEP = {
+    "max-length-bytes": 64 << 20,
+    "expires": 24 * 60 * 60 * 1000,
+}  # bytes, oldest dropped first; ms unused
 
 
 class Binding(NamedTuple):
@@ -49,10 +54,10 @@ class Topology:
     def definitions(self, passwords: Mapping[str, str], vhost: str = "/") -> dict[str, Any]:
         """The whole as RabbitMQ's definitions file: with users too, each confined to what its service does.
 
-        `passwords` names every service, and may name `provision`, who may declare, and `monitor`, who may only look.
-        Raises ValueError otherwise.
+        `passwords` names every service, and may name `provision`, who may declare, `monitor`, who may only look, and
+        `listener`, who may bind queues of its own to every service's exchange. Raises ValueError otherwise.
         """
-        if unknown := (passwords.keys() ^ self.publishes.keys()) - {"provision", "monitor"}:
+        if unknown := (passwords.keys() ^ self.publishes.keys()) - {"provision", "monitor", "listener"}:
             raise ValueError(f"a password is missing, or for nobody: {', '.join(sorted(unknown))}")
         return {
             "vhosts": [{"name": vhost}],
@@ -67,6 +72,16 @@ class Topology:
                     "read": NOTHING,
                 }
                 for service, types in self.publishes.items()
+            ],
+            "policies": [
+                {
+                    "name": "listeners",
+                    "vhost": vhost,
+                    "pattern": f"^{re.escape(LISTENERS)}",
+                    "apply-to": "queues",
+                    "priority": 1,
+                    "definition": LISTENERS_KEEP,
+                }
             ],
             "exchanges": [
                 {"name": name, "vhost": vhost, "type": kind, **_DURABLE, "internal": False}
@@ -87,6 +102,10 @@ class Topology:
             return {"configure": ".*", "write": ".*", "read": ".*"}
         if user == "monitor":
             return {"configure": NOTHING, "write": NOTHING, "read": NOTHING}
+        if user == "listener":
+            own = f"^{re.escape(LISTENERS)}.+$"
+            exchanges = _one_of([exchange_of(service) for service in self.publishes])
+            return {"configure": own, "write": own, "read": f"{exchanges}|{own}"}
         read = _one_of([inbox_of(user), dead_letters_of(user)])
         return {"configure": NOTHING, "write": _one_of([exchange_of(user)]), "read": read}
 

@@ -16,7 +16,7 @@ from shared.messaging.broker import AccessRefused, Connection
 from shared.messaging.brokers.rabbitmq import RabbitMQ
 from tests.contract.test_broker import TOPOLOGY, LampPacked, LampRequested, envelope, settle, take
 
-PASSWORDS = {name: f"secret of {name}" for name in ("shop", "store", "museum", "provision")}
+PASSWORDS = {name: f"secret of {name}" for name in ("shop", "store", "museum", "provision", "listener")}
 
 
 @pytest.fixture
@@ -174,6 +174,58 @@ def test_a_services_user_may_do_its_services_work_only(act: str, confined: Calla
     connection = pika.BlockingConnection(pika.URLParameters(confined("store")))
     with pytest.raises(pika.exceptions.ChannelClosedByBroker, match="ACCESS_REFUSED"):
         FORBIDDEN[act](connection.channel())
+    connection.close()
+
+
+def bound(channel: BlockingChannel) -> None:
+    channel.queue_declare("listener.letters", durable=True, arguments={"x-queue-type": "quorum"})
+    for service in ("shop", "store"):
+        channel.queue_bind("listener.letters", f"{service}.events", "#")
+
+
+def test_a_listener_hears_everything(confined: Callable[[str], str]) -> None:
+    """A queue of its own, bound to a service's exchange, gets what the service says, as does who works it."""
+    connection = pika.BlockingConnection(pika.URLParameters(confined("listener")))
+    bound(channel := connection.channel())
+    shop, store, asked = (
+        *(RabbitMQ(confined(name)).connect(name) for name in ("shop", "store")),
+        envelope(LampRequested),
+    )
+    shop.publish([asked])
+    assert settle(shop, 1) == ([asked.id], {})
+    worked = take(store, 1)
+    assert worked[0].envelope == asked
+    store.acknowledge(worked)
+    for _, said, _ in channel.consume("listener.letters", auto_ack=True):
+        assert (said.message_id, said.type) == (asked.id, "lamp.requested")
+        break
+    connection.close()
+    shop.close()
+    store.close()
+
+
+OUT_OF_BOUNDS: dict[str, Callable[[BlockingChannel], Any]] = {
+    "saying what a service says": lambda channel: publish(channel, "shop.events", "lamp.requested"),
+    "filling an inbox": lambda channel: publish(channel, "", "store.inbox"),
+    "reading an inbox": lambda channel: channel.basic_get("store.inbox"),
+    "reading dead letters": lambda channel: channel.basic_get("store.dlq"),
+    "deleting an inbox": lambda channel: channel.queue_delete("store.inbox"),
+    "emptying an inbox": lambda channel: channel.queue_purge("store.inbox"),
+    "unbinding an inbox": lambda channel: channel.queue_unbind("store.inbox", "shop.events", "lamp.requested"),
+    "a queue of another name": lambda channel: channel.queue_declare("letters"),
+    "an exchange": lambda channel: channel.exchange_declare("shop.events.copy"),
+    "dead letters of its own into an inbox": lambda channel: channel.queue_declare(
+        "listener.trap", arguments={"x-dead-letter-exchange": "shop.events"}
+    ),
+}
+
+
+@pytest.mark.parametrize("act", OUT_OF_BOUNDS)
+def test_a_listener_only_listens(act: str, confined: Callable[[str], str]) -> None:
+    """It can say nothing, and read, change or take away nothing of a service's."""
+    connection = pika.BlockingConnection(pika.URLParameters(confined("listener")))
+    with pytest.raises(pika.exceptions.ChannelClosedByBroker, match="ACCESS_REFUSED"):
+        OUT_OF_BOUNDS[act](connection.channel())
     connection.close()
 
 

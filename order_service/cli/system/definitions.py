@@ -15,7 +15,7 @@ from shared.bootstrap import system_topology
     envvar="BROKER_PASSWORDS",
     show_envvar=True,
     required=True,
-    help="One for each service's worker, `provision` and, if wanted, `monitor`: order=…,payment=…",
+    help="One for each service's worker, `provision` and, if wanted, `monitor` and `listener`: order=…,payment=…",
 )
 @click.option("--vhost", default="/", show_default=True, help="The virtual host that all of it lives in.")
 def definitions(file: Path, passwords: str, vhost: str) -> None:
