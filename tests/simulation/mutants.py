@@ -14,9 +14,11 @@ from order_service.fulfillment.workflow import WORKFLOWS
 from order_service.sagas import Sagas
 from order_service.timers import due
 from shared.contracts import StockReleased, StockReleaseRequested, StockRequested
+from shared.database import Transaction
 from shared.messaging.broker import Connection as Port
 from shared.messaging.broker import Delivery
-from shared.messaging.consumer import Batch, Consumer, Request
+from shared.messaging.calls import Batch, Request
+from shared.messaging.consumer import Consumer
 from shared.messaging.envelope import Envelope
 from shared.messaging.handling import Answers, Handling
 from shared.messaging.worker import Worker
@@ -64,8 +66,8 @@ class HastyWorker(Worker):
 
 
 class ForgetfulConsumer(Consumer):
-    def _fresh(self, batch: Batch, taken: Iterable[tuple[str, int]]) -> list[Request]:
-        super()._fresh(batch, taken)
+    def _fresh(self, connection: Transaction, batch: Batch, taken: Iterable[tuple[str]]) -> list[Request]:
+        super()._fresh(connection, batch, taken)
         return list(batch.requests)
 
 
