@@ -17,6 +17,11 @@ LARGEST = 64 * 1024  # bytes of an answer
 Order = Mapping[str, Any]  # as `order_view` has it
 NOTHING = "unknown"  # the status of what a participant does not know
 
+URLS = {  # unless the environment says otherwise
+    "payment": "http://127.0.0.1:8001",
+    "inventory": "http://127.0.0.1:8002",
+    "shipping": "http://127.0.0.1:8003",
+}
 PATHS = {"payment": "payments", "inventory": "reservations", "shipping": "shipments"}
 
 # What a participant may say when our step is settled so; a step that is still asked may be either side of its answer.
@@ -67,7 +72,7 @@ class Asker:
 
     @classmethod
     def of(cls, settings: Settings) -> "Asker":
-        return cls(urls={name: getattr(settings, f"{name}_url") for name in PATHS})
+        return cls(urls=settings.urls)
 
     def ask(self, order_id: str, token: str) -> list[Saying]:
         """One saying for each participant, whatever happens; takes a few seconds at most."""

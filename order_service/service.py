@@ -4,10 +4,9 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from flask import Flask
-
 from order_service.catalog import seed
 from order_service.handlers import HANDLERS
+from order_service.participants import URLS
 from order_service.sagas import Sagas
 from order_service.tables import METADATA, TABLES
 from order_service.terms import flows
@@ -16,7 +15,6 @@ from shared.clock import DatabaseClock
 from shared.config import Settings
 from shared.database import Database, Transaction
 from shared.messaging.handling import Answers, Handling
-from shared.messaging.notifier import Notifier
 from shared.service import Service
 
 
@@ -30,20 +28,15 @@ def handling(settings: Settings, database: Database) -> Handling:
     return Handling(handlers=HANDLERS, load=load, due=lambda connection, now, most: due(connection, paced, now, most))
 
 
-def web(settings: Settings, database: Database, notifier: Notifier) -> Flask:
-    from order_service.web import create_app
-
-    return create_app(settings, database, notifier)
-
-
 SERVICE = Service(
     name="order",
     package="order_service",
+    port=8000,
     metadata=METADATA,
     tables=TABLES,
     handlers=HANDLERS,
     handling=handling,
-    web=web,
     seed=seed,
     clock=DatabaseClock(),
+    urls=URLS,
 )

@@ -10,6 +10,7 @@ from shared.outside.simulator import Inquiry, Simulator
 
 PARTY = "card_network"
 ACCEPTED = ("tok_visa", "tok_mastercard", "tok_amex", "tok_capture_refused", "tok_timeout")
+LOST_ONCE = frozenset({"tok_timeout"})  # approved, and the first answer to each call is lost on the way back
 DECLINED = {
     "tok_declined": "the card was declined",
     "tok_insufficient_funds": "insufficient funds",

@@ -12,7 +12,7 @@ from sqlalchemy.exc import DBAPIError
 
 from shared import logs
 from shared.bootstrap import collecting_seldom, open_database, run_worker
-from shared.config import Misconfigured, load
+from shared.config import Misconfigured
 from shared.database import TRANSIENT, Database, not_migrated
 from shared.ids import uuid7
 from shared.messaging.notifier import Notifier
@@ -52,7 +52,7 @@ def commands(service: Service, *more: click.Command) -> click.Group:
 
     @group.command(help="Serve the HTTP API until told to stop.")
     def web() -> None:
-        settings = load(service=service.name, required=["API_KEYS"])
+        settings = service.settings(required=["API_KEYS"])
         logs.configure(settings)
         from shared.http.serve import at_the_end, serve
 
@@ -69,7 +69,7 @@ def commands(service: Service, *more: click.Command) -> click.Group:
     @group.command(help="Work messages until told to stop; the batch in hand is finished.")
     @click.option("--heartbeat", type=click.Path(path_type=Path), help="A file to touch each second while all is well.")
     def worker(heartbeat: Path | None) -> None:
-        settings = load(service=service.name, required=["BROKER_URL"])
+        settings = service.settings(required=["BROKER_URL"])
         logs.configure(settings)
         if settings.broker_url.startswith("embedded://"):
             raise Misconfigured(f"{service.name}: BROKER_URL must be amqp:// here: an embedded broker is one process")
@@ -86,7 +86,7 @@ def commands(service: Service, *more: click.Command) -> click.Group:
     def migrate() -> None:
         from shared.migrate import migrate as run
 
-        settings = load(service=service.name)
+        settings = service.settings()
         logs.configure(settings)
         with open_database(settings) as database:
             run(service, database, seed=settings.seed == "demo", roles=settings.database_roles)
@@ -102,7 +102,7 @@ def dead_letters(service: Service) -> click.Group:
     letters = service.tables.dead_letters
 
     def database() -> Database:
-        return open_database(load(service=service.name))
+        return open_database(service.settings())
 
     @click.group("dead-letters", help="What could not be worked, and why.")
     def group() -> None:

@@ -3,7 +3,7 @@
 import os
 import re
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,8 +25,6 @@ from shared.variables import (
     url,
 )
 
-PORTS = {"order": 8000, "payment": 8001, "inventory": 8002, "shipping": 8003}
-
 
 class Misconfigured(Exception):
     """The process must not start; the text is one line that names every bad variable."""
@@ -42,6 +40,7 @@ class Settings:
     """Everything that a process may be told. Durations are timedeltas, money is in minor units."""
 
     service: str
+    urls: Mapping[str, str]  # of other services' APIs, by name: PAYMENT_URL, ...
 
     database_url: str = _variable(
         url("sqlite:///", "postgresql+psycopg://"),
@@ -70,9 +69,6 @@ class Settings:
         "Who may call the HTTP API: `token:operator`, `token:customer:alice`, `sha256:HEX:role[:name]`, by commas.",
         secret=True,
     )
-    payment_url: str = _variable(url("http://", "https://"), "http://127.0.0.1:8001", "The payment service's API.")
-    inventory_url: str = _variable(url("http://", "https://"), "http://127.0.0.1:8002", "The inventory service's API.")
-    shipping_url: str = _variable(url("http://", "https://"), "http://127.0.0.1:8003", "The shipping service's API.")
     participants_key: str = _variable(
         text, "", "The operator token with which the console asks the other services' APIs.", secret=True
     )
@@ -138,45 +134,60 @@ class Variable(NamedTuple):
     meaning: str
 
 
-def variables() -> list[Variable]:
-    """Every variable, in the order of Settings; `NAME_FILE` instead of `NAME` reads the value from a file."""
-    return [
+def variables(urls: Mapping[str, str] | None = None) -> list[Variable]:
+    """Every variable, in the order of Settings, then those of a service's `urls`.
+
+    `NAME_FILE` instead of `NAME` reads the value from a file.
+    """
+    own = [
         Variable(item.name.upper(), item.metadata["default"], item.metadata["meaning"])
         for item in fields(Settings)
         if item.metadata
     ]
+    others = [Variable(_url_of(name), default, f"The {name} service's API.") for name, default in (urls or {}).items()]
+    return own + others
 
 
 def load(
-    *, service: str, environ: Mapping[str, str] | None = None, required: Collection[str] = (), **overrides: str
+    *,
+    service: str,
+    port: int = 8000,
+    urls: Mapping[str, str] | None = None,
+    environ: Mapping[str, str] | None = None,
+    required: Collection[str] = (),
+    overrides: Mapping[str, str] | None = None,
 ) -> Settings:
     """The settings of one process; an empty variable counts as unset, `overrides` (by field name) win.
 
-    Raises Misconfigured, naming all that is malformed, and all of `required` (names of variables) that is unset. The
-    values of secrets are not repeated.
+    `port` is the service's default, `urls` are the defaults for the other services that it asks. Raises Misconfigured,
+    naming all that is malformed, and all of `required` (names of variables) that is unset. The values of secrets are
+    not repeated.
     """
-    source = {**(os.environ if environ is None else environ), **{key.upper(): text for key, text in overrides.items()}}
-    values: dict[str, Any] = {"service": service}
-    complaints = []
-    for item in fields(Settings):
-        if item.default is not MISSING or not item.metadata:
-            continue
-        name, parse = item.name.upper(), item.metadata["parse"]
-        default = item.metadata["default"].format(service=service, port=PORTS.get(service, 8000))
+    given = os.environ if environ is None else environ
+    source = {**given, **{key.upper(): text for key, text in (overrides or {}).items()}}
+    complaints: list[str] = []
+
+    def read(name: str, default: str, parse: Callable[[str], Any], meaning: str = "", secret: bool = False) -> Any:
         try:
-            given = _given(name, source)
-            if given is None and name in required:
-                raise ValueError(f"must be set: {item.metadata['meaning']}")
-            text = default if given is None else given
-            try:
-                values[item.name] = parse(text)
-            except ValueError as error:
-                raise ValueError(str(error) if item.metadata["secret"] else f"{error}, not {text[:100]!r}") from None
+            return _read(name, default, parse, source, secret=secret, meaning=meaning if name in required else None)
         except (ValueError, OSError) as error:
             complaints.append(f"{name} {error}")
+
+    values = {
+        item.name: read(
+            item.name.upper(),
+            item.metadata["default"].format(service=service, port=port),
+            item.metadata["parse"],
+            item.metadata["meaning"],
+            item.metadata["secret"],
+        )
+        for item in fields(Settings)
+        if item.metadata
+    }
+    others = {name: read(_url_of(name), default, url("http://", "https://")) for name, default in (urls or {}).items()}
     if complaints:
         raise Misconfigured(f"{service}: {'; '.join(complaints)}")
-    return Settings(**values)
+    return Settings(service=service, urls=others, **values)
 
 
 def environment(**overrides: str) -> dict[str, str]:
@@ -185,9 +196,33 @@ def environment(**overrides: str) -> dict[str, str]:
     return {**inherited, **overrides}
 
 
-def address(url: str) -> str:
+def address(place: str) -> str:
     """A URL as logs may show it: without user, password and options."""
-    return re.sub(r"(?<=//)[^/]*@", "", url).partition("?")[0]
+    return re.sub(r"(?<=//)[^/]*@", "", place).partition("?")[0]
+
+
+def _url_of(service: str) -> str:
+    return f"{service.upper()}_URL"
+
+
+def _read(
+    name: str,
+    default: str,
+    parse: Callable[[str], Any],
+    source: Mapping[str, str],
+    *,
+    secret: bool,
+    meaning: str | None,
+) -> Any:
+    """The variable's value. It must be set when it has a `meaning` to name. Raises ValueError, or OSError."""
+    text = _given(name, source)
+    if text is None and meaning is not None:
+        raise ValueError(f"must be set: {meaning}")
+    text = default if text is None else text
+    try:
+        return parse(text)
+    except ValueError as error:
+        raise ValueError(str(error) if secret else f"{error}, not {text[:100]!r}") from None
 
 
 def _given(name: str, source: Mapping[str, str]) -> str | None:

@@ -1,39 +1,61 @@
 """What a service is: its name, its tables, what it handles, its API. The four are found by entry point."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cache
+from importlib import import_module
 from importlib.metadata import entry_points
+from typing import TYPE_CHECKING
 
-from flask import Flask
 from sqlalchemy import Connection, MetaData
 
 from shared.clock import Clock, SystemClock
-from shared.config import Settings
+from shared.config import Settings, load
 from shared.database import Database
 from shared.messaging.durability.tables import Tables
 from shared.messaging.handling import Handlers, Handling
 from shared.messaging.notifier import Notifier
+
+if TYPE_CHECKING:
+    from flask import Flask
 
 
 @dataclass(frozen=True, kw_only=True)
 class Service:
     """One service, as data.
 
-    `handlers` maps the messages it consumes to their handlers: the keys are its queue's bindings. `handling` completes
-    them, for given settings and database, to all that a worker needs. `web` builds its API. `seed` leaves the demo data
-    behind. Migrations are in `‹package›/migrations`.
+    `port` is where its API listens unless told otherwise. `handlers` maps the messages it consumes to their handlers:
+    the keys are its queue's bindings. `handling` completes them, for given settings and database, to all that a worker
+    needs. `seed` leaves the demo data behind. `urls` are the APIs of other services that it asks, as they are unless
+    told otherwise. Its own API is made by `‹package›.web.create_app`, and migrations are in `‹package›/migrations`.
     """
 
     name: str
     package: str
+    port: int
     metadata: MetaData
     tables: Tables
     handlers: Handlers
     handling: Callable[[Settings, Database], Handling]
-    web: Callable[[Settings, Database, Notifier], Flask]
     seed: Callable[[Connection], None] = lambda connection: None
     clock: Clock = field(default_factory=SystemClock)
+    urls: Mapping[str, str] = field(default_factory=dict)
+
+    def settings(
+        self, *, environ: Mapping[str, str] | None = None, required: Collection[str] = (), **overrides: str
+    ) -> Settings:
+        """Its settings, from the environment unless `environ` is given; `overrides`, by field name, win.
+
+        Raises Misconfigured for what is malformed, and for `required` variables that are not set.
+        """
+        return load(
+            service=self.name, port=self.port, urls=self.urls, environ=environ, required=required, overrides=overrides
+        )
+
+    def web(self, settings: Settings, database: Database, notifier: Notifier) -> "Flask":
+        """Its API. What that needs is imported now: a worker needs none of it."""
+        app: Flask = import_module(f"{self.package}.web").create_app(settings, database, notifier)
+        return app
 
 
 @cache

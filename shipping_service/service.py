@@ -1,12 +1,9 @@
 """The shipping service, as data."""
 
-from flask import Flask
-
 from shared.clock import SystemClock
 from shared.config import Settings
 from shared.database import Database
 from shared.messaging.handling import Handling
-from shared.messaging.notifier import Notifier
 from shared.outside.simulator import Simulator, conduct_from
 from shared.service import Service
 from shipping_service.gateway import SimulatedCarriers, policy
@@ -20,18 +17,12 @@ def handling(settings: Settings, database: Database) -> Handling:
     return Handling(handlers=HANDLERS, load=Shipments.load, calls=CALLS, ask=SimulatedCarriers(simulator).ask)
 
 
-def web(settings: Settings, database: Database, notifier: Notifier) -> Flask:
-    from shipping_service.web import create_app
-
-    return create_app(settings, database, notifier)
-
-
 SERVICE = Service(
     name="shipping",
     package="shipping_service",
+    port=8003,
     metadata=METADATA,
     tables=TABLES,
     handlers=HANDLERS,
     handling=handling,
-    web=web,
 )

@@ -7,7 +7,7 @@ reads the books, so they are the oracle for what really happened.
 import random
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -71,8 +71,6 @@ class Inquiry(Value, frozen=True, kw_only=True):
 Policy = Callable[[Inquiry, Mapping[str, bool]], Approved | Refused]
 """Decides an inquiry, given what that party approved or refused of the same order before, by kind."""
 
-LOST_ONCE = "tok_timeout"  # a subject whose first answer for each key is lost on the way back
-
 
 class SimulatedWorld:
     """The books and the conduct of all parties that one service deals with."""
@@ -129,9 +127,12 @@ class Simulator:
         policy: Policy,
         default: Conduct,
         *,
+        lost_once: Collection[str] = (),
         sleep: Callable[[float], None] = time.sleep,
         chance: random.Random | None = None,
     ) -> None:
+        """`lost_once` are subjects whose first answer, under each key, is lost on the way back."""
+        self.lost_once = lost_once
         self.world, self.database, self.clock, self.policy, self.default = world, database, clock, policy, default
         self.sleep, self.chance = sleep, chance or random.Random()  # noqa: S311 - a simulation
         books = world.books
@@ -203,7 +204,7 @@ class Simulator:
                     entered.append(entry)
                     of_order[inquiry.kind] = entry["approved"]
                     known[inquiry.key] = entry["approved"], entry["text"]
-                if answered or inquiry.subject != LOST_ONCE:
+                if answered or inquiry.subject not in self.lost_once:
                     approved, text = known[inquiry.key]
                     answers[inquiry.key] = Approved(text) if approved else Refused(text)
             if entered:

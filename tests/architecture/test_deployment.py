@@ -5,12 +5,12 @@ from typing import Any
 import pytest
 import yaml
 
-from shared.config import PORTS
+from shared.service import services
 from tests.architecture.source import ROOT
 
 CONTAINERS: dict[str, dict[str, Any]] = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]
-EIGHT = [f"{service}-{process}" for service in PORTS for process in ("web", "worker")]
-ONCE = ["definitions", "provision", *(f"{service}-migrate" for service in PORTS)]
+EIGHT = [f"{service}-{process}" for service in services() for process in ("web", "worker")]
+ONCE = ["definitions", "provision", *(f"{service}-migrate" for service in services())]
 
 
 def test_every_process_has_a_container() -> None:
@@ -47,7 +47,7 @@ def test_what_stays_up_is_watched_and_comes_back(name: str) -> None:
     assert container["stop_grace_period"]
 
 
-@pytest.mark.parametrize("service", PORTS)
+@pytest.mark.parametrize("service", services())
 def test_an_api_meets_no_broker(service: str) -> None:
     """Web processes have no broker user and share no network with the broker; workers share none with the world."""
     web, worker, broker = CONTAINERS[f"{service}-web"], CONTAINERS[f"{service}-worker"], CONTAINERS["rabbitmq"]
@@ -61,10 +61,10 @@ def role_of(service: str, process: str) -> str:
     return {"migrate": "owner", "worker": "service", "web": "service" if service == "order" else "web"}[process]
 
 
-@pytest.mark.parametrize("service", PORTS)
+@pytest.mark.parametrize("service", services())
 def test_a_process_knows_only_its_own_secrets(service: str) -> None:
     """A service's containers carry its own user names at the database and the broker, and nobody else's."""
-    others = [name for name in PORTS if name != service]
+    others = [name for name in services() if name != service]
     for process in ("migrate", "web", "worker"):
         urls = [
             CONTAINERS[f"{service}-{process}"]["environment"].get(name, "") for name in ("DATABASE_URL", "BROKER_URL")

@@ -16,7 +16,6 @@ from sqlalchemy import event, text
 from order_service.domain import NewOrder, Wish
 from order_service.placing import place
 from shared.bootstrap import build_worker, collecting_seldom, pace_from, system_topology
-from shared.config import load as settings_for
 from shared.database import Database
 from shared.messaging.broker import Delivery
 from shared.messaging.brokers.embedded import Embedded, EmbeddedConnection
@@ -60,7 +59,7 @@ class Shop:
         self.broker, self.commits = Noting(), 0
         stop = threading.Event()
         for name, service in services().items():
-            settings = settings_for(service=name, environ={}, database_url=f"sqlite:///{folder}/{name}.db")
+            settings = service.settings(environ={}, database_url=f"sqlite:///{folder}/{name}.db")
             database = Database(settings.database_url)
             stack.callback(database.dispose)
             if counting:

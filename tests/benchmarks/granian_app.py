@@ -5,7 +5,6 @@ import socket
 import threading
 
 from order_service.service import SERVICE
-from shared.config import load
 from shared.database import Database
 from shared.messaging.notifier import Notifier
 
@@ -27,7 +26,7 @@ def told_to_stop() -> threading.Event:
 
 
 kept: list[socket.socket] = []
-settings = load(service="order", required=["API_KEYS"])
+settings = SERVICE.settings(required=["API_KEYS"])
 database = Database(settings.database_url)
 app = SERVICE.web(settings, database, Notifier(database))
 app.extensions["stopping"] = told_to_stop().is_set

@@ -4,7 +4,6 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from order_service.web.console.sessions import COOKIE
-from shared.config import load
 from shared.database import Database
 from shared.http.serve import at_the_end
 from shared.messaging.notifier import Notifier
@@ -48,7 +47,7 @@ def prepare(service: str, database_url: str) -> None:
 
 def application(service: str, database_url: str, **environ: str) -> Flask:
     """A service's API over a database that is or will be prepared; `end` it afterwards."""
-    settings = load(service=service, environ={"DATABASE_URL": database_url, "API_KEYS": KEYS, **environ})
+    settings = services()[service].settings(environ={"DATABASE_URL": database_url, "API_KEYS": KEYS, **environ})
     database = Database(settings.database_url)
     notifier = Notifier(database)
     app = services()[service].web(settings, database, notifier)

@@ -15,7 +15,6 @@ from werkzeug.test import TestResponse
 
 from order_service.service import SERVICE
 from order_service.web.watch import Watch
-from shared.config import load
 from shared.contracts import (
     PaymentAuthorized,
     PaymentCaptured,
@@ -40,7 +39,7 @@ class Shop(Bench):
 
     def __init__(self, url: str, **environ: str) -> None:
         super().__init__(SERVICE, url, seed=True)
-        settings = load(service="order", environ={"API_KEYS": KEYS, **environ})
+        settings = SERVICE.settings(environ={"API_KEYS": KEYS, **environ})
         self.rung = threading.Event()
         notifier = Notifier(self.database)
         notifier.listen(self.rung.set, other_processes=False)

@@ -11,7 +11,7 @@ from shared.config import Misconfigured, Settings, address, load, variables
 
 
 def settings(**environ: str) -> Settings:
-    return load(service="payment", environ=environ)
+    return load(service="order", port=8001, urls={"payment": "http://127.0.0.1:8002"}, environ=environ)
 
 
 def complaint(**environ: str) -> str:
@@ -21,11 +21,15 @@ def complaint(**environ: str) -> str:
 
 
 def test_nothing_need_be_set() -> None:
-    """An empty environment gives each service its own database and port."""
-    assert settings().database_url == "sqlite:///data/payment.db"
-    assert [load(service=name, environ={}).port for name in ("order", "payment", "inventory", "shipping")] == [
-        *range(8000, 8004)
-    ]
+    """An empty environment gives a service a database of its own, its port, and the others' addresses."""
+    assert settings().database_url == "sqlite:///data/order.db"
+    assert settings().port == 8001
+    assert settings().urls == {"payment": "http://127.0.0.1:8002"}
+
+
+def test_another_service_may_be_elsewhere() -> None:
+    """The address of another service's API is a variable that is named for it."""
+    assert settings(PAYMENT_URL="http://payment:8001/").urls == {"payment": "http://payment:8001"}
 
 
 def test_an_empty_variable_counts_as_unset() -> None:
@@ -38,7 +42,6 @@ def test_an_empty_variable_counts_as_unset() -> None:
     [
         ("DATABASE_URL", "postgresql+psycopg://u:p@db/payment", "postgresql+psycopg://u:p@db/payment"),
         ("BROKER_URL", "amqps://u:p@broker/%2F", "amqps://u:p@broker/%2F"),
-        ("PAYMENT_URL", "http://payment:8001/", "http://payment:8001"),
         ("PORT", "0", 0),
         ("BATCH_LIMIT", "500", 500),
         ("WATCHDOG", "2.5", timedelta(seconds=2.5)),
@@ -94,7 +97,7 @@ def test_a_variable_is_read_as_its_type(name: str, text: str, value: Any) -> Non
 def test_a_malformed_value_is_named(name: str, text: str) -> None:
     """The complaint is one line that begins with the service and names the variable."""
     said = complaint(**{name: text})
-    assert said.startswith(f"payment: {name} ")
+    assert said.startswith(f"order: {name} ")
     assert "\n" not in said
 
 
@@ -135,12 +138,12 @@ def test_secrets_stay_secret() -> None:
 
 def test_overrides_win() -> None:
     """Programs that start others may fix single values, by the names of the fields."""
-    assert load(service="order", environ={"PORT": "9000"}, port="9001").port == 9001
+    assert load(service="order", environ={"PORT": "9000"}, overrides={"port": "9001"}).port == 9001
 
 
 def test_every_setting_is_documented() -> None:
-    """Each field but the service's name is a variable with a meaning."""
-    assert [each.name.lower() for each in variables()] == [f.name for f in dataclasses.fields(Settings)][1:]
+    """Each field but the service's name and the others' addresses is a variable with a meaning."""
+    assert [each.name.lower() for each in variables()] == [f.name for f in dataclasses.fields(Settings)][2:]
     assert all(each.meaning.endswith(".") for each in variables())
 
 

@@ -15,7 +15,7 @@ from order_service.cli.system.embedded import CUSTOMER, OPERATOR, running_system
 from order_service.fulfillment.describe import describe
 from order_service.fulfillment.workflow import FULFILLMENT
 from shared.commands import commands
-from shared.config import PORTS, variables
+from shared.config import variables
 from shared.service import services
 
 ROOT = Path(__file__).parents[2]
@@ -85,7 +85,7 @@ def test_every_curl_is_answered(tmp_path: Path) -> None:
     """Each HTTP call of the README succeeds, as the caller that it names."""
     calls = [shlex.split(command)[1:] for command in SHELL if command.startswith("curl ")]
     assert len(calls) >= 4
-    service_at = {str(port): name for name, port in PORTS.items()}
+    service_at = {str(service.port): name for name, service in services().items()}
     assert {"demo-alice", "demo-operator"} == {CUSTOMER, OPERATOR}
     with running_system(tmp_path, {}) as system:
         for words in calls:
@@ -133,7 +133,17 @@ def test_every_setting_is_documented() -> None:
     rows = re.findall(
         r"^\| `(\w+)` \| (?:`([^`]*)`)? ?\| (.+) \|$", (ROOT / "docs/settings.md").read_text(), re.MULTILINE
     )
-    assert rows == [tuple(each) for each in variables()]
+    urls = {other: url for service in services().values() for other, url in service.urls.items()}
+    assert rows == [tuple(each) for each in variables(urls)]
+
+
+def test_every_default_port_is_documented() -> None:
+    """The page of settings, and what the order service takes for the others' addresses, name each service's port."""
+    page = " ".join((ROOT / "docs/settings.md").read_text().split())
+    for name, service in services().items():
+        assert f"{service.port} for {name}" in page
+    defaults = services()["order"].urls
+    assert defaults == {name: f"http://127.0.0.1:{services()[name].port}" for name in defaults}
 
 
 def test_decisions_are_short() -> None:

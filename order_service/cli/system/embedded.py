@@ -8,7 +8,7 @@ from pathlib import Path
 
 from shared import logs
 from shared.bootstrap import build_worker, open_database, pace_from, system_topology
-from shared.config import Settings, load
+from shared.config import Settings
 from shared.database import Database
 from shared.http.serve import running
 from shared.messaging.brokers.embedded import Embedded
@@ -65,7 +65,7 @@ def _settings(name: str, folder: Path, overrides: Mapping[str, str], system: Sys
         "log_level": "ERROR",
         "log_format": "text",
     }
-    return load(service=name, environ={}, **given, **addresses, **overrides)
+    return services()[name].settings(environ={}, **given, **addresses, **overrides)
 
 
 def _work(worker: Worker, stop: threading.Event, system: System) -> None:

@@ -3,15 +3,16 @@
 import click
 
 from shared.bootstrap import system_topology
-from shared.config import address, load
+from shared.config import address
 from shared.messaging.broker import ConnectionLost
 from shared.messaging.brokers.rabbitmq import RabbitMQ
+from shared.service import services
 
 
 @click.command()
 def provision() -> None:
     """Declare exchanges, queues and bindings at BROKER_URL, and wait until they can be used. May be repeated."""
-    settings = load(service="order", required=["BROKER_URL"])
+    settings = services()["order"].settings(required=["BROKER_URL"])
     declare(settings.broker_url)
 
 

@@ -18,7 +18,7 @@ from order_service.cli.system.audit import DATABASES
 from order_service.cli.system.provision import declare
 from order_service.cli.system.supervising import Program, Supervisor
 from shared.bootstrap import open_database
-from shared.config import PORTS, Misconfigured, Settings, environment, load
+from shared.config import Misconfigured, Settings, environment
 from shared.database import Database
 from shared.logs import first_line
 from shared.migrate import migrate
@@ -85,14 +85,19 @@ def up(
     if not broker.startswith(("amqp://", "amqps://")):
         raise Misconfigured("up: --broker must be an amqp:// address; `fulfillment demo` needs none")
     counts = merged(dict.fromkeys(services(), 1), workers)
-    addresses = {name: f"http://127.0.0.1:{port}" for name, port in merged(PORTS, ports).items()}
+    addresses = {name: f"http://127.0.0.1:{port}" for name, port in merged(default_ports(), ports).items()}
     for name in services():
         url = template.replace("{service}", name)
-        prepare(name, load(service=name, database_url=url), create_databases)
+        prepare(name, services()[name].settings(database_url=url), create_databases)
     declare(broker)
     keys, token = api_keys()
     programs = list(_programs(broker, template, counts, addresses, keys))
     sys.exit(run(programs, addresses, token))
+
+
+def default_ports() -> dict[str, int]:
+    """Where each service's API listens unless told otherwise."""
+    return {name: service.port for name, service in services().items()}
 
 
 def merged(default: Mapping[str, int], given: tuple[dict[str, int], ...]) -> dict[str, int]:
@@ -128,7 +133,7 @@ def create_database(url: URL) -> None:
 
 def api_keys() -> tuple[str, str]:
     """What API_KEYS is for the services, and a customer's token to show; new ones when the environment has none."""
-    if load(service="order").api_keys:
+    if services()["order"].settings().api_keys:
         return "", "$FULFILLMENT_TOKEN"
     operator, customer = secrets.token_urlsafe(18), secrets.token_urlsafe(18)
     click.echo("new API keys, for as long as this runs:")

@@ -131,7 +131,7 @@ def _letters(room: Room) -> tuple[list[tuple[str, Mapping[str, Any]]], dict[str,
         return found, dict.fromkeys(PATHS, NO_KEY)
 
     def ask(service: str) -> tuple[str, Any]:
-        url = getattr(room.settings, f"{service}_url")
+        url = room.settings.urls[service]
         try:
             status, document = call(url, "GET", "/dead-letters?limit=200", room.settings.participants_key)
         except NoAnswer as error:
@@ -169,7 +169,7 @@ def _replay(room: Room, service: str, ids: Sequence[str]) -> int:
         return len(asked)
     if not room.settings.participants_key:
         problem(409, NO_KEY)
-    url = getattr(room.settings, f"{service}_url")
+    url = room.settings.urls[service]
     try:
         status, document = call(
             url, "POST", "/dead-letters/replay", room.settings.participants_key, {"message_ids": list(ids)}

@@ -12,7 +12,6 @@ from order_service.cli.system.books.parcels import Parcels, Shipment, read_parce
 from order_service.cli.system.books.reading import Difference, snapshot
 from order_service.fulfillment.saga import OrderStatus
 from shared.bootstrap import open_database
-from shared.config import load
 from shared.database import Database
 from shared.service import services
 
@@ -48,7 +47,7 @@ class Books:
 def open_databases(template: str) -> Iterator[Mapping[str, Database]]:
     """The databases of all services; `{service}` in the URL stands for each one's name."""
     urls = {name: template.replace("{service}", name) for name in services()}
-    settings = {name: load(service=name, environ={}, database_url=url) for name, url in urls.items()}
+    settings = {name: services()[name].settings(environ={}, database_url=url) for name, url in urls.items()}
     with ExitStack() as stack:
         yield {name: stack.enter_context(open_database(given)) for name, given in settings.items()}
 
