@@ -152,21 +152,19 @@ def compare(order: Order, sayings: list[Saying]) -> list[Saying]:
 def _differences(order: Order, steps: Mapping[str, str], saying: Saying) -> Iterator[str]:
     if saying.status is None:
         return
-    if (
-        "requested" in (mine := [steps[name] for name in STEPS[saying.service] if name in steps])
-        or "compensating" in mine
-    ):
+    mine = {steps[name] for name in STEPS[saying.service] if name in steps}
+    if mine & {"requested", "compensating"}:
         return  # an answer is on its way
     for name in STEPS[saying.service]:
         expected = EXPECTED[name].get(steps.get(name, ""))
         if expected is not None and saying.status not in expected:
             yield f"{name} is {steps[name]}, but {saying.service} says {saying.status}"
-    document = saying.document or {}
+    told: Mapping[str, Any] = {}
     if saying.service == "payment" and saying.status != NOTHING:
-        for name, amount in order["payment"].items():
-            if document.get(name) != amount:
-                yield f"{name}: {amount}, but payment says {document.get(name)}"
+        told = order["payment"]
     if saying.service == "shipping" and steps.get("shipping") == "done":
-        for name in ("carrier", "tracking_number"):
-            if document.get(name) != order[name]:
-                yield f"{name}: {order[name]}, but shipping says {document.get(name)}"
+        told = {name: order[name] for name in ("carrier", "tracking_number")}
+    document = saying.document or {}
+    for name, value in told.items():
+        if document.get(name) != value:
+            yield f"{name}: {value}, but {saying.service} says {document.get(name)}"

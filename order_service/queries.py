@@ -1,9 +1,9 @@
 """What is asked about orders: one, many, their history, and whether there is news."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from datetime import datetime
 
-from sqlalchemy import Connection, bindparam, func, select
+from sqlalchemy import ColumnElement, Connection, bindparam, func, select
 
 from order_service.fulfillment.saga import OrderStatus, Reason
 from order_service.sagas import NEVER
@@ -13,6 +13,7 @@ from order_service.view import EntryView, Order, entry_view, order_from
 from shared.database import Id, batch_rows
 
 SKU_DEPTH = 10_000
+TURNED_BACK = (OrderStatus.CANCELLING, OrderStatus.CANCELLED)
 
 # The saga's own reason and attention are the same as the order's; the order's columns are the ones that are indexed.
 _order = select(
@@ -54,32 +55,45 @@ def list_orders(
     a status of orders that are done and a sku: those are found by walking down the ids. A sku is looked for among the
     newest SKU_DEPTH orders that pass all other filters.
     """
-    wanted = _order.order_by(orders.c.id.desc()).limit(limit)
-    if reason is not None:
-        wanted = wanted.where(turned_back, orders.c.reason == reason)
-    if since is not None:
-        wanted = wanted.where(orders.c.id >= first_id(since))
-    if until is not None:
-        wanted = wanted.where(orders.c.id < first_id(until))
-    if prefix:
-        wanted = wanted.where(orders.c.id.between(_filled(prefix, "0"), _filled(prefix, "f")))
-    if customer_id is not None:
-        wanted = wanted.where(orders.c.customer_id == customer_id)
-    if needs_attention is not None:
-        wanted = wanted.where(attention if needs_attention else ~attention)
-    if status is not None:
-        wanted = wanted.where(orders.c.status == status)
-        if status in (OrderStatus.CANCELLING, OrderStatus.CANCELLED):
-            wanted = wanted.where(turned_back)
-        elif not status.final and customer_id is None:
-            wanted = wanted.where(awake)
-    if before is not None:
-        wanted = wanted.where(orders.c.id < before)
+    conditions = (*_standing(customer_id, status, needs_attention, reason), *_between(since, until, prefix, before))
+    wanted = _order.where(*conditions).order_by(orders.c.id.desc()).limit(limit)
     if sku is not None:
         newest = wanted.with_only_columns(orders.c.id, orders.c.lines).limit(SKU_DEPTH).subquery()
         ordered = select(newest.c.id).where(newest.c.lines.contains(f'"sku":"{sku}"', autoescape=True))
         wanted = wanted.where(orders.c.id.in_(ordered.order_by(newest.c.id.desc()).limit(limit)))
     return [order_from(row) for row in connection.execute(wanted).mappings()]
+
+
+def _standing(
+    customer_id: str | None, status: OrderStatus | None, needs_attention: bool | None, reason: Reason | None
+) -> Iterator[ColumnElement[bool]]:
+    """Whose orders, and how they stand; with what the index says that finds them."""
+    if customer_id is not None:
+        yield orders.c.customer_id == customer_id
+    if needs_attention is not None:
+        yield attention if needs_attention else ~attention
+    if reason is not None:
+        yield orders.c.reason == reason
+    if reason is not None or status in TURNED_BACK:
+        yield turned_back
+    if status is not None:
+        yield orders.c.status == status
+        if customer_id is None and not status.final and status not in TURNED_BACK:
+            yield awake
+
+
+def _between(
+    since: datetime | None, until: datetime | None, prefix: str, before: str | None
+) -> Iterator[ColumnElement[bool]]:
+    """Which part of the ids, which are in the order of placing."""
+    if since is not None:
+        yield orders.c.id >= first_id(since)
+    if until is not None:
+        yield orders.c.id < first_id(until)
+    if prefix:
+        yield orders.c.id.between(_filled(prefix, "0"), _filled(prefix, "f"))
+    if before is not None:
+        yield orders.c.id < before
 
 
 def count_orders(connection: Connection, customer_id: str | None = None) -> dict[OrderStatus, int]:

@@ -2,7 +2,7 @@
 
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -113,9 +113,8 @@ def dead_letters(service: Service) -> click.Group:
     @click.option("--limit", default=200, show_default=True)
     def list_letters(everything: bool, limit: int) -> None:
         with database() as opened, opened.reading() as connection:
-            for row in letters.find(connection, state=None if everything else "parked", most=limit):
-                at = row["received_at"].isoformat(timespec="seconds")
-                click.echo(f"{row['message_id']}  {at}  {row['state']:9}  {row['type']:28}  {row['reason']}")
+            found = letters.find(connection, state=None if everything else "parked", most=limit)
+        click.echo("".join(map(_line, found)), nl=False)
 
     @group.command(help="One letter, whole.")
     @click.argument("message_id")
@@ -124,8 +123,7 @@ def dead_letters(service: Service) -> click.Group:
             row = letters.get(connection, message_id)
         if row is None:
             raise click.ClickException(f"no dead letter {message_id}")
-        for name, value in row.items():
-            click.echo(f"{name:15} {value.decode(errors='backslashreplace') if isinstance(value, bytes) else value}")
+        click.echo("\n".join(f"{name:15} {_shown(value)}" for name, value in row.items()))
 
     @group.command(help="Have letters worked again by the service's workers, each under a new message id.")
     @click.argument("message_ids", nargs=-1)
@@ -134,15 +132,30 @@ def dead_letters(service: Service) -> click.Group:
         if bool(message_ids) == everything:
             raise click.UsageError("name the message ids, or say --all")
         with database() as opened:
-            with opened.transaction() as connection:
-                wanted = None if everything else message_ids
-                asked = letters.replay(connection, wanted, now=service.clock.now(connection), new_id=uuid7)
-            notifier = Notifier(opened)
-            notifier.notify()
-            notifier.close()
+            asked = _replay(service, opened, None if everything else message_ids)
         for message_id in asked:
             click.echo(f"{message_id} will be worked again")
         if missing := set(message_ids) - set(asked):
             raise click.ClickException(f"not parked here: {', '.join(sorted(missing))}")
 
     return group
+
+
+def _line(row: Mapping[Any, Any]) -> str:
+    at = row["received_at"].isoformat(timespec="seconds")
+    return f"{row['message_id']}  {at}  {row['state']:9}  {row['type']:28}  {row['reason']}\n"
+
+
+def _shown(value: Any) -> Any:
+    return value.decode(errors="backslashreplace") if isinstance(value, bytes) else value
+
+
+def _replay(service: Service, database: Database, message_ids: Collection[str] | None) -> Sequence[str]:
+    """Have these worked again, or all that are parked, and wake the workers; returns the ids of those that will be."""
+    with database.transaction() as connection:
+        now = service.clock.now(connection)
+        asked = service.tables.dead_letters.replay(connection, message_ids, now=now, new_id=uuid7)
+    notifier = Notifier(database)
+    notifier.notify()
+    notifier.close()
+    return asked

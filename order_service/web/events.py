@@ -27,6 +27,7 @@ LAST_EVENT_ID = {
     "schema": {"type": "integer", "minimum": 0},
     "description": "the last one that was read; what came after it is sent",
 }
+STREAM = {"type": "string"}  # the document describes no more of a stream
 
 
 class SayingSchema(Schema):
@@ -81,7 +82,9 @@ def event_routes(database: Database, show: Show, settings: Settings, watch: Watc
     @routes.route("/orders/<uuid:order_id>/events", parameters=[LAST_EVENT_ID])
     @problems(400, 404, 503)
     @requires()
-    @routes.response(200, content_type="text/event-stream", description="server-sent events: lines of the history")
+    @routes.response(
+        200, STREAM, content_type="text/event-stream", description="server-sent events: lines of the history"
+    )
     def get_order_events(order_id: UUID) -> Response:
         """Follow an order: each line of its history as a server-sent event whose id is its `seq`.
 

@@ -129,6 +129,11 @@ def order_routes(database: Database, show: Show, counter: GroupCommit, commands:
             entries = history(connection, order.id, after=after, limit=limit + 1)
         return reply(page(entries, limit, lambda entry: str(entry["seq"]), dict))
 
+    _add_commands(routes, commands, show)
+    return routes
+
+
+def _add_commands(routes: Routes, commands: Commands, show: Show) -> None:
     @routes.route("/orders/<uuid:order_id>/cancel", methods=["POST"])
     @problems(404, 409)
     @requires()
@@ -149,8 +154,6 @@ def order_routes(database: Database, show: Show, counter: GroupCommit, commands:
         """Approve or refuse an order that awaits it."""
         say = commands.approve if verdict["decision"] == "approve" else commands.refuse
         return reply(show(say(str(order_id), current(), verdict["note"])))
-
-    return routes
 
 
 def _new_order(who: Principal, key: str, body: Mapping[str, Any]) -> NewOrder:

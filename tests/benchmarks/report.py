@@ -42,6 +42,19 @@ def write() -> list[str]:
         parts |= {name: _sweep(scaling[name], label) for name, label in SWEEPS.items() if name in scaling}
         if "database" in scaling:
             parts |= _full(scaling)
+    parts |= _others()
+    for file in plot_all(scaling or {}, load("memory"), load("soak"), FOLDER):
+        name = file.removesuffix(".svg")
+        parts[name] += f"\n\n![{ALTERNATIVE[name]}](performance/{file})"
+    _fill(README, {"peers": parts.get("peers", MISSING)})
+    missing = [name for name in re.findall(r"<!-- begin (\w+) -->", PAGE.read_text()) if name not in parts]
+    _fill(PAGE, {**parts, **dict.fromkeys(missing, MISSING)})
+    return missing
+
+
+def _others() -> dict[str, str]:
+    """The parts that are a table of one measurement each."""
+    parts: dict[str, str] = {}
     if memory := load("memory"):
         first, last = memory["samples"][0], memory["samples"][-1]
         rows = [[name, size, last["memory"][name]] for name, size in first["memory"].items()]
@@ -63,13 +76,7 @@ def write() -> list[str]:
         names = ("per_second", "cpu", "p50", "p99", "commits", "bare p50")
         head = ["orders/s", "CPU ms/order", "p50 ms at 50/s", "p99", "commits/order", "as many bare commits, ms"]
         parts["embedded"] = table(head, [[embedded[name] for name in names]])
-    for file in plot_all(scaling or {}, load("memory"), load("soak"), FOLDER):
-        name = file.removesuffix(".svg")
-        parts[name] += f"\n\n![{ALTERNATIVE[name]}](performance/{file})"
-    _fill(README, {"peers": parts.get("peers", MISSING)})
-    missing = [name for name in re.findall(r"<!-- begin (\w+) -->", PAGE.read_text()) if name not in parts]
-    _fill(PAGE, {**parts, **dict.fromkeys(missing, MISSING)})
-    return missing
+    return parts
 
 
 def _fill(page: Path, parts: Mapping[str, str]) -> None:

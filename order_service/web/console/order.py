@@ -73,8 +73,6 @@ class OrderTopic:
 
 
 def add_order(pages: Blueprint, room: Room) -> None:
-    commands = room.commands
-
     def find(connection: Connection, order_id: UUID) -> Order:
         record, who = find_order(connection, str(order_id)), current()
         if record is None or not who.may_see(record.customer_id):
@@ -118,6 +116,12 @@ def add_order(pages: Blueprint, room: Room) -> None:
         token = room.settings.participants_key
         asked = look(room.show, record, Asker.of(room.settings), token) if token else None
         return render_template("_participants.html", asked=asked)
+
+    _add_actions(pages, room)
+
+
+def _add_actions(pages: Blueprint, room: Room) -> None:
+    commands = room.commands
 
     @pages.post("/console/orders/<uuid:order_id>/<any(cancel, approve, refuse):action>")
     @room.requires()
