@@ -3,7 +3,7 @@
 import os
 import re
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,9 +12,10 @@ from tests.benchmarks.system import WATCHER, System, Watcher
 
 ACTIVITY = "SELECT pid, backend_type, application_name FROM pg_stat_activity WHERE usename IS DISTINCT FROM %s"
 UNNAMED = ("autovacuum worker", "parallel worker", "walsender")  # they come and go
-CONTEXT = re.compile(r"\[(\d+)\] LOG: +level: \d+; (\w+).*")
+CONTEXT = re.compile(r"\[(\d+)\] LOG: +level: \d+; ([A-Za-z]\w*)")
 MORE = re.compile(r"\[(\d+)\] LOG: +level: \d+; (\d+) more child contexts")
 TOTAL = re.compile(r"\[(\d+)\] LOG: +Grand total: (\d+) bytes")
+TO_ANSWER = 10.0  # seconds that a backend has to tell what it holds
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,8 @@ class Held:
 
 @dataclass(frozen=True)
 class Backend:
-    """One PostgreSQL backend: KiB in its memory contexts, how many contexts, and those of kept plans that it named."""
+    """One PostgreSQL backend: KiB in its memory contexts, how many these are, and those of prepared statements that it
+    named."""
 
     kib: float
     contexts: int
@@ -56,27 +58,22 @@ class Sampler:
     def backends(self, watcher: Watcher) -> dict[str, Backend]:
         """What PostgreSQL says of the memory of each backend that works for a service; it says so in its log."""
         log = self.system.servers.folder / "postgresql.log"
-        begin, asked = log.stat().st_size, {}
+        begin, asked = log.stat().st_size, dict[int, str]()
         for pid, kind, application in watcher.execute(ACTIVITY, [WATCHER]).fetchall():
             if kind == "client backend" and application in self.system.processes:
+                try:
+                    asked[pid] = self._name(pid, f"postgresql for {application}")
+                except (FileNotFoundError, ProcessLookupError):  # it has just ended
+                    continue
                 watcher.execute("SELECT pg_log_backend_memory_contexts(%s)", [pid])
-                asked[pid] = self._name(pid, f"postgresql for {application}")
-        until = time.monotonic() + 10
-        while time.monotonic() < until:
-            with log.open() as lines:
+        until = time.monotonic() + TO_ANSWER
+        while True:
+            with log.open("rb") as lines:
                 lines.seek(begin)
-                text = lines.read()
-            totals = {int(pid): int(size) / 1024 for pid, size in TOTAL.findall(text)}
-            if asked.keys() <= totals.keys():
-                break
+                told = backends_from(lines.read().decode(errors="replace"))
+            if asked.keys() <= told.keys() or time.monotonic() > until:
+                return {name: told[pid] for pid, name in asked.items() if pid in told}
             time.sleep(0.1)
-        contexts, plans = defaultdict(int), defaultdict(int)
-        for pid, kind in CONTEXT.findall(text):
-            contexts[int(pid)] += 1
-            plans[int(pid)] += kind == "CachedPlanSource"
-        for pid, more in MORE.findall(text):
-            contexts[int(pid)] += int(more) - 1
-        return {name: Backend(totals[pid], contexts[pid], plans[pid]) for pid, name in asked.items() if pid in totals}
 
     def _living(self, watcher: Watcher) -> Iterator[tuple[int, str]]:
         children = families()
@@ -104,6 +101,20 @@ class Sampler:
             number = self._counts[party]
             self._names[key] = f"{party} {number}" if number > 1 or party.startswith("postgresql for") else party
         return self._names[key]
+
+
+def backends_from(log: str) -> dict[int, Backend]:
+    """What these lines of PostgreSQL's log say of backends, by pid. Of a context's children the log names a hundred."""
+    contexts: Counter[int] = Counter()
+    plans: Counter[int] = Counter()
+    for pid, name in CONTEXT.findall(log):
+        contexts[int(pid)] += 1
+        plans[int(pid)] += name == "CachedPlanSource"
+    for pid, unnamed in MORE.findall(log):
+        contexts[int(pid)] += int(unnamed)
+    return {
+        int(pid): Backend(int(size) / 1024, contexts[int(pid)], plans[int(pid)]) for pid, size in TOTAL.findall(log)
+    }
 
 
 def held(pid: int, *, anonymous: bool) -> Held:
