@@ -43,7 +43,8 @@ class Repository(Generic[Kept]):
     @classmethod
     def read(cls, row: Mapping[str, Any] | RowMapping) -> Kept:
         """The value in a row."""
-        kept: Kept = msgspec.convert(dict(row), cls.value, strict=False)
+        plain = {str(name): value for name, value in row.items()}  # SQLAlchemy's own names are of a kind of string
+        kept: Kept = msgspec.convert(plain, cls.value, strict=False)
         return kept
 
     def find(self, order_id: str) -> Kept | None:

@@ -13,6 +13,8 @@ import pytest
 from sqlalchemy.exc import OperationalError
 
 from shared import contracts as c
+from shared.http.serve import end
+from tests.component.apps import application, bearer
 from tests.component.bench import order_id
 from tests.component.participants import INVENTORY, LINES, OTHER, PAYMENT, SHIPPING, A, B, Participant, Room, address
 
@@ -170,6 +172,36 @@ def test_a_data_error_buries_only_its_own_message(room: Room, participant: Parti
         assert B not in facts
         assert len(room.buried()) == 1
         assert f"'{B}'" not in str(room.state())
+
+
+def test_a_failing_handler_harms_no_order_that_is_known(room: Room, participant: Participant) -> None:
+    """Of a batch whose undo of another order fails, only that is put aside; what is asked of known orders is done."""
+    (success,) = room.deliver(participant.request(A))
+    handling = room.consumer.handling
+
+    def fail(_request: Any, _work: Any) -> None:
+        raise RuntimeError("this cannot be undone")
+
+    handlers = {**handling.handlers, type(participant.undo(B)): fail}
+    room.consumer = room.another(replace(handling, handlers=handlers))
+    said = room.deliver(participant.undo(B), participant.request(A), participant.finish(success))
+    assert [type(each) for each in said] == [participant.success, participant.finished]
+    assert room.buried() == ["failed: RuntimeError: this cannot be undone"]
+
+
+@pytest.mark.parametrize("wanted", ["payments", "reservations", "shipments"])
+def test_an_operator_sees_what_became_of_an_order(wanted: str, database_url: str) -> None:
+    """The API of each participant shows the order that it has worked, with its status."""
+    participant = {"payments": PAYMENT, "reservations": INVENTORY, "shipments": SHIPPING}[wanted]
+    room = Room(participant, database_url)
+    room.deliver(participant.request(A))
+    app = application(participant.name, database_url)
+    found = app.test_client().get(f"/{wanted}/{A}", headers=bearer("operator"))
+    assert found.status_code == 200
+    assert found.json["order_id"] == A
+    assert [(A, found.json["status"])] == [(str(order), status) for order, status in room.rows(participant.statuses)]
+    end(app)
+    room.close()
 
 
 def test_a_batch_is_as_one_by_one(participant: Participant, new_database: Callable[[], str]) -> None:
