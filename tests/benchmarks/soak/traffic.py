@@ -66,7 +66,9 @@ class Lookers:
                 if self.looking.is_set():
                     self._look()
             except (OSError, http.client.HTTPException) as error:  # the soak goes on, and tells in the end
-                self.failures.append(f"looking: {error!r}")
+                self.failures.append(
+                    f"looking: {error!r} {getattr(error, 'filename', None) or ''}"
+                )  # an HTTPError's URL
             turns += 1
 
     def _look(self) -> None:
