@@ -5,6 +5,7 @@ from datetime import timedelta
 import click
 
 from order_service.fulfillment.saga import Kind, Step, Workflow
+from order_service.fulfillment.states import states
 from order_service.fulfillment.workflow import WORKFLOWS
 
 HEADINGS = (
@@ -83,7 +84,8 @@ def mermaid(flow: Workflow) -> str:
     show_default=True,
     help="Orders keep the version that they began with.",
 )
-def describe(form: str, version: str) -> None:
-    """Print the workflow, as a Markdown table or a Mermaid diagram."""
+@click.option("--states", "as_states", is_flag=True, help="Print each step's states and transitions instead.")
+def describe(form: str, version: str, as_states: bool) -> None:
+    """Print the workflow, as a Markdown table or a Mermaid diagram, or the states of its steps."""
     flow = WORKFLOWS[int(version)]
-    click.echo(table(flow) if form == "table" else mermaid(flow), nl=False)
+    click.echo(states(flow) if as_states else table(flow) if form == "table" else mermaid(flow), nl=False)
