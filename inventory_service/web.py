@@ -7,15 +7,15 @@ from uuid import UUID
 
 from flask import Flask, Response
 from marshmallow import Schema, fields
-from sqlalchemy import RowMapping, text
+from sqlalchemy import RowMapping
 
 from inventory_service.domain import Kind, Status
 from inventory_service.receipts import KeyInUse, KeyReused, receive
-from inventory_service.store import TABLES, find_movements, find_reservation, list_stock
+from inventory_service.store import TABLES, find_movements, find_reservation, list_stock, stock
 from shared.clock import SystemClock
 from shared.config import Settings
 from shared.database import Database
-from shared.http.app import Routes, problems, reply
+from shared.http.app import Routes, problems, readable, reply
 from shared.http.app import create_app as create
 from shared.http.auth import current, requires
 from shared.http.dead_letters import dead_letter_routes
@@ -80,10 +80,6 @@ class StockSchema(Schema):
 def create_app(settings: Settings, database: Database, notifier: Notifier) -> Flask:
     """The API of the inventory service."""
 
-    def can_read() -> None:
-        with database.reading() as connection:
-            connection.execute(text("SELECT 1 FROM stock LIMIT 1"))
-
     return create(
         settings,
         title="Inventory",
@@ -93,7 +89,7 @@ def create_app(settings: Settings, database: Database, notifier: Notifier) -> Fl
             stock_routes(database),
             dead_letter_routes(TABLES.dead_letters, database, SystemClock(), notifier),
         ],
-        ready={"database": can_read},
+        ready={"database": readable(database, stock)},
     )
 
 

@@ -4,15 +4,14 @@ from uuid import UUID
 
 from flask import Flask, Response
 from marshmallow import Schema, fields, validate
-from sqlalchemy import text
 
 from payment_service.domain import Status
 from payment_service.gateway import PARTY
-from payment_service.store import KINDS, TABLES, WORLD, Payments, find_movements, find_payment
+from payment_service.store import KINDS, TABLES, WORLD, Payments, find_movements, find_payment, payments
 from shared.clock import SystemClock
 from shared.config import Settings
 from shared.database import Database
-from shared.http.app import Routes, problems, reply
+from shared.http.app import Routes, problems, readable, reply
 from shared.http.app import create_app as create
 from shared.http.auth import requires
 from shared.http.dead_letters import dead_letter_routes
@@ -81,10 +80,6 @@ def create_app(settings: Settings, database: Database, notifier: Notifier) -> Fl
             }
         )
 
-    def can_read() -> None:
-        with database.reading() as connection:
-            connection.execute(text("SELECT 1 FROM payments LIMIT 1"))
-
     return create(
         settings,
         title="Payment",
@@ -94,5 +89,5 @@ def create_app(settings: Settings, database: Database, notifier: Notifier) -> Fl
             simulation_routes(WORLD, database, conduct_from(settings), (PARTY,)),
             dead_letter_routes(TABLES.dead_letters, database, SystemClock(), notifier),
         ],
-        ready={"database": can_read},
+        ready={"database": readable(database, payments)},
     )

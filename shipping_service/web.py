@@ -4,12 +4,11 @@ from uuid import UUID
 
 from flask import Flask, Response
 from marshmallow import Schema, fields
-from sqlalchemy import text
 
 from shared.clock import SystemClock
 from shared.config import Settings
 from shared.database import Database
-from shared.http.app import Routes, problems, reply
+from shared.http.app import Routes, problems, readable, reply
 from shared.http.app import create_app as create
 from shared.http.auth import requires
 from shared.http.dead_letters import dead_letter_routes
@@ -19,7 +18,7 @@ from shared.messaging.notifier import Notifier
 from shared.outside.routes import simulation_routes
 from shared.outside.simulator import conduct_from
 from shipping_service.domain import CARRIERS, Status, Trial
-from shipping_service.store import TABLES, WORLD, find_shipment
+from shipping_service.store import TABLES, WORLD, find_shipment, shipments
 
 
 class ShipmentSchema(Schema):
@@ -60,10 +59,6 @@ def create_app(settings: Settings, database: Database, notifier: Notifier) -> Fl
             problem(404, f"No shipment is known for order {order_id}.")
         return reply({name: row[name] for name in SHOWN} | {"country": (row["ship_to"] or {}).get("country")})
 
-    def can_read() -> None:
-        with database.reading() as connection:
-            connection.execute(text("SELECT 1 FROM shipments LIMIT 1"))
-
     return create(
         settings,
         title="Shipping",
@@ -73,5 +68,5 @@ def create_app(settings: Settings, database: Database, notifier: Notifier) -> Fl
             simulation_routes(WORLD, database, conduct_from(settings), CARRIERS),
             dead_letter_routes(TABLES.dead_letters, database, SystemClock(), notifier),
         ],
-        ready={"database": can_read},
+        ready={"database": readable(database, shipments)},
     )

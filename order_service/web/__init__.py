@@ -1,7 +1,6 @@
 """The Order API: places orders, shows how they stand, and lets people intervene. Start with orders.py."""
 
 from flask import Flask
-from sqlalchemy import select
 
 from order_service import tables
 from order_service.commands import Commands
@@ -21,6 +20,7 @@ from shared.clock import DatabaseClock
 from shared.config import Settings
 from shared.database import Database
 from shared.http.app import create_app as create
+from shared.http.app import readable
 from shared.http.dead_letters import dead_letter_routes
 from shared.http.serve import at_the_end, is_stopping
 from shared.messaging.notifier import Notifier
@@ -35,10 +35,6 @@ def create_app(settings: Settings, database: Database, notifier: Notifier) -> Fl
     share = max(1, settings.web_threads // 3)  # of the threads, for those who wait, and as much for those who view
     watch = Watch(database, most=share, streams=share, stopping=lambda: is_stopping(app))
 
-    def can_read() -> None:
-        with database.reading() as connection:
-            connection.execute(select(tables.orders.c.id).limit(1))
-
     app = create(
         settings,
         title="Orders",
@@ -50,7 +46,7 @@ def create_app(settings: Settings, database: Database, notifier: Notifier) -> Fl
             product_routes(database, clock, settings.currency),
             dead_letter_routes(tables.TABLES.dead_letters, database, clock, notifier),
         ],
-        ready={"database": can_read},
+        ready={"database": readable(database, tables.orders)},
     )
     handle_refusals(app)
     add_console(

@@ -13,8 +13,10 @@ import msgspec
 from flask import Flask, Response, g, request, send_from_directory
 from flask_smorest import Blueprint
 from marshmallow import Schema
+from sqlalchemy import Table, literal, select
 
 from shared.config import Settings
+from shared.database import Database
 from shared.http.auth import guard, public
 from shared.http.bounds import BODY_LIMIT, HEADERS
 from shared.http.fields import StrictParser
@@ -27,6 +29,17 @@ DOCS = Path(__file__).with_name("static")
 DOCS_POLICY = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'"
 
 Check = Callable[[], None]
+
+
+def readable(database: Database, table: Table) -> Check:
+    """Passes as long as the table can be read."""
+    statement = select(literal(1)).select_from(table).limit(1)
+
+    def check() -> None:
+        with database.reading() as connection:
+            connection.execute(statement)
+
+    return check
 
 
 class Routes(Blueprint):  # type: ignore[misc]  # flask-smorest is untyped

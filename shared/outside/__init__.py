@@ -1,1 +1,1 @@
-"""The outside world: what it can say, and a simulated one."""
+"""The outside world: what it can say (answers.py), and a simulated one that keeps books (simulator.py)."""

@@ -17,10 +17,12 @@ from order_service.fulfillment.workflow import FULFILLMENT
 from shared.commands import commands
 from shared.config import variables
 from shared.service import services
+from tests.architecture.source import PACKAGES, files, relative
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
-DOCUMENTS = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("*_service/README.md")]
+ROOMS = [page for page in files() if page.name == "README.md" and relative(page).split("/")[0] in PACKAGES]
+DOCUMENTS = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOMS]
 SHELL = re.findall(r"^\$ (.+)$", README, re.MULTILINE)
 SPOKEN = SHELL + re.findall(r"`((?:fulfillment|make|docker compose|python -m \w+_service) [^`]+)`", README)
 
@@ -48,6 +50,12 @@ def test_the_workflow_table_is_the_workflow() -> None:
         printed = CliRunner().invoke(order, ["describe", *arguments]).output
         assert printed.count("\n") >= len(FULFILLMENT.steps)
         assert f"\n{printed}" in README
+
+
+def test_the_page_of_states_is_the_program() -> None:
+    """docs/states.md shows what `python -m order_service describe --states` prints."""
+    printed = CliRunner().invoke(commands(services()["order"], describe), ["describe", "--states"]).output
+    assert f"```\n{printed}```" in (ROOT / "docs/states.md").read_text()
 
 
 @pytest.mark.parametrize("arguments", said("fulfillment"), ids=" ".join)
@@ -107,9 +115,20 @@ def test_every_path_exists(document: Path) -> None:
     """Each link to a file, and each file named in a room's own page, is there."""
     text = document.read_text()
     links = [link for link in re.findall(r"\]\(([^)#]+)\)", text) if "://" not in link]
-    rooms = re.findall(r"`([\w/]+(?:\.py|/))`", text) if document.parent.name.endswith("_service") else []
+    rooms = re.findall(r"`([\w/]+(?:\.py|/))`", text) if document in ROOMS else []
     missing = [each for each in links + rooms if not (document.parent / each).exists()]
     assert missing == []
+
+
+@pytest.mark.parametrize("page", ROOMS, ids=relative)
+def test_every_name_in_a_room_is_there(page: Path) -> None:
+    """What a room's page calls `Class.method` is a class of that room with a method or field of this name."""
+    sources = [path.read_text() for path in page.parent.rglob("*.py")]
+    for owner, name in re.findall(r"`([A-Z]\w+)\.(\w+)`", page.read_text()):
+        owning = [
+            text.partition(f"class {owner}")[2] for text in sources if re.search(rf"^class {owner}\b", text, re.M)
+        ]
+        assert any(re.search(rf"^    (?:def )?{name}\b", text, re.M) for text in owning), f"{owner}.{name}"
 
 
 def test_there_is_an_order_of_reading() -> None:
@@ -120,12 +139,13 @@ def test_there_is_an_order_of_reading() -> None:
     assert len(files) >= 10
 
 
-def test_every_service_has_a_page_that_says_where_to_start() -> None:
-    """Four rooms, four pages of a screen each."""
-    for service in services().values():
-        page = (ROOT / service.package / "README.md").read_text()
-        assert "Start here:" in page
-        assert len(page.splitlines()) <= 25
+def test_every_room_has_a_page_that_says_where_to_start() -> None:
+    """Each service and each room that is large enough has a page of a screen."""
+    assert {relative(page.parent) for page in ROOMS} >= {*PACKAGES, "order_service/fulfillment", "order_service/cli"}
+    for page in ROOMS:
+        text = page.read_text()
+        assert "Start here:" in text, page
+        assert len(text.splitlines()) <= 30, page
 
 
 def test_every_setting_is_documented() -> None:

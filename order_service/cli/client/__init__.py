@@ -1,1 +1,1 @@
-"""Commands over HTTP."""
+"""What customers and operators do, over HTTP only."""

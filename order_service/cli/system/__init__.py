@@ -1,1 +1,1 @@
-"""Commands about the whole installation."""
+"""What is about the whole installation: it finds all services by entry point."""
