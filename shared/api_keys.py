@@ -3,9 +3,16 @@
 import hashlib
 import hmac
 import re
-from collections.abc import Iterator
+import secrets
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import date
 from enum import StrEnum
+
+from shared.clock import today
+
+SHORTEST = 16  # characters of a token that others than this machine's own users may try
+SHIPPED = frozenset({"demo-operator", "demo-alice", "demo-bob"})  # the examples of this repository
 
 
 class Role(StrEnum):
@@ -21,6 +28,10 @@ class Principal:
     name: str
 
     @property
+    def is_operator(self) -> bool:
+        return self.role is Role.OPERATOR
+
+    @property
     def id(self) -> str:
         """Which of all callers this is, such as `operator:olga`."""
         return f"{self.role}:{self.name}"
@@ -34,45 +45,63 @@ class Principal:
         """Whether the orders of this customer are shown to it."""
         return self.is_operator or customer_id == self.customer_id
 
-    @property
-    def is_operator(self) -> bool:
-        return self.role is Role.OPERATOR
 
+UNNAMED = Principal(role=Role.OPERATOR, name="operator")
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,49}")
 _HASH = re.compile(r"[0-9a-f]{64}")
 
 
-@dataclass(frozen=True)
-class Keys:
-    """The known tokens; truthy when there is one."""
+@dataclass(frozen=True, kw_only=True)
+class Key:
+    """One token: its hash, whose it is, and the last day, in UTC, on which it is good."""
 
-    _known: tuple[tuple[bytes, Principal], ...] = field(default=(), repr=False)
+    digest: bytes = field(repr=False)
+    principal: Principal
+    until: date | None
+    weak: bool  # short, or one of the examples; of a hash only the latter can be told
+
+
+class Keys:
+    """The known tokens; truthy when there is one. `known` is asked for them each time."""
+
+    def __init__(self, known: Callable[[], tuple[Key, ...]] = tuple) -> None:
+        self.known = known
 
     @staticmethod
     def parse(text: str) -> "Keys":
-        """Read `token:operator`, `token:customer:alice` or `sha256:HEX:role[:name]`, separated by commas.
+        """Read `token:operator:olga`, `token:customer:alice` or `sha256:HEX:role:name`, by commas or lines.
 
-        An operator without a name is called "operator"; a customer must have one. Raises ValueError, which never
-        repeats a token.
+        An entry may end in `:until=2027-01-31`. One operator may go without a name, and is called "operator". A caller
+        may have several tokens. Raises ValueError, which never repeats a token.
         """
-        known: dict[bytes, Principal] = {}
-        for position, entry in enumerate((part.strip() for part in text.split(",") if part.strip()), start=1):
+        found: dict[bytes, Key] = {}
+        unnamed = namesakes = 0
+        for position, entry in enumerate(filter(None, map(str.strip, re.split(r"[,\n]", text))), start=1):
+            parts = entry.split(":")
             try:
-                digest, principal = _parse_entry(entry.split(":"))
+                key = _parse_entry(parts)
+                without_name = len(parts) == (3 if parts[0] == "sha256" else 2)
+                unnamed += without_name
+                namesakes += key.principal == UNNAMED and not without_name
+                if unnamed > 1 or (unnamed and namesakes):
+                    raise ValueError('is a second operator without a name, or named "operator" beside one without')
+                if found.setdefault(key.digest, key) != key:
+                    raise ValueError("gives a token a second meaning")
             except ValueError as error:
                 raise ValueError(f"entry {position} {error}") from None
-            if known.setdefault(digest, principal) != principal:
-                raise ValueError(f"entry {position} gives a token a second meaning")
-        return Keys(tuple(known.items()))
+        known = tuple(found.values())
+        return Keys(lambda: known)
+
+    @property
+    def weak(self) -> list[str]:
+        """Whose tokens may be guessed: shorter than 16 characters, or those of the examples."""
+        return [key.principal.id for key in self.known() if key.weak]
 
     def find(self, token: str) -> Principal | None:
-        """Whose token it is, in a time that does not tell how much of it was right."""
-        digest, found = _digest(token), None
-        for known, principal in self._known:
-            if hmac.compare_digest(known, digest):
-                found = principal
-        return found
+        """Whose token it is, in a time that does not tell how much of it was right; None when its time is over."""
+        digest = _digest(token)
+        return self._match(lambda known: hmac.compare_digest(known, digest))
 
     def seal(self, token: str, secret: str) -> str | None:
         """A proof that the holder of `secret` once knew `token`; None for an unknown token.
@@ -83,17 +112,31 @@ class Keys:
 
     def unseal(self, seal: str, secret: str) -> Principal | None:
         """Whose token was sealed with this secret; None when it is no longer known."""
+        return self._match(lambda known: hmac.compare_digest(_sealed(known, secret), seal))
+
+    def _match(self, right: Callable[[bytes], bool]) -> Principal | None:
         found = None
-        for known, principal in self._known:
-            if hmac.compare_digest(_sealed(known, secret), seal):
-                found = principal
-        return found
+        for key in self.known():
+            if right(key.digest):
+                found = key
+        return found.principal if found and (found.until is None or today() <= found.until) else None
 
     def __len__(self) -> int:
-        return len(self._known)
+        return len(self.known())
 
     def __iter__(self) -> Iterator[Principal]:
-        return (principal for _, principal in self._known)
+        return (key.principal for key in self.known())
+
+
+def new_token() -> str:
+    """A token that cannot be guessed: 192 random bits."""
+    return secrets.token_urlsafe(24)
+
+
+def hashed_entry(token: str, principal: Principal, until: date | None = None) -> str:
+    """An entry of API_KEYS that tells the token's hash only."""
+    last_day = f":until={until.isoformat()}" if until else ""
+    return f"sha256:{_digest(token).hex()}:{principal.id}{last_day}"
 
 
 def _digest(token: str) -> bytes:
@@ -104,21 +147,37 @@ def _sealed(digest: bytes, secret: str) -> str:
     return hmac.new(secret.encode(), digest, hashlib.sha256).hexdigest()
 
 
-def _parse_entry(parts: list[str]) -> tuple[bytes, Principal]:
+_SHIPPED = frozenset(map(_digest, SHIPPED))
+
+
+def _parse_entry(parts: list[str]) -> Key:
+    until = None
+    if parts[-1].startswith("until="):
+        until = _day(parts.pop().removeprefix("until="))
     match parts:
-        case ["sha256", digest, role, *name] if _HASH.fullmatch(digest.lower()):
-            return bytes.fromhex(digest), _parse_principal(role, name)
+        case ["sha256", text, role, *name] if _HASH.fullmatch(text.lower()):
+            digest, short = bytes.fromhex(text), False
         case ["sha256", *_]:
             raise ValueError("is not sha256:HEX:role[:name] with 64 hexadecimal digits")
         case [token, role, *name] if token and token.isascii() and token.isprintable() and " " not in token:
-            return _digest(token), _parse_principal(role, name)
-    raise ValueError("is not token:operator, token:customer:NAME or sha256:HEX:role[:name]")
+            digest, short = _digest(token), len(token) < SHORTEST
+        case _:
+            raise ValueError("is not token:operator:NAME, token:customer:NAME or sha256:HEX:role:name")
+    principal = _parse_principal(role, name)
+    return Key(digest=digest, principal=principal, until=until, weak=short or digest in _SHIPPED)
+
+
+def _day(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise ValueError("has a last day that is not until=YYYY-MM-DD") from None
 
 
 def _parse_principal(role: str, name: list[str]) -> Principal:
     match role, name:
         case (Role.OPERATOR, []):
-            return Principal(role=Role.OPERATOR, name="operator")
+            return UNNAMED
         case ((Role.OPERATOR | Role.CUSTOMER), [known]) if _NAME.fullmatch(known):
             return Principal(role=Role(role), name=known)
         case (Role.CUSTOMER, []):

@@ -1,7 +1,7 @@
 """The one door to time. Everything that asks what time it is is given one of these."""
 
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Protocol
 
 from sqlalchemy import text
@@ -10,6 +10,11 @@ from shared.database import Transaction
 
 TRUSTED = 1.0  # seconds
 _ASK = text("SELECT clock_timestamp()")  # a new one each time would be prepared anew each time, and stay
+
+
+def today() -> date:
+    """This machine's day, in UTC: for what people give a last day."""
+    return datetime.now(UTC).date()
 
 
 class Clock(Protocol):

@@ -1,5 +1,6 @@
 """The one door to the environment: every variable of every process, typed, with its default and its meaning."""
 
+import ipaddress
 import os
 import re
 from collections.abc import Callable, Collection, Mapping
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from shared.api_keys import Keys
+from shared.key_files import KeyFile
 from shared.variables import (
     choice,
     currency,
@@ -66,14 +68,29 @@ class Settings:
     api_keys: Keys = _variable(
         Keys.parse,
         "",
-        "Who may call the HTTP API: `token:operator`, `token:customer:alice`, `sha256:HEX:role[:name]`, by commas.",
+        "Who may call the HTTP API: `token:operator:olga`, `token:customer:alice`, `sha256:HEX:role:name`, by commas "
+        "or lines, each with `:until=2027-01-31` if its time is limited. A changed `API_KEYS_FILE` counts at once.",
         secret=True,
+    )
+    demo: bool = _variable(
+        switch, "off", "Whether the keys of the examples, and short ones, may be used where others can reach the API."
     )
     participants_key: str = _variable(
         text, "", "The operator token with which the console asks the other services' APIs.", secret=True
     )
 
     web_threads: int = _variable(integer(2, 500), "24", "How many requests a web process works on at a time.")
+    key_rate: int = _variable(
+        integer(0, 10**6),
+        "200",
+        "Requests a second for each API key, twice as many at once; 0 for no limit. Beyond: 429.",
+    )
+    key_share: int = _variable(
+        integer(1, 100), "50", "The part of the threads, in percent, that one caller may hold at a time. Beyond: 429."
+    )
+    wrong_tokens: int = _variable(
+        integer(0, 10**6), "30", "Wrong tokens a minute from one address; 0: no limit. Beyond: 429."
+    )
     web_connections: int = _variable(
         integer(16, 50_000), "2000", "How many connections a web process has open at a time."
     )
@@ -187,7 +204,28 @@ def load(
     others = {name: read(_url_of(name), default, url("http://", "https://")) for name, default in (urls or {}).items()}
     if complaints:
         raise Misconfigured(f"{service}: {'; '.join(complaints)}")
+    try:
+        values["api_keys"] = _settled_keys(values, source)
+    except (ValueError, OSError) as error:
+        raise Misconfigured(f"{service}: API_KEYS {error}") from None
     return Settings(service=service, urls=others, **values)
+
+
+def _settled_keys(values: Mapping[str, Any], source: Mapping[str, str]) -> Keys:
+    """The API keys, refused where they are too weak for who can reach them, and kept up with when in a file."""
+
+    def checked(keys: Keys) -> Keys:
+        if keys.weak and not values["demo"] and not ipaddress.ip_address(values["host"]).is_loopback:
+            raise ValueError(
+                f"of {', '.join(keys.weak[:5])} are short or known from examples, and HOST {values['host']} can be "
+                "reached by others: use those of `fulfillment key new`, or set DEMO=on"
+            )
+        return keys
+
+    file = source.get("API_KEYS_FILE")
+    if not file:
+        return checked(values["api_keys"])
+    return Keys(KeyFile(Path(file), lambda path: checked(Keys.parse(path.read_text(encoding="utf-8")))).known)
 
 
 def environment(**overrides: str) -> dict[str, str]:

@@ -110,7 +110,7 @@ def create_app(
     )
     app.url_map.merge_slashes = app.url_map.redirect_defaults = False  # a redirect would go to whatever Host was sent
     app.before_request(_begin)
-    guard(app, settings.api_keys)
+    guard(app, settings)
     app.after_request(_finish)
     handle_weather(app)
     api = ProblemApi(app, spec_kwargs={"info": {"description": description}, "servers": [{"url": "/"}]})
@@ -132,7 +132,7 @@ def _document_problems(doc: dict[str, Any], doc_info: dict[str, Any], **_: Any) 
     own |= {422} if "query" in kinds else set()
     if doc_info.get("arguments"):
         doc.get("responses", {}).pop("422", None)
-    own |= {401, 403} if roles else set()
+    own |= {401, 403, 429} if roles else set()
     doc["security"] = [{"bearer": []}] if roles else []
     for status in sorted(own):
         doc.setdefault("responses", {})[str(status)] = HTTPStatus(status).name

@@ -1,12 +1,15 @@
 """Authentication and authorization of every HTTP call, before anything else is looked at."""
 
+import sys
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from flask import Flask, g, request
 
 from shared.api_keys import Keys, Principal, Role
+from shared.config import Settings
 from shared.http.problems import problem
+from shared.http.rates import Rate, Share
 
 View = TypeVar("View", bound=Callable[..., Any])
 Door = Callable[[Keys], Principal]  # says who is calling, or ends the request
@@ -47,29 +50,55 @@ def current() -> Principal:
     return principal
 
 
-def guard(app: Flask, keys: Keys) -> None:
-    """Let every request to `app` pass only with a token whose role its view was opened to.
+def guard(app: Flask, settings: Settings) -> None:
+    """Let every request to `app` pass only with a token whose role its view was opened to, and within its limits.
 
-    Answers 401 without a known token, 403 for another role; unknown paths and methods stay 404 and 405.
+    Answers 401 without a known token, 403 for another role, 429 beyond the limits; unknown paths and methods stay 404
+    and 405. A right token passes however many wrong ones came from its address.
     """
+    keys = settings.api_keys
+    rate = Rate(settings.key_rate, 2 * settings.key_rate)
+    wrong = Rate(settings.wrong_tokens / 60, max(1, settings.wrong_tokens))
+    threads = settings.web_threads * settings.key_share // 100
+    share = Share(max(1, threads) if settings.key_share < 100 else sys.maxsize)
 
     def authorize() -> None:
         if request.endpoint is None or (roles := roles_of(app, request.endpoint)) is PUBLIC:
             return
-        door: Door = getattr(app.view_functions[request.endpoint], "door", None) or _bearer
-        g.principal = door(keys)
-        if roles is None or g.principal.role not in roles:
+        door: Door = getattr(app.view_functions[request.endpoint], "door", None) or _bearer(wrong)
+        who = g.principal = door(keys)
+        if wait := rate.take(who.id):
+            problem(429, f"More than {settings.key_rate} requests a second.", headers={"Retry-After": str(wait)})
+        if not share.take(who.id):
+            problem(429, "Too many requests at a time.", headers={"Retry-After": "1"})
+        g.share = who.id
+        if roles is None or who.role not in roles:
             problem(403, f"This needs the role {' or '.join(sorted(roles or {'nobody'}))}.")
 
+    def leave(error: BaseException | None) -> None:
+        if held := g.pop("share", None):
+            share.give_back(held)
+
     app.before_request(authorize)
+    app.teardown_request(leave)
 
 
-def _bearer(keys: Keys) -> Principal:
-    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not token.strip():
-        problem(401, "A bearer token is needed.", headers={"WWW-Authenticate": 'Bearer realm="fulfillment"'})
-    principal = keys.find(token.strip())
-    if principal is None:
-        challenge = 'Bearer realm="fulfillment", error="invalid_token"'
-        problem(401, "This bearer token is not known.", kind="unknown-token", headers={"WWW-Authenticate": challenge})
-    return principal
+def _bearer(wrong: Rate) -> Door:
+    def find(keys: Keys) -> Principal:
+        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not token.strip():
+            problem(401, "A bearer token is needed.", headers={"WWW-Authenticate": 'Bearer realm="fulfillment"'})
+        principal = keys.find(token.strip())
+        if principal is None:
+            _refuse(wrong)
+        return principal
+
+    return find
+
+
+def _refuse(wrong: Rate) -> NoReturn:
+    if wait := wrong.take(request.remote_addr or "?"):
+        detail = "Too many wrong tokens came from this address."
+        problem(429, detail, kind="too-many-wrong-tokens", headers={"Retry-After": str(wait)})
+    challenge = 'Bearer realm="fulfillment", error="invalid_token"'
+    problem(401, "This bearer token is not known.", kind="unknown-token", headers={"WWW-Authenticate": challenge})

@@ -3,8 +3,10 @@
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
+import msgspec
 from marshmallow import Schema, fields
 
+from shared.http.bounds import ANSWER_LIMIT
 from shared.http.fields import Cursor, StrictSchema, WholeText, cursor
 
 MOST = 200
@@ -32,9 +34,17 @@ def listed(item: type[Schema]) -> type[Schema]:
 
 
 def page(rows: Sequence[Row], limit: int, key: Callable[[Row], str], show: Callable[[Row], Any]) -> dict[str, Any]:
-    """One page of `rows`, of which one more than `limit` was read to know whether the list goes on."""
-    shown = rows[:limit]
-    return {
-        "items": [show(row) for row in shown],
-        "next": cursor(key(shown[-1])) if len(rows) > len(shown) else None,
-    }
+    """One page of `rows`, of which one more than `limit` was read to know whether the list goes on.
+
+    It has fewer items when they would be more than ANSWER_LIMIT bytes, but at least one.
+    """
+    items: list[msgspec.Raw] = []
+    size = 0
+    for row in rows[:limit]:
+        item = msgspec.Raw(msgspec.json.encode(show(row)))
+        size += len(item)
+        if items and size > ANSWER_LIMIT:
+            break
+        items.append(item)
+    last = rows[len(items) - 1] if items else None
+    return {"items": items, "next": cursor(key(last)) if last is not None and len(rows) > len(items) else None}

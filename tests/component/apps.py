@@ -13,6 +13,8 @@ from shared.service import services
 TOKENS = {"operator": "opensesame", "alice": "wonderland", "bob": "builder"}
 KEYS = "opensesame:operator,wonderland:customer:alice,builder:customer:bob"
 
+UNLIMITED = {"KEY_RATE": "0", "KEY_SHARE": "100", "WRONG_TOKENS": "0"}  # a test asks more than a person does
+
 ORDER = {
     "lines": [{"sku": "POPULAR-LAMP", "quantity": 2}],
     "payment_token": "tok_visa",
@@ -47,7 +49,8 @@ def prepare(service: str, database_url: str) -> None:
 
 def application(service: str, database_url: str, **environ: str) -> Flask:
     """A service's API over a database that is or will be prepared; `end` it afterwards."""
-    settings = services()[service].settings(environ={"DATABASE_URL": database_url, "API_KEYS": KEYS, **environ})
+    environ = {"DATABASE_URL": database_url, "API_KEYS": KEYS, **UNLIMITED, **environ}
+    settings = services()[service].settings(environ=environ)
     database = Database(settings.database_url)
     notifier = Notifier(database)
     app = services()[service].web(settings, database, notifier)

@@ -39,7 +39,7 @@ class Shop(Bench):
 
     def __init__(self, url: str, **environ: str) -> None:
         super().__init__(SERVICE, url, seed=True)
-        settings = SERVICE.settings(environ={"API_KEYS": KEYS, **environ})
+        settings = SERVICE.settings(environ={"API_KEYS": KEYS, **UNLIMITED, **environ})
         self.rung = threading.Event()
         notifier = Notifier(self.database)
         notifier.listen(self.rung.set, other_processes=False)

@@ -1,10 +1,12 @@
 """Tokens: how they are written down, and who they are."""
 
 import hashlib
+from datetime import timedelta
 
 import pytest
 
-from shared.api_keys import Keys, Principal, Role
+from shared.api_keys import Keys, Principal, Role, hashed_entry, new_token
+from shared.clock import today
 
 ALICE = Principal(role=Role.CUSTOMER, name="alice")
 OPERATOR = Principal(role=Role.OPERATOR, name="operator")
@@ -51,6 +53,14 @@ def test_tokens_are_not_kept() -> None:
         "sha256:abc:operator",
         "sha256:operator",
         "opensesame:operator,opensesame:customer:alice",
+        "opensesame:operator,swordfish:operator",
+        "opensesame:operator,swordfish:operator:operator",
+        "swordfish:operator:operator,opensesame:operator",
+        f"opensesame:operator:olga,sha256:{hashlib.sha256(b'opensesame').hexdigest()}:operator:otto",
+        "opensesame:operator:olga,opensesame:operator:olga:until=2027-01-31",
+        "opensesame:operator:olga:until=soon",
+        "opensesame:until=2027-01-31",
+        f"opensesame:operator:{'o' * 51}",
     ],
 )
 def test_a_malformed_entry_is_refused_without_repeating_it(text: str) -> None:
@@ -63,3 +73,44 @@ def test_a_malformed_entry_is_refused_without_repeating_it(text: str) -> None:
 def test_no_keys_are_falsy() -> None:
     """An API can tell that nobody could call it."""
     assert not Keys.parse("")
+
+
+def test_one_caller_may_have_several_tokens() -> None:
+    """So that an old one can be used until a new one is everywhere."""
+    keys = Keys.parse("opensesame:operator:olga\nswordfish:operator:olga")
+    assert keys.find("opensesame") == keys.find("swordfish") == Principal(role=Role.OPERATOR, name="olga")
+
+
+def test_a_customer_named_like_an_operator_is_somebody_else() -> None:
+    """Neither the identity nor the owner of orders is the same, and only the operator sees all."""
+    operator, customer = Keys.parse("opensesame:operator:olga,wonderland:customer:olga")
+    assert (operator.id, customer.id) == ("operator:olga", "customer:olga")
+    assert (operator.customer_id, customer.customer_id) == ("operator:olga", "olga")
+    assert operator.may_see("olga")
+    assert not customer.may_see("operator:olga")
+
+
+def test_a_token_is_good_through_its_last_day() -> None:
+    """And stands for nobody afterwards."""
+    day = today()
+    keys = Keys.parse(f"opensesame:operator:until={day},swordfish:customer:alice:until={day - timedelta(days=1)}")
+    assert keys.find("opensesame") == OPERATOR
+    assert keys.find("swordfish") is None
+
+
+def test_short_and_shipped_tokens_are_weak() -> None:
+    """Also when an example is given as its hash."""
+    shipped = hashed_entry("demo-operator", OPERATOR)
+    assert Keys.parse(f"{shipped},fifteen-letters:customer:alice,sixteen-letters!:customer:bob").weak == [
+        "operator:operator",
+        "customer:alice",
+    ]
+
+
+def test_a_new_token_is_long_and_its_entry_does_not_tell_it() -> None:
+    """The entry stands for the same caller."""
+    token = new_token()
+    entry = hashed_entry(token, ALICE, today())
+    assert not Keys.parse(f"{token}:customer:alice").weak
+    assert token not in entry
+    assert Keys.parse(entry).find(token) == ALICE

@@ -1,6 +1,8 @@
 """Settings: what may be written in the environment, and what is said about what may not."""
 
 import dataclasses
+import time
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -158,3 +160,51 @@ def test_every_setting_is_documented() -> None:
 def test_an_address_tells_no_secret(url: str, shown: str) -> None:
     """Logs say where a process looks, not with which password."""
     assert address(url) == shown
+
+
+WEAK, STRONG = "demo-operator:operator", "sixteen-letters!:operator"
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.7"])
+def test_weak_keys_are_refused_where_others_can_try_them(host: str) -> None:
+    """Short ones and those of the examples; on loopback, and where DEMO says so, they are taken."""
+    said = complaint(HOST=host, API_KEYS=WEAK)
+    assert "API_KEYS of operator:operator" in said
+    assert "fulfillment key new" in said
+    assert settings(HOST=host, API_KEYS=STRONG).api_keys
+    assert settings(HOST=host, API_KEYS=WEAK, DEMO="on").api_keys
+    assert settings(HOST="127.0.0.1", API_KEYS=WEAK).api_keys
+    assert settings(HOST="::1", API_KEYS=WEAK).api_keys
+
+
+@pytest.mark.parametrize("text", ["shop.example", "127.0.0.1:9", "1.2.3", "[::1]:80", "*"])
+def test_what_is_no_address_is_refused_by_name(text: str) -> None:
+    """A port belongs into PORT."""
+    assert f"HOST must be an address such as 127.0.0.1, 0.0.0.0, ::1 or ::, without a port, not {text!r}" in complaint(
+        HOST=text
+    )
+
+
+def test_keys_follow_their_file(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A key that is added counts without a restart; one that is taken away, or is nonsense, does not."""
+    file = tmp_path / "keys"
+    file.write_text(STRONG)
+    keys = settings(HOST="0.0.0.0", API_KEYS_FILE=str(file)).api_keys
+    assert keys.find("sixteen-letters!")
+    file.write_text("another-one-as-long:customer:alice\n")
+    eventually(lambda: keys.find("another-one-as-long") is not None)
+    assert keys.find("sixteen-letters!") is None
+    for unusable in ("nonsense", "short:operator"):
+        file.write_text(unusable)
+        eventually(lambda: bool(keys.find("another-one-as-long")) and "stay as they were" in caplog.text)
+        caplog.clear()
+        assert keys.find("another-one-as-long")
+    file.unlink()
+    assert keys.find("another-one-as-long")
+
+
+def eventually(happens: Callable[[], bool]) -> None:
+    until = time.monotonic() + 20
+    while not happens():
+        assert time.monotonic() < until
+        time.sleep(0.05)

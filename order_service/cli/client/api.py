@@ -36,7 +36,7 @@ class Api:
     def __init__(self, url: str, token: str, *, insist: float = 0.0) -> None:
         """Raises ValueError unless `url` is `http://host[:port]` or https, with or without a path.
 
-        What is told to come back later (503), and is safe to repeat, is repeated for `insist` seconds.
+        What is told to come back later (429, 503), and is safe to repeat, is repeated for `insist` seconds.
         """
         address = urlsplit(url)
         if address.scheme not in ("http", "https") or not address.hostname:
@@ -60,7 +60,7 @@ class Api:
             try:
                 return self._call(method, path, body, headers, repeatable)
             except Refused as refusal:
-                if refusal.status != 503 or not repeatable or time.monotonic() > until:
+                if refusal.status not in (429, 503) or not repeatable or time.monotonic() > until:
                     raise
                 time.sleep(LATER)
 

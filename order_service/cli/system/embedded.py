@@ -62,6 +62,8 @@ def _settings(name: str, folder: Path, overrides: Mapping[str, str], system: Sys
         "database_url": f"sqlite:///{folder}/{name}.db",
         "api_keys": f"{OPERATOR}:operator,{CUSTOMER}:customer:alice",
         "participants_key": OPERATOR,
+        "key_rate": "0",
+        "key_share": "100",
         "log_level": "ERROR",
         "log_format": "text",
     }
