@@ -27,6 +27,13 @@ class Principal:
     role: Role
     name: str
 
+    @staticmethod
+    def named(role: Role, name: str) -> "Principal":
+        """Raises ValueError for what cannot be a name."""
+        if not _NAME.fullmatch(name):
+            raise ValueError("has a name that is not 1 to 50 letters, digits and . _ @ -")
+        return Principal(role=role, name=name)
+
     @property
     def is_operator(self) -> bool:
         return self.role is Role.OPERATOR
@@ -178,10 +185,8 @@ def _parse_principal(role: str, name: list[str]) -> Principal:
     match role, name:
         case (Role.OPERATOR, []):
             return UNNAMED
-        case ((Role.OPERATOR | Role.CUSTOMER), [known]) if _NAME.fullmatch(known):
-            return Principal(role=Role(role), name=known)
         case (Role.CUSTOMER, []):
             raise ValueError("is a customer without a name")
         case ((Role.OPERATOR | Role.CUSTOMER), _):
-            raise ValueError("has a name that is not 1 to 50 letters, digits and . _ @ -")
+            return Principal.named(Role(role), ":".join(name))
     raise ValueError("has a role other than operator or customer")

@@ -11,6 +11,7 @@ COMMANDS = {  # imported when called, so that none waits for what another one ne
     "demo": "system.demo:demo",
     "up": "system.up:up",
     "provision": "system.provision:provision",
+    "key": "system.keys:key",
     "definitions": "system.definitions:definitions",
     "place": "client.orders:place",
     "list": "client.orders:list_orders",

@@ -33,7 +33,7 @@ def create_app(settings: Settings, database: Database, notifier: Notifier) -> Fl
     counter = GroupCommit(database, terms(settings), clock, notifier, backlog_limit=settings.backlog_limit)
     commands = Commands(database=database, flows=paced, clock=clock, notifier=notifier)
     share = max(1, settings.web_threads // 3)  # of the threads, for those who wait, and as much for those who view
-    watch = Watch(database, most=share, streams=share, stopping=lambda: is_stopping(app))
+    watch = Watch(database, most=share, each=max(1, share // 2), streams=share, stopping=lambda: is_stopping(app))
 
     app = create(
         settings,

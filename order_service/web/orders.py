@@ -91,7 +91,7 @@ def order_routes(database: Database, show: Show, counter: GroupCommit, commands:
         known = order.version if query["version"] is None else query["version"]
         seconds = min(query["wait"], LONGEST_WAIT)
         if seconds and order.version <= known and not order.status.final:
-            watch.wait(order.id, known, seconds)
+            watch.wait(order.id, known, seconds, current().id)
             order = _find(find, order_id)
         response = unless_known(order.version, lambda: reply(show(order)))
         if not order.status.final:

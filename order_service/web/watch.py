@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 from order_service.queries import versions
 from order_service.web.streams import Stream, Topic
 from shared.database import TRANSIENT, Database
+from shared.http.rates import Share
 
 log = logging.getLogger("fulfillment.watch")
 
@@ -21,7 +22,7 @@ AWAY = 1.0  # seconds until another look at a database that cannot be read, whil
 class Watch:
     """Tells those who wait, each in its own thread, and those who view streams.
 
-    Holds at most `most` waiting callers, `streams` viewers, and `per_key` viewers of one caller at a time.
+    Holds at most `most` requests that wait, `each` of one caller, and `streams` viewers, `per_key` of one caller.
     """
 
     def __init__(
@@ -29,12 +30,13 @@ class Watch:
         database: Database,
         *,
         most: int,
+        each: int | None = None,
         streams: int = 50,
         per_key: int = 20,
         stopping: Callable[[], bool] = lambda: False,
     ) -> None:
         self._database, self._stopping = database, stopping
-        self._slots = threading.BoundedSemaphore(most)
+        self._slots, self._shares = threading.BoundedSemaphore(most), Share(each or most)
         self._most_streams, self._per_key = streams, per_key
         self._waited_for: Counter[str] = Counter()
         self._seen: dict[str, int] = {}
@@ -45,13 +47,16 @@ class Watch:
         self._looking = self._closed = False
         self._looker: threading.Thread | None = None
 
-    def wait(self, order_id: str, version: int, seconds: float) -> bool:
+    def wait(self, order_id: str, version: int, seconds: float, who: str = "") -> bool:
         """Return as soon as the order has a later version than `version`, or after `seconds`.
 
-        False, at once, when too many are waiting already. Returns early when the server stops, the database is away or
-        the watch is closed.
+        False, at once, when too many are waiting already, or too many of `who`. Returns early when the server stops,
+        the database is away or the watch is closed.
         """
+        if not self._shares.take(who):
+            return False
         if not self._slots.acquire(blocking=False):
+            self._shares.give_back(who)
             return False
         end = time.monotonic() + seconds
         try:
@@ -65,6 +70,7 @@ class Watch:
         finally:
             self._forget(order_id)
             self._slots.release()
+            self._shares.give_back(who)
         return True
 
     def view(

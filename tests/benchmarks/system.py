@@ -30,6 +30,7 @@ from tests.ports import free_port
 
 TOKEN = "bench-alice"  # of the customer alice
 KEYS = f"bench-operator:operator,{TOKEN}:customer:alice"
+UNLIMITED = {"KEY_RATE": "0", "KEY_SHARE": "100"}  # one caller makes all the load
 SKUS = 100  # cheap enough that a hundred lines need no approval
 GOODS = {
     "order": ["INSERT INTO products SELECT 'SKU-' || n, 'Goods ' || n, 100, now() FROM generate_series(0, :last) n"],
@@ -161,7 +162,13 @@ def started(
         stack.callback(system.processes.clear)
         for name, service in services().items():
             given = {"DATABASE_URL": system.databases[name], "BROKER_URL": system.broker_url, "LOG_LEVEL": "WARNING"}
-            given |= {"LOG_FORMAT": "text", "API_KEYS": KEYS, "PORT": str(free_port())} | dict(settings or {})
+            given |= {
+                "LOG_FORMAT": "text",
+                "API_KEYS": KEYS,
+                "KEY_RATE": "0",
+                "KEY_SHARE": "100",
+                "PORT": str(free_port()),
+            } | dict(settings or {})
             for number in range(workers):
                 _spawn(system, stack, f"{name} worker", [service.package, "worker"], given)
                 consumes = partial(_consumes, system.broker_url, name, number + 1)

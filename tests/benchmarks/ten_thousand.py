@@ -42,6 +42,8 @@ def main() -> int:
     command += ["--ports", ",".join(f"{name}={port}" for name, port in PORTS.items())]
     keys = {
         "API_KEYS": "bench-operator:operator,bench-alice:customer:alice",
+        "KEY_RATE": "0",
+        "KEY_SHARE": "100",
         "LOG_LEVEL": "WARNING",
         "STEP_TIMEOUTS": options.timeouts,
     }

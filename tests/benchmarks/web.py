@@ -16,7 +16,7 @@ from shared.config import environment
 from tests.benchmarks.load import Load
 from tests.benchmarks.measure import cpu_seconds, machine, percentile
 from tests.benchmarks.servers import Servers, end
-from tests.benchmarks.system import KEYS, TOKEN, System, made
+from tests.benchmarks.system import KEYS, TOKEN, UNLIMITED, System, made
 from tests.ports import free_port
 
 THREADS = "24"
@@ -49,7 +49,8 @@ def measure(requests: int, connections: int = 32) -> dict[str, Any]:
 
 def _measure(system: System, name: str, requests: int, connections: int) -> list[dict[str, Any]]:
     port = str(free_port())
-    variables = {"DATABASE_URL": system.databases["order"], "API_KEYS": KEYS, "PORT": port, "LOG_LEVEL": "WARNING",
+    variables = {"DATABASE_URL": system.databases["order"], "API_KEYS": KEYS, **UNLIMITED, "PORT": port,
+                 "LOG_LEVEL": "WARNING",
                  "WEB_THREADS": THREADS, "BACKLOG_LIMIT": "100000000"}  # fmt: skip
     with ExitStack() as stack:
         log = stack.enter_context((system.servers.folder / "web.log").open("a"))

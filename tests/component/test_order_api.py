@@ -26,7 +26,7 @@ from shared.contracts import (
 )
 from shared.http.serve import at_the_end, end
 from shared.messaging.notifier import Notifier
-from tests.component.apps import KEYS, ORDER, application, bearer
+from tests.component.apps import KEYS, ORDER, UNLIMITED, application, bearer
 from tests.component.bench import Bench
 from tests.crowd import wait_for
 
@@ -416,6 +416,21 @@ def test_those_who_wait_leave_room_for_others(sqlite_shop: Shop) -> None:
         sqlite_shop.settle(order_id, until="authorized")
         assert [each.result() for each in waiting] == [True, True]
     assert watch.wait(order_id, 1, 60.0)
+
+
+def test_one_caller_does_not_take_every_place_to_wait(sqlite_shop: Shop) -> None:
+    """Beyond its share it is answered at once, while there is room for others."""
+    order_id = sqlite_shop.place()
+    watch = Watch(sqlite_shop.database, most=2, each=1)
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(watch.wait, order_id, 1, 60.0, "customer:alice")
+        deadline = time.monotonic() + 10
+        while watch.wait(order_id, 1, 0, "customer:alice") and time.monotonic() < deadline:
+            pass
+        assert not watch.wait(order_id, 1, 60.0, "customer:alice")
+        assert watch.wait(order_id, 1, 0, "customer:bob")
+        sqlite_shop.settle(order_id, until="authorized")
+        assert waiting.result()
 
 
 def test_a_server_that_stops_lets_nobody_wait(sqlite_shop: Shop) -> None:

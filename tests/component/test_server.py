@@ -22,6 +22,7 @@ from shared.http.fields import IdempotencyHeader, StrictSchema, Text
 from shared.http.pages import page_schema
 from shared.http.serve import running
 from shared.http.server import QUEUE_PER_THREAD
+from tests.component.apps import UNLIMITED
 
 TOKEN = "sesame-open-sesame"
 THREADS = 2
@@ -66,9 +67,9 @@ def notes(arrived: threading.Semaphore, go_on: threading.Event) -> Routes:
 class Served:
     """A running server, its address, and the views that wait."""
 
-    def __init__(self) -> None:
+    def __init__(self, **environ: str) -> None:
         self.arrived, self.go_on = threading.Semaphore(0), threading.Event()
-        settings = load(service="order", environ={"API_KEYS": f"{TOKEN}:operator:olga"})
+        settings = load(service="order", environ={"API_KEYS": f"{TOKEN}:operator:olga", **UNLIMITED, **environ})
         routes = [notes(self.arrived, self.go_on)]
         self.app = create_app(settings, title="Notes", description="…", routes=routes, ready={})
         self.address = ("", 0)
@@ -96,8 +97,8 @@ class Served:
 
 
 @pytest.fixture
-def served() -> Iterator[Served]:
-    served = Served()
+def served(request: pytest.FixtureRequest) -> Iterator[Served]:
+    served = Served(**getattr(request, "param", {}))
     with running(served.app, threads=THREADS) as url:
         served.address = (urlsplit(url).hostname, urlsplit(url).port)
         yield served
@@ -249,3 +250,35 @@ def test_a_stop_lets_what_is_under_way_end() -> None:
     assert (response.status, response.headers["Connection"]) == (200, "close")
     with pytest.raises(ConnectionRefusedError):
         HTTPConnection(*served.address).request("GET", "/healthz")
+
+
+@pytest.mark.parametrize("served", [{"KEY_RATE": "1"}], indirect=True)
+def test_a_caller_beyond_its_rate_is_told_when_to_come_back(served: Served) -> None:
+    """429 with Retry-After."""
+    answers = [served.get("/notes") for _ in range(4)]
+    assert [answer.status for answer in answers[:2]] == [200, 200]
+    assert refusal(answers[-1], 429)["type"].endswith("too-many-requests")
+    assert int(answers[-1].headers["Retry-After"]) >= 1
+
+
+@pytest.mark.parametrize("served", [{"WRONG_TOKENS": "2"}], indirect=True)
+def test_wrong_tokens_from_one_address_are_limited(served: Served) -> None:
+    """401, then 429; whoever has a right token is let in all the same."""
+    request = "GET /notes HTTP/1.1\r\nHost: shop\r\nAuthorization: Bearer wrong\r\nConnection: close\r\n\r\n"
+    answers = [served.say(request) for _ in range(4)]
+    assert [answer.status for answer in answers] == [401, 401, 429, 429]
+    assert refusal(answers[-1], 429)["type"].endswith("too-many-wrong-tokens")
+    assert int(answers[-1].headers["Retry-After"]) > 1
+    assert served.get("/notes").status == 200
+
+
+@pytest.mark.parametrize("served", [{"WEB_THREADS": "2", "KEY_SHARE": "50"}], indirect=True)
+def test_one_caller_does_not_get_every_thread(served: Served) -> None:
+    """The other half is for others: the caller's next request is refused at once, not left waiting."""
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(ask, served, "/slow")
+        assert served.arrived.acquire(timeout=20)
+        refusal(served.get("/notes"), 429)
+        served.go_on.set()
+        assert waiting.result().status == 200
+    assert served.get("/notes").status == 200

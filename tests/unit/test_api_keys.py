@@ -4,7 +4,9 @@ import hashlib
 from datetime import timedelta
 
 import pytest
+from click.testing import CliRunner
 
+from order_service.cli.system.keys import key
 from shared.api_keys import Keys, Principal, Role, hashed_entry, new_token
 from shared.clock import today
 
@@ -114,3 +116,17 @@ def test_a_new_token_is_long_and_its_entry_does_not_tell_it() -> None:
     assert not Keys.parse(f"{token}:customer:alice").weak
     assert token not in entry
     assert Keys.parse(entry).find(token) == ALICE
+
+
+def test_the_command_makes_a_key_that_works() -> None:
+    """The token is printed once, and the entry beside it is understood."""
+    said = CliRunner().invoke(key, ["new", "--operator", "olga", "--days", "7"])
+    token, entry = (line.split()[1] for line in said.output.splitlines())
+    assert Keys.parse(entry).find(token) == Principal(role=Role.OPERATOR, name="olga")
+    assert entry.endswith(f":until={today() + timedelta(days=7)}")
+
+
+@pytest.mark.parametrize("wrong", [[], ["--operator", "olga", "--customer", "olga"], ["--customer", "al ice"]])
+def test_the_command_wants_one_caller(wrong: list[str]) -> None:
+    """Wrong usage has exit code 2."""
+    assert CliRunner().invoke(key, ["new", *wrong]).exit_code == 2

@@ -29,6 +29,7 @@ from tests.benchmarks.peers.driver import Driver, Place
 from tests.benchmarks.peers.work import SKUS, place_of
 
 KEY = "bench-alice"  # of the customer alice
+UNLIMITED = {"KEY_RATE": "0", "KEY_SHARE": "100"}
 TERMS = Terms(flow=FULFILLMENT, currency="EUR", approval_from=50_000)
 ADDRESS = {"name": "Ada Lovelace", "line1": "12 Analytical Row", "city": "Berlin", "postal_code": "10115",
            "country": "DE"}  # fmt: skip
@@ -148,6 +149,8 @@ if __name__ == "__main__":
         case ["worker", name]:
             become(name, "worker", BROKER_URL=place_of("broker"))
         case ["web"]:
-            become("order", "web", PORT=place_of("http"), WEB_THREADS="56", API_KEYS=f"{KEY}:customer:alice")
+            become(
+                "order", "web", PORT=place_of("http"), WEB_THREADS="56", API_KEYS=f"{KEY}:customer:alice", **UNLIMITED
+            )
         case [verb, number]:
             asyncio.run(drive(verb, int(number)))
