@@ -1,6 +1,5 @@
 """The one door to the environment: every variable of every process, typed, with its default and its meaning."""
 
-import ipaddress
 import os
 import re
 from collections.abc import Callable, Collection, Mapping
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from shared.api_keys import Keys
-from shared.key_files import KeyFile
+from shared.key_files import settled
 from shared.variables import (
     choice,
     currency,
@@ -205,27 +204,10 @@ def load(
     if complaints:
         raise Misconfigured(f"{service}: {'; '.join(complaints)}")
     try:
-        values["api_keys"] = _settled_keys(values, source)
+        values["api_keys"] = settled(values["api_keys"], source.get("API_KEYS_FILE"), values["host"], values["demo"])
     except (ValueError, OSError) as error:
         raise Misconfigured(f"{service}: API_KEYS {error}") from None
     return Settings(service=service, urls=others, **values)
-
-
-def _settled_keys(values: Mapping[str, Any], source: Mapping[str, str]) -> Keys:
-    """The API keys, refused where they are too weak for who can reach them, and kept up with when in a file."""
-
-    def checked(keys: Keys) -> Keys:
-        if keys.weak and not values["demo"] and not ipaddress.ip_address(values["host"]).is_loopback:
-            raise ValueError(
-                f"of {', '.join(keys.weak[:5])} are short or known from examples, and HOST {values['host']} can be "
-                "reached by others: use those of `fulfillment key new`, or set DEMO=on"
-            )
-        return keys
-
-    file = source.get("API_KEYS_FILE")
-    if not file:
-        return checked(values["api_keys"])
-    return Keys(KeyFile(Path(file), lambda path: checked(Keys.parse(path.read_text(encoding="utf-8")))).known)
 
 
 def environment(**overrides: str) -> dict[str, str]:

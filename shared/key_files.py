@@ -1,5 +1,6 @@
 """API keys that follow their file: a key that is added or taken away there counts without a restart."""
 
+import ipaddress
 import logging
 import threading
 import time
@@ -48,3 +49,22 @@ class KeyFile:
         except OSError:
             return ()
         return found.st_mtime_ns, found.st_size, found.st_ino
+
+
+def settled(keys: Keys, file: str | None, host: str, demo: bool) -> Keys:
+    """The keys of an API that listens at `host`: from `file`, when there is one, as they are there at each moment.
+
+    Raises ValueError for those that could be guessed by whoever reaches the API, unless it is a `demo`.
+    """
+
+    def checked(keys: Keys) -> Keys:
+        if keys.weak and not demo and not ipaddress.ip_address(host).is_loopback:
+            raise ValueError(
+                f"of {', '.join(keys.weak[:5])} are short or known from examples, and HOST {host} can be reached by "
+                "others: use those of `fulfillment key new`, or set DEMO=on"
+            )
+        return keys
+
+    if not file:
+        return checked(keys)
+    return Keys(KeyFile(Path(file), lambda path: checked(Keys.parse(path.read_text(encoding="utf-8")))).known)
