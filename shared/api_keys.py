@@ -9,8 +9,6 @@ from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
 
-from shared.clock import today
-
 SHORTEST = 16  # characters of a token that others than this machine's own users may try
 SHIPPED = frozenset({"demo-operator", "demo-alice", "demo-bob"})  # the examples of this repository
 
@@ -105,28 +103,28 @@ class Keys:
         """Whose tokens may be guessed: shorter than 16 characters, or those of the examples."""
         return [key.principal.id for key in self.known() if key.weak]
 
-    def find(self, token: str) -> Principal | None:
+    def find(self, token: str, today: date) -> Principal | None:
         """Whose token it is, in a time that does not tell how much of it was right; None when its time is over."""
         digest = _digest(token)
-        return self._match(lambda known: hmac.compare_digest(known, digest))
+        return self._match(lambda known: hmac.compare_digest(known, digest), today)
 
-    def seal(self, token: str, secret: str) -> str | None:
+    def seal(self, token: str, secret: str, today: date) -> str | None:
         """A proof that the holder of `secret` once knew `token`; None for an unknown token.
 
         It tells nothing about the token to whoever does not have the secret.
         """
-        return _sealed(_digest(token), secret) if self.find(token) else None
+        return _sealed(_digest(token), secret) if self.find(token, today) else None
 
-    def unseal(self, seal: str, secret: str) -> Principal | None:
+    def unseal(self, seal: str, secret: str, today: date) -> Principal | None:
         """Whose token was sealed with this secret; None when it is no longer known."""
-        return self._match(lambda known: hmac.compare_digest(_sealed(known, secret), seal))
+        return self._match(lambda known: hmac.compare_digest(_sealed(known, secret), seal), today)
 
-    def _match(self, right: Callable[[bytes], bool]) -> Principal | None:
+    def _match(self, right: Callable[[bytes], bool], today: date) -> Principal | None:
         found = None
         for key in self.known():
             if right(key.digest):
                 found = key
-        return found.principal if found and (found.until is None or today() <= found.until) else None
+        return found.principal if found and (found.until is None or today <= found.until) else None
 
     def __len__(self) -> int:
         return len(self.known())

@@ -7,6 +7,7 @@ from typing import Any, NoReturn, TypeVar
 from flask import Flask, g, request
 
 from shared.api_keys import Keys, Principal, Role
+from shared.clock import today
 from shared.config import Settings
 from shared.http.problems import problem
 from shared.http.rates import Rate, Share
@@ -88,7 +89,7 @@ def _bearer(wrong: Rate) -> Door:
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not token.strip():
             problem(401, "A bearer token is needed.", headers={"WWW-Authenticate": 'Bearer realm="fulfillment"'})
-        principal = keys.find(token.strip())
+        principal = keys.find(token.strip(), today())
         if principal is None:
             _refuse(wrong)
         return principal

@@ -17,8 +17,8 @@ OPERATOR = Principal(role=Role.OPERATOR, name="operator")
 def test_a_token_stands_for_somebody() -> None:
     """Plain tokens name a role and, for customers, a name."""
     keys = Keys.parse("opensesame:operator, wonderland:customer:alice,")
-    assert keys.find("opensesame") == OPERATOR
-    assert keys.find("wonderland") == ALICE
+    assert keys.find("opensesame", today()) == OPERATOR
+    assert keys.find("wonderland", today()) == ALICE
     assert len(keys) == 2
 
 
@@ -26,14 +26,14 @@ def test_an_unknown_token_stands_for_nobody() -> None:
     """Neither a token's beginning nor its hash is a token."""
     keys = Keys.parse("opensesame:operator")
     stolen = hashlib.sha256(b"opensesame").hexdigest()
-    assert [keys.find(token) for token in ("", "opensesam", "opensesame ", stolen, "\udcff")] == [None] * 5
+    assert [keys.find(token, today()) for token in ("", "opensesam", "opensesame ", stolen, "\udcff")] == [None] * 5
 
 
 def test_a_token_may_be_given_as_its_hash() -> None:
     """Who reads the configuration need not learn the token."""
     digest = hashlib.sha256(b"wonderland").hexdigest()
-    assert Keys.parse(f"sha256:{digest}:customer:alice").find("wonderland") == ALICE
-    assert Keys.parse(f"sha256:{digest.upper()}:operator").find("wonderland") == OPERATOR
+    assert Keys.parse(f"sha256:{digest}:customer:alice").find("wonderland", today()) == ALICE
+    assert Keys.parse(f"sha256:{digest.upper()}:operator").find("wonderland", today()) == OPERATOR
 
 
 def test_tokens_are_not_kept() -> None:
@@ -80,7 +80,11 @@ def test_no_keys_are_falsy() -> None:
 def test_one_caller_may_have_several_tokens() -> None:
     """So that an old one can be used until a new one is everywhere."""
     keys = Keys.parse("opensesame:operator:olga\nswordfish:operator:olga")
-    assert keys.find("opensesame") == keys.find("swordfish") == Principal(role=Role.OPERATOR, name="olga")
+    assert (
+        keys.find("opensesame", today())
+        == keys.find("swordfish", today())
+        == Principal(role=Role.OPERATOR, name="olga")
+    )
 
 
 def test_a_customer_named_like_an_operator_is_somebody_else() -> None:
@@ -96,8 +100,8 @@ def test_a_token_is_good_through_its_last_day() -> None:
     """And stands for nobody afterwards."""
     day = today()
     keys = Keys.parse(f"opensesame:operator:until={day},swordfish:customer:alice:until={day - timedelta(days=1)}")
-    assert keys.find("opensesame") == OPERATOR
-    assert keys.find("swordfish") is None
+    assert keys.find("opensesame", today()) == OPERATOR
+    assert keys.find("swordfish", today()) is None
 
 
 def test_short_and_shipped_tokens_are_weak() -> None:
@@ -115,14 +119,14 @@ def test_a_new_token_is_long_and_its_entry_does_not_tell_it() -> None:
     entry = hashed_entry(token, ALICE, today())
     assert not Keys.parse(f"{token}:customer:alice").weak
     assert token not in entry
-    assert Keys.parse(entry).find(token) == ALICE
+    assert Keys.parse(entry).find(token, today()) == ALICE
 
 
 def test_the_command_makes_a_key_that_works() -> None:
     """The token is printed once, and the entry beside it is understood."""
     said = CliRunner().invoke(key, ["new", "--operator", "olga", "--days", "7"])
     token, entry = (line.split()[1] for line in said.output.splitlines())
-    assert Keys.parse(entry).find(token) == Principal(role=Role.OPERATOR, name="olga")
+    assert Keys.parse(entry).find(token, today()) == Principal(role=Role.OPERATOR, name="olga")
     assert entry.endswith(f":until={today() + timedelta(days=7)}")
 
 

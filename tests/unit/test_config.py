@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from shared.clock import today
 from shared.config import Misconfigured, Settings, address, load, variables
 
 
@@ -190,17 +191,17 @@ def test_keys_follow_their_file(tmp_path: Path, caplog: pytest.LogCaptureFixture
     file = tmp_path / "keys"
     file.write_text(STRONG)
     keys = settings(HOST="0.0.0.0", API_KEYS_FILE=str(file)).api_keys
-    assert keys.find("sixteen-letters!")
+    assert keys.find("sixteen-letters!", today())
     file.write_text("another-one-as-long:customer:alice\n")
-    eventually(lambda: keys.find("another-one-as-long") is not None)
-    assert keys.find("sixteen-letters!") is None
+    eventually(lambda: keys.find("another-one-as-long", today()) is not None)
+    assert keys.find("sixteen-letters!", today()) is None
     for unusable in ("nonsense", "short:operator"):
         file.write_text(unusable)
-        eventually(lambda: bool(keys.find("another-one-as-long")) and "stay as they were" in caplog.text)
+        eventually(lambda: bool(keys.find("another-one-as-long", today())) and "stay as they were" in caplog.text)
         caplog.clear()
-        assert keys.find("another-one-as-long")
+        assert keys.find("another-one-as-long", today())
     file.unlink()
-    assert keys.find("another-one-as-long")
+    assert keys.find("another-one-as-long", today())
 
 
 def eventually(happens: Callable[[], bool]) -> None:

@@ -10,7 +10,7 @@ from sqlalchemy import delete, insert, select
 
 from order_service.tables import console_sessions
 from shared.api_keys import Keys, Principal
-from shared.clock import Clock
+from shared.clock import Clock, today
 from shared.database import Database
 
 COOKIE, VISITOR = "fulfillment_session", "fulfillment_visitor"
@@ -29,7 +29,7 @@ class Sessions:
     def begin(self, key: str, keys: Keys) -> str | None:
         """Sign in with an API key; returns the cookie, or None for a key that is not known."""
         cookie = secrets.token_urlsafe(32)
-        seal = keys.seal(key, cookie)
+        seal = keys.seal(key, cookie, today())
         if seal is None:
             return None
         with self._database.transaction() as connection:
@@ -45,7 +45,7 @@ class Sessions:
             now = self._clock.now(connection)
             wanted = select(_rows.seal).where(_rows.token_hash == _hash(cookie), _rows.expires_at > now)
             seal = connection.execute(wanted).scalar()
-        return keys.unseal(seal, cookie) if seal else None
+        return keys.unseal(seal, cookie, today()) if seal else None
 
     def end(self, cookie: str) -> None:
         with self._database.transaction() as connection:
