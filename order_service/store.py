@@ -10,6 +10,7 @@ from sqlalchemy import Boolean, Integer, RowMapping, String, bindparam, func, in
 from order_service.fulfillment.saga import Progress, Reason, Saga
 from order_service.tables import orders, saga_history, sagas
 from shared.database import Id, Transaction, UtcDateTime, batch_rows
+from shared.database.commit_order import transaction_number
 
 Row = Mapping[str, Any] | RowMapping
 
@@ -54,8 +55,10 @@ _standing = batch_rows("standing", id=Id, status=String, reason=String, reason_d
 _save_orders = (
     update(orders).where(orders.c.id == _standing.c.id).values({c.name: c for c in _standing.c if c.name != "id"})
 )
-_entries = batch_rows("entries", **{c.name: c.type for c in saga_history.c})
-_append = insert(saga_history).from_select([c.name for c in saga_history.c], select(*_entries.c))
+_entries = batch_rows("entries", **{c.name: c.type for c in saga_history.c if c.name != "position"})
+_append = insert(saga_history).from_select(
+    [c.name for c in saga_history.c], select(*_entries.c, transaction_number(saga_history.c.position))
+)
 
 
 def lock_sagas(connection: Transaction, order_ids: Iterable[str]) -> Sequence[Row]:

@@ -68,6 +68,7 @@ saga_history = Table(
     Column("did", Text, nullable=False),
     Column("from_status", String(20), nullable=False),
     Column("to_status", String(20), nullable=False),
+    Column("position", BigInt, nullable=False),  # of its transaction among all, see `feed`
     info=APPEND_ONLY,
 )
 idempotency_keys = Table(
@@ -92,6 +93,7 @@ console_sessions = Table(
 # Who lists what: a customer the own orders; an operator those that need a person, those that turned back, and (by
 # `wake_at`) those under way. The fulfilled are nearly all, so the primary key finds them. None of these conditions
 # changes more than once or twice in an order's life.
+Index("ix_saga_history_position", saga_history.c.position)
 Index("ix_orders_customer_id_id", orders.c.customer_id, orders.c.id)
 attention = orders.c.needs_attention == true()
 turned_back, awake = orders.c.reason.is_not(None), sagas.c.wake_at.is_not(None)

@@ -8,6 +8,7 @@ from order_service.group_commit import GroupCommit
 from order_service.terms import flows, terms
 from order_service.view import Show
 from order_service.web.console import add_console
+from order_service.web.console.activity import Activity
 from order_service.web.console.pages import Room
 from order_service.web.console.sessions import Sessions
 from order_service.web.events import event_routes
@@ -60,6 +61,7 @@ def create_app(settings: Settings, database: Database, notifier: Notifier) -> Fl
             commands=commands,
             watch=watch,
             sessions=Sessions(database, clock),
+            activity=Activity(clock),
         ),
     )
     at_the_end(app, counter.close, watch.close)

@@ -7,6 +7,7 @@ from flask import Response, request
 from marshmallow import Schema, fields
 from sqlalchemy import Connection
 
+from order_service.feed import Commit, commits, end_of_feed, knows_position
 from order_service.fulfillment.saga import OrderStatus
 from order_service.participants import Asker, compare, rebuild
 from order_service.queries import find_order, history
@@ -63,8 +64,35 @@ class OrderEvents:
         return [frame(each["seq"], as_bytes(each).decode(), id=str(each["seq"])) for each in entries]
 
 
-def last_event_id() -> str:
-    return request.headers.get("Last-Event-ID", "").strip()
+class AllEvents:
+    """The histories of all orders as they grow, for all operators who follow them."""
+
+    order_id: str | None = None
+    pace = 0.0
+
+    def frames(self, connection: Connection, after: int) -> list[Frame]:
+        """A frame for each transaction; its last event carries its position as id, so that none is resumed halfway."""
+        return [Frame(commit.position, _events(commit)) for commit in commits(connection, after)]
+
+
+def _events(commit: Commit) -> bytes:
+    last = len(commit.entries) - 1
+    return b"".join(
+        frame(
+            commit.position,
+            as_bytes({"order_id": order_id, **entry}).decode(),
+            id=str(commit.position) if number == last else None,
+        ).data
+        for number, (order_id, entry) in enumerate(commit.entries)
+    )
+
+
+def _last_event_id(longest: int) -> int | None:
+    """The number that a viewer has read last; None when it begins. Ends the request with 400 for what is no number."""
+    given = request.headers.get("Last-Event-ID", "").strip()
+    if given and not (given.isascii() and given.isdigit() and len(given) <= longest):
+        problem(400, "Last-Event-ID is none that this stream gave out.")
+    return int(given) if given else None
 
 
 def event_routes(database: Database, show: Show, settings: Settings, watch: Watch) -> Routes:
@@ -91,11 +119,29 @@ def event_routes(database: Database, show: Show, settings: Settings, watch: Watc
         With Last-Event-ID, or from the beginning; without a gap either way. The stream does not end by itself.
         """
         record, who = find(order_id), current()
-        after = last_event_id() or "0"
-        if not after.isascii() or not after.isdigit() or len(after) > 9:
-            problem(400, "Last-Event-ID is none that this stream gave out.")
-        key = record.id
-        stream = watch.view(("events", key), lambda: OrderEvents(key), int(after), who.id)
+        after, key = _last_event_id(9) or 0, record.id
+        stream = watch.view(("events", key), lambda: OrderEvents(key), after, who.id)
+        if stream is None:
+            problem(503, "Too many streams are open. Try again later.", headers=SOON)
+        return response(stream, watch.release)
+
+    @routes.route("/events", parameters=[LAST_EVENT_ID])
+    @problems(400, 503)
+    @requires("operator")
+    @routes.response(200, content_type="text/event-stream", description="server-sent events: lines of all histories")
+    def get_events() -> Response:
+        """Follow all orders: each line of each history as a server-sent event, with its `order_id`.
+
+        From now on, or with Last-Event-ID from there on without a gap. What one transaction wrote comes together, and
+        only its last event has an id: after a break in between all of it comes again.
+        """
+        after, who = _last_event_id(18), current()
+        with database.reading() as connection:
+            if after is None:
+                after = end_of_feed(connection)
+            elif not knows_position(connection, after):
+                problem(400, "Last-Event-ID is none that this stream gave out.")
+        stream = watch.view("all events", AllEvents, after, who.id)
         if stream is None:
             problem(503, "Too many streams are open. Try again later.", headers=SOON)
         return response(stream, watch.release)

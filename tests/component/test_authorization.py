@@ -51,6 +51,7 @@ TABLE = {
         "GET /products": (401, 200, 200, 200),
         "POST /products": (401, 403, 403, 201),
         "GET /orders/<uuid:order_id>/events": (401, 404, 200, 200),
+        "GET /events": (401, 403, 403, 200),
         "GET /orders/<uuid:order_id>/participants": (401, 403, 403, 200),
         "GET /": (303, 303, 303, 303),
         "GET /console": (303, 200, 200, 200),

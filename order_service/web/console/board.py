@@ -12,7 +12,7 @@ from werkzeug.wrappers import Response as Answer
 
 from order_service.fulfillment.saga import OrderStatus, Reason
 from order_service.queries import count_needing_attention, count_orders, list_orders
-from order_service.view import Order
+from order_service.view import Order, as_bytes
 from order_service.web.console.pages import FormSchema, Room, own_token, page, read_query
 from order_service.web.streams import Frame, frame, response
 from shared.api_keys import Principal
@@ -57,11 +57,14 @@ class BoardTopic:
     def frames(self, connection: Connection, after: int) -> list[Frame]:
         shown = _shown(connection, self._room, self._who, self._wanted)
         html = self._room.render_part("_board.html", **shown)
-        if html == self._shown and after >= self._number:
-            return []
-        self._number += html != self._shown
+        self._number += 1
+        plots = b""
+        if self._who.is_operator:
+            self._room.activity.update(connection)
+            plots = frame(0, as_bytes(self._room.activity.series()).decode(), event="activity").data
+        changed = html != self._shown or not after
         self._shown = html
-        return [frame(self._number, html)]
+        return [Frame(self._number, plots + (frame(0, html).data if changed else b""))]
 
 
 def add_board(pages: Blueprint, room: Room) -> None:
@@ -76,7 +79,14 @@ def add_board(pages: Blueprint, room: Room) -> None:
         wanted = read_query(FilterSchema)
         with room.database.reading() as connection:
             shown = _shown(connection, room, current(), wanted)
-        return page("board.html", **shown, live=f"/console/live?{_query(wanted)}" if not wanted["cursor"] else None)
+            room.activity.update(connection)
+        series = as_bytes(room.activity.series()).decode() if current().is_operator else None
+        return page(
+            "board.html",
+            **shown,
+            series=series,
+            live=f"/console/live?{_query(wanted)}" if not wanted["cursor"] else None,
+        )
 
     @pages.get("/console/live")
     @room.requires()

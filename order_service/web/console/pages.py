@@ -13,6 +13,7 @@ from marshmallow import EXCLUDE, Schema
 
 from order_service.commands import Commands
 from order_service.view import Show
+from order_service.web.console.activity import Activity
 from order_service.web.console.sessions import COOKIE, VISITOR, Sessions, form_token, is_own_form
 from order_service.web.watch import Watch
 from shared.api_keys import Keys, Principal, Role
@@ -67,6 +68,7 @@ class Room:
     commands: Commands
     watch: Watch
     sessions: Sessions
+    activity: Activity
     attached: "Attached" = field(default_factory=lambda: Attached())
 
     def render_part(self, template: str, **values: Any) -> str:

@@ -64,7 +64,7 @@
     });
     if (!plots.length) {
       plots.push(new uPlot(options(rates, [series("placed a second", "--accent"), series("ended a second", "--good")]), [[], [], []], rates));
-      plots.push(new uPlot(options(times, [series("median", "--cool"), series("slowest of 100", "--warm")], (_, all) => all.map((each) => `${each} s`)), [[], [], []], times));
+      plots.push(new uPlot(options(times, [series("median seconds to end", "--cool"), series("99th percentile", "--warm")], (_, all) => all.map((each) => `${each} s`)), [[], [], []], times));
     }
     inner.remove();
     plots.forEach((plot) => { plot.marks = data.marks; });
