@@ -5,9 +5,10 @@ BIN := .venv/bin
 export PATH := $(PATH):/usr/sbin:/sbin
 DESCRIBED := pyproject.toml deploy/prepare
 
-.PHONY: help demo test check lint format types walls simulate bench-peers bench bench-scaling bench-web bench-embedded bench-memory bench-floor bench-report soak lock clean
+.PHONY: help play demo test check lint format types walls simulate bench-peers bench bench-scaling bench-web bench-embedded bench-memory bench-floor bench-report soak lock clean
 
 help:
+	@echo "make play                watch orders move on a page, break things there, see them heal; nothing to set up"
 	@echo "make demo                orders through all four services, in one process, with nothing to set up"
 	@echo "make test                every test, against RabbitMQ and PostgreSQL servers of its own"
 	@echo "make check               lint, formatting, types and the walls between the packages"
@@ -20,6 +21,9 @@ help:
 	@echo "make bench-peers         the same work by this project, DBOS, Celery, aio-pika, FastStream and Restate, in turn"
 	@echo "make soak MINUTES=120    idling and light load in turn: does the memory or the open files of any process grow?"
 	@echo "make lock                resolve deploy/requirements*.txt anew from pyproject.toml"
+
+play: .venv/.ready
+	$(BIN)/fulfillment play $(ARGS)
 
 demo: .venv/.ready
 	$(BIN)/fulfillment demo $(ARGS)

@@ -59,7 +59,7 @@ def commits(connection: Connection, after: int) -> list[Commit]:
 def moves(connection: Connection, after: int) -> list[Move]:
     """The same, of each line only what a statistic needs."""
     wanted = _steps.order_by(_rows.position, _rows.order_id, _rows.seq)
-    return [Move(*row._tuple()) for row in _read(connection, wanted, after)]
+    return [Move._make(row) for row in _read(connection, wanted, after)]
 
 
 def latest_moves(connection: Connection, since: datetime, most: int) -> Iterator[Move]:
@@ -68,7 +68,7 @@ def latest_moves(connection: Connection, since: datetime, most: int) -> Iterator
     left = most
     while left > 0:
         wanted = _steps.where(_rows.position < before).order_by(_rows.position.desc()).limit(min(left, AT_A_TIME))
-        rows = [Move(*row._tuple()) for row in connection.execute(wanted)]
+        rows: list[Move] = [Move._make(row) for row in _rows_of(connection, wanted)]
         if not rows:
             return
         last = rows[-1].position
@@ -81,6 +81,10 @@ def latest_moves(connection: Connection, since: datetime, most: int) -> Iterator
         if rows[-1].at < since:
             return
         left -= len(rows)
+
+
+def _rows_of(connection: Connection, wanted: Any) -> list[Row[Any]]:
+    return list(connection.execute(wanted))
 
 
 def _read(connection: Connection, wanted: Any, after: int) -> list[Row[Any]]:

@@ -9,6 +9,7 @@ from shared.config import Misconfigured
 
 COMMANDS = {  # imported when called, so that none waits for what another one needs
     "demo": "system.demo:demo",
+    "play": "system.play:play",
     "up": "system.up:up",
     "provision": "system.provision:provision",
     "key": "system.keys:key",

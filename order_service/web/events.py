@@ -128,7 +128,9 @@ def event_routes(database: Database, show: Show, settings: Settings, watch: Watc
     @routes.route("/events", parameters=[LAST_EVENT_ID])
     @problems(400, 503)
     @requires("operator")
-    @routes.response(200, content_type="text/event-stream", description="server-sent events: lines of all histories")
+    @routes.response(
+        200, STREAM, content_type="text/event-stream", description="server-sent events: lines of all histories"
+    )
     def get_events() -> Response:
         """Follow all orders: each line of each history as a server-sent event, with its `order_id`.
 

@@ -10,7 +10,7 @@ import msgspec
 from flask import Response
 from sqlalchemy import Connection
 
-HEARTBEAT = 15.0  # seconds without news until a viewer is told that the line is alive
+HEARTBEAT = 3.0  # seconds without news until a viewer is sent a sign of life; so we find out that it has gone
 MOST_UNREAD = 1_000  # frames; a viewer who is further behind is let go, and resumes where it was
 HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 

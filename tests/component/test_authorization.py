@@ -69,6 +69,12 @@ TABLE = {
         "GET /console/desk/dead-letters": (303, 403, 403, 200),
         "POST /console/desk/dead-letters/replay": (401, 403, 403, 303),
         "GET /console/desk/books": (303, 403, 403, 404),
+        "GET /console/break": (303, 403, 403, 404),
+        "GET /console/break/live": (303, 403, 403, 404),
+        "POST /console/break/orders": (401, 403, 403, 404),
+        "POST /console/break/parts": (401, 403, 403, 404),
+        "POST /console/break/rate": (401, 403, 403, 404),
+        "POST /console/break/all": (401, 403, 403, 404),
         "GET /console/static/<path:file>": (200, 200, 200, 200),
         "GET /console/<path:elsewhere>": (404, 404, 404, 404),
     },
@@ -91,6 +97,10 @@ BODIES: dict[str, dict[str, Any]] = {
     "POST /dead-letters/replay": {"message_ids": ["none-like-this"]},
 }
 FORMS: dict[str, dict[str, Any]] = {
+    "POST /console/break/orders": {"fate": "plain"},
+    "POST /console/break/parts": {"part": "broker", "choice": "away"},
+    "POST /console/break/rate": {"rate": "5"},
+    "POST /console/break/all": {"what": "mend"},
     "POST /console/sign-in": {"key": TOKENS["alice"]},
     "POST /console/desk/dead-letters/replay": {"service": "order", "message_id": "none-like-this"},
 }

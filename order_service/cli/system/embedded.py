@@ -1,10 +1,13 @@
 """The whole system in this process: every service's API and worker in threads, on SQLite and a broker in memory."""
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+
+from flask import Flask
 
 from shared import logs
 from shared.bootstrap import build_worker, open_database, pace_from, system_topology
@@ -12,12 +15,69 @@ from shared.config import Settings
 from shared.database import Database
 from shared.http.serve import running
 from shared.messaging.brokers.embedded import Embedded
+from shared.messaging.brokers.faults import Faults
 from shared.messaging.notifier import Notifier
 from shared.messaging.worker import Worker
 from shared.migrate import migrate
 from shared.service import services
 
 OPERATOR, CUSTOMER = "demo-operator", "demo-alice"
+
+
+class WorkerThread:
+    """A service's worker in a thread of this process, that can be frozen, taken away and started again."""
+
+    def __init__(self, build: Callable[[], Worker], failures: list[str]) -> None:
+        self._build, self._failures = build, failures
+        self._thawed = threading.Event()
+        self._thawed.set()
+        self._worker: Worker | None = None
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Begin to work, unless it does already."""
+        if self._thread is None:
+            self._worker, self._stop = self._build(), threading.Event()
+            self._thread = threading.Thread(target=self._run, args=(self._worker, self._stop))
+            self._thread.name = f"{self._worker.service}-worker"
+            self._thread.start()
+
+    def wake(self) -> None:
+        if worker := self._worker:
+            worker.wake()
+
+    def freeze(self) -> None:
+        """After the turn in hand do nothing, and give nothing back, until `thaw`."""
+        self._thawed.clear()
+
+    def thaw(self) -> None:
+        self._thawed.set()
+
+    def end(self) -> None:
+        """Finish what is in hand, and end."""
+        self._stop.set()
+        self.thaw()
+        self.wake()
+        if self._thread:
+            self._thread.join()
+        self._thread = self._worker = None
+
+    @property
+    def state(self) -> str:
+        if self._thread is None:
+            return "stopped"
+        return "running" if self._thawed.is_set() else "frozen"
+
+    def _be_frozen(self) -> None:
+        self._thawed.wait()
+
+    def _run(self, worker: Worker, stop: threading.Event) -> None:
+        try:
+            worker.run(stop, on_turn=self._be_frozen)
+        except Exception as error:
+            self._failures.append(f"the {worker.service} worker gave up: {error!r}")
+            raise
 
 
 @dataclass(frozen=True)
@@ -27,32 +87,38 @@ class System:
     urls: dict[str, str] = field(default_factory=dict)
     databases: dict[str, Database] = field(default_factory=dict)
     failures: list[str] = field(default_factory=list)  # of workers that gave up; none as long as all is well
+    apps: dict[str, Flask] = field(default_factory=dict)
+    workers: dict[str, WorkerThread] = field(default_factory=dict)
 
 
 @contextmanager
-def running_system(folder: Path, overrides: Mapping[str, str]) -> Iterator[System]:
+def running_system(
+    folder: Path, overrides: Mapping[str, str], *, order_port: int = 0, faults: Faults | None = None
+) -> Iterator[System]:
     """Run all services, their data in `folder`, with settings by field name; ends them when the block ends.
 
-    The environment has no say. The tokens are OPERATOR and CUSTOMER, whose name is alice.
+    The environment has no say. The tokens are OPERATOR and CUSTOMER, whose name is alice. The Order API listens on
+    `order_port`, or on any free one; the broker does to messages what `faults` says.
     """
-    system, broker = System(), Embedded(system_topology())
-    stop = threading.Event()
+    system, broker = System(), Embedded(system_topology(), faults)
     with ExitStack() as stack:
         for name in sorted(services(), key=lambda each: each == "order"):  # last, for it asks the others
-            settings = _settings(name, folder, overrides, system)
+            service, settings = services()[name], _settings(name, folder, overrides, system)
             logs.configure(settings)
             database = open_database(settings)
             stack.callback(database.dispose)
-            migrate(services()[name], database)
+            migrate(service, database)
             notifier = Notifier(database)
             stack.callback(notifier.close)
-            worker = build_worker(services()[name], settings, database, broker, pace_from(settings))
+            build = partial(build_worker, service, settings, database, broker, pace_from(settings))
+            worker = WorkerThread(build, system.failures)
             notifier.listen(worker.wake, other_processes=False)
-            thread = threading.Thread(target=_work, args=(worker, stop, system), name=f"{name}-worker")
-            thread.start()
-            stack.callback(_end, worker, stop, thread)
-            system.databases[name] = database
-            system.urls[name] = stack.enter_context(running(services()[name].web(settings, database, notifier)))
+            worker.start()
+            stack.callback(worker.end)
+            system.databases[name], system.workers[name] = database, worker
+            system.apps[name] = app = service.web(settings, database, notifier)
+            port = order_port if name == "order" else 0
+            system.urls[name] = stack.enter_context(running(app, port=port, threads=settings.web_threads))
         yield system
 
 
@@ -68,17 +134,3 @@ def _settings(name: str, folder: Path, overrides: Mapping[str, str], system: Sys
         "log_format": "text",
     }
     return services()[name].settings(environ={}, **given, **addresses, **overrides)
-
-
-def _work(worker: Worker, stop: threading.Event, system: System) -> None:
-    try:
-        worker.run(stop)
-    except Exception as error:
-        system.failures.append(f"the {worker.service} worker gave up: {error!r}")
-        raise
-
-
-def _end(worker: Worker, stop: threading.Event, thread: threading.Thread) -> None:
-    stop.set()
-    worker.wake()
-    thread.join()

@@ -4,6 +4,7 @@ from flask import Blueprint, Flask
 from jinja2 import StrictUndefined
 
 from order_service.web.console.board import add_board
+from order_service.web.console.breaking import add_breaking
 from order_service.web.console.desk import add_desk
 from order_service.web.console.order import add_order
 from order_service.web.console.pages import Room, dress
@@ -20,6 +21,7 @@ def add_console(app: Flask, room: Room) -> None:
     add_board(pages, room)
     add_order(pages, room)
     add_desk(pages, room)
+    add_breaking(pages, room)
     app.jinja_env.undefined = StrictUndefined
     app.jinja_env.trim_blocks = True
     teach(app)
