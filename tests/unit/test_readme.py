@@ -1,6 +1,7 @@
 """What the documents say is what the program does: commands, tables, paths, settings."""
 
 import http.client
+import pkgutil
 import re
 import shlex
 from pathlib import Path
@@ -146,6 +147,17 @@ def test_every_room_has_a_page_that_says_where_to_start() -> None:
         text = page.read_text()
         assert "Start here:" in text, page
         assert len(text.splitlines()) <= 30, page
+
+
+def test_every_word_of_the_glossary_is_in_the_code() -> None:
+    """Each term names a package, a module, a class or a function that is there."""
+    rows = [line for line in (ROOT / "docs/glossary.md").read_text().splitlines() if re.match(r"\| [a-z]", line)][1:]
+    assert 20 <= len(rows) <= 30
+    for row in rows:
+        names = re.findall(r"`([\w.]+)`", row.split(" | ")[-1])
+        assert names, row
+        for name in names:
+            assert pkgutil.resolve_name(name) is not None, row
 
 
 def test_every_setting_is_documented() -> None:

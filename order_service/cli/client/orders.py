@@ -7,7 +7,7 @@ import click
 
 from order_service.cli.client.api import Api
 from order_service.cli.client.connecting import as_json, speaks
-from order_service.cli.client.rendering import card, console, table
+from order_service.cli.client.rendering import card, console, history_line, table
 from order_service.cli.client.watch import follow
 from shared.currencies import money
 
@@ -98,9 +98,7 @@ def show(api: Api, order_id: str, history: bool, as_json: bool) -> None:
             return
         click.echo()
         for each in entries:
-            did = f" -> {', '.join(each['did'])}" if each["did"] else ""
-            noted = "" if each["outcome"] == "acted" else f" ({each['outcome']})"
-            click.echo(f"{each['seq']:3}  {each['at'][11:23]}  {each['actor']:20}  {each['event']}{noted}{did}")
+            click.echo(history_line(each))
 
 
 @click.command()

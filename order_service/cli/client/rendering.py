@@ -64,6 +64,13 @@ def line(order: Order) -> str:
     return f"{status(order).plain:36}  {steps}"
 
 
+def history_line(entry: Mapping[str, Any]) -> str:
+    """A line of an order's history: `  2  12:00:00.020  payment               payment.declined -> …`."""
+    did = f" -> {', '.join(entry['did'])}" if entry["did"] else ""
+    noted = "" if entry["outcome"] == "acted" else f" ({entry['outcome']})"
+    return f"{entry['seq']:3}  {entry['at'][11:23]}  {entry['actor']:20}  {entry['event']}{noted}{did}"
+
+
 def table(orders: Sequence[Order]) -> Table:
     """Orders, one a row."""
     result = Table(box=None, pad_edge=False, header_style="dim")
