@@ -1,6 +1,6 @@
 """The payment service, as data."""
 
-from payment_service.gateway import LOST_ONCE, SimulatedCardNetwork, policy
+from payment_service.gateway import LOST_ONCE, CardNetwork, SimulatedCardNetwork, policy
 from payment_service.handlers import CALLS, HANDLERS
 from payment_service.store import METADATA, TABLES, WORLD, Payments
 from shared.clock import SystemClock
@@ -14,7 +14,8 @@ from shared.service import Service
 def handling(settings: Settings, database: Database) -> Handling:
     """All that a worker needs, with the simulated card network at the other end."""
     simulator = Simulator(WORLD, database, SystemClock(), policy, conduct_from(settings), lost_once=LOST_ONCE)
-    return Handling(handlers=HANDLERS, load=Payments.load, calls=CALLS, ask=SimulatedCardNetwork(simulator).ask)
+    network: CardNetwork = SimulatedCardNetwork(simulator)
+    return Handling(handlers=HANDLERS, load=Payments.load, calls=CALLS, ask=network.ask)
 
 
 SERVICE = Service(

@@ -1,28 +1,12 @@
-"""Logging: one line per record, as JSON or text, with the order and message it is about and nothing that is secret."""
+"""Logging: one line per record, as JSON or text, with nothing that is secret."""
 
 import json
 import logging
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
-from types import MappingProxyType
 from typing import Any, TextIO
 
 from shared.config import Settings
-
-_context: ContextVar[MappingProxyType[str, str]] = ContextVar("log_context", default=MappingProxyType({}))
-
-
-@contextmanager
-def about(**what: str) -> Iterator[None]:
-    """Add `order_id="…"`, `message_id="…"` and the like to every line logged inside the block, in this thread."""
-    token = _context.set(MappingProxyType({**_context.get(), **what}))
-    try:
-        yield
-    finally:
-        _context.reset(token)
 
 
 def configure(settings: Settings, stream: TextIO | None = None) -> None:
@@ -44,7 +28,7 @@ def first_line(said: object) -> str:
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line: at, level, logger, service, message, what it is about, exception."""
+    """One JSON object a line: at, level, logger, service, message, exception."""
 
     def __init__(self, service: str) -> None:
         super().__init__()
@@ -57,7 +41,6 @@ class JsonFormatter(logging.Formatter):
             "logger": record.name,
             "service": self._service,
             "message": record.getMessage(),
-            **_context.get(),
         }
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
@@ -68,8 +51,7 @@ class TextFormatter(logging.Formatter):
     """A line to read; control characters of what strangers wrote are escaped, and a traceback's lines are indented."""
 
     def format(self, record: logging.LogRecord) -> str:
-        context = "".join(f" {key}={text}" for key, text in _context.get().items())
-        text = f"{_at(record)} {record.levelname:7} {record.name} {record.getMessage()}{context}"
+        text = f"{_at(record)} {record.levelname:7} {record.name} {record.getMessage()}"
         lines = [text, *self.formatException(record.exc_info).split("\n")] if record.exc_info else [text]
         return "\n    ".join(_escaped(line) for line in lines)
 

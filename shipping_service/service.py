@@ -6,7 +6,7 @@ from shared.database import Database
 from shared.messaging.handling import Handling
 from shared.outside.simulator import Simulator, conduct_from
 from shared.service import Service
-from shipping_service.gateway import SimulatedCarriers, policy
+from shipping_service.gateway import Carriers, SimulatedCarriers, policy
 from shipping_service.handlers import CALLS, HANDLERS
 from shipping_service.store import METADATA, TABLES, WORLD, Shipments
 
@@ -14,7 +14,8 @@ from shipping_service.store import METADATA, TABLES, WORLD, Shipments
 def handling(settings: Settings, database: Database) -> Handling:
     """All that a worker needs, with the simulated carriers at the other end."""
     simulator = Simulator(WORLD, database, SystemClock(), policy, conduct_from(settings))
-    return Handling(handlers=HANDLERS, load=Shipments.load, calls=CALLS, ask=SimulatedCarriers(simulator).ask)
+    carriers: Carriers = SimulatedCarriers(simulator)
+    return Handling(handlers=HANDLERS, load=Shipments.load, calls=CALLS, ask=carriers.ask)
 
 
 SERVICE = Service(

@@ -113,11 +113,6 @@ def document(
     }
 
 
-def wrong_field(pointer: str, detail: str) -> NoReturn:
-    """End this request with 422, pointing to a field of its body such as `/lines/0/sku`."""
-    problem(422, f"{pointer}: {detail}", faults=[{"pointer": pointer, "detail": detail}])
-
-
 def wrong_parameter(name: str, detail: str, kind: str = "") -> NoReturn:
     """End this request with 422, naming a query parameter, header or path segment."""
     problem(422, f"{name}: {detail}", kind=kind, faults=[{"parameter": name, "detail": detail}])
