@@ -46,7 +46,7 @@ def write() -> list[str]:
     for file in plot_all(scaling or {}, load("memory"), load("soak"), FOLDER):
         name = file.removesuffix(".svg")
         parts[name] += f"\n\n![{ALTERNATIVE[name]}](performance/{file})"
-    _fill(README, {"peers": parts.get("peers", MISSING)})
+    _fill(README, {"peers": short_peers_table(peers["contestants"]) if (peers := load("peers")) else MISSING})
     missing = [name for name in re.findall(r"<!-- begin (\w+) -->", PAGE.read_text()) if name not in parts]
     _fill(PAGE, {**parts, **dict.fromkeys(missing, MISSING)})
     return missing
@@ -101,6 +101,17 @@ def peers_table(contestants: Sequence[Mapping[str, Any]]) -> str:
         rows.append([each["name"], each["per_second"], each["cpu_total"], *ratios])
         rows[-1] += [found[what] for found in latencies for what in ("p50", "p99")]
     return table(head, rows)
+
+
+def short_peers_table(contestants: Sequence[Mapping[str, Any]]) -> str:
+    """Three of them, for the README: the fastest peer that keeps no state, the fastest that does, and ours."""
+    named = {each["name"]: each for each in contestants}
+    light = next(iter(contestants[0]["rates"]))
+    head = ["same work", "orders/s", "CPU ms/order", f"p50 ms at {light}"]
+    rows = (named[name] for name in ("aio-pika", "restate", "ours-http"))
+    return table(
+        head, ([each["name"], each["per_second"], each["cpu_total"], each["rates"][light]["p50"]] for each in rows)
+    )
 
 
 def _between(name: str) -> str:
