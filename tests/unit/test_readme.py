@@ -179,7 +179,8 @@ def test_every_default_port_is_documented() -> None:
 
 
 def test_decisions_are_short() -> None:
-    """Each decision has its context, its choice and its price, in at most ten lines."""
+    """Each decision has its context, its choice and its price, in at most ten lines; one is a story."""
     for decision in (ROOT / "DECISIONS.md").read_text().split("\n## ")[1:]:
         assert re.search(r"^Context: .*^Choice: .*^Price: ", decision, re.MULTILINE | re.DOTALL), decision
-        assert len(decision.strip().splitlines()) <= 12, decision
+        longest = 30 if "as one story" in decision.splitlines()[0] else 12
+        assert len(decision.strip().splitlines()) <= longest, decision
