@@ -20,7 +20,7 @@ DEMO_CATALOG = (
     Product(sku="COFFEE-MUG", name="Coffee mug", unit_price=900),
     Product(sku="TEA-TOWEL", name="Tea towel", unit_price=450),
     Product(sku="CANDLE-SET", name="Candle set", unit_price=1500),
-    Product(sku="DESK-PLANT", name="Commands plant", unit_price=2400),
+    Product(sku="DESK-PLANT", name="Desk plant", unit_price=2400),
     Product(sku="RARE-VASE", name="Rare vase", unit_price=4900),
 )
 

@@ -7,35 +7,35 @@ from typing import Generic, TypeVar
 Wish = TypeVar("Wish")
 Answer = TypeVar("Answer")
 
-PATIENCE = 1.0  # seconds until a caller no longer relies on another one's asking
+TIMEOUT = 1.0  # seconds until a caller no longer relies on another one's asking
 
 
 class _Call(Generic[Wish, Answer]):
     """One caller: what it wishes to know, and what it is told."""
 
-    __slots__ = ("answer", "error", "told", "turn", "wish")
+    __slots__ = ("answer", "answered", "error", "turn", "wish")
 
     def __init__(self, wish: Wish) -> None:
         self.wish = wish
         self.turn = False  # to ask for all
         self.error: BaseException | None = None
         self.answer: Answer
-        self.told = threading.Lock()  # held until there is an answer, an error, or a turn
-        self.told.acquire()
+        self.answered = threading.Lock()  # held until there is an answer, an error, or a turn
+        self.answered.acquire()
 
 
 class Coalescing(Generic[Wish, Answer]):
     """While one caller asks, the next group gathers, and its first then asks for all of it. Needs no thread.
 
-    Who comes when nobody asks does so at once. An asking that hangs holds up the others for `patience` seconds only:
+    Who comes when nobody asks does so at once. An asking that hangs holds up the others for `timeout` seconds only:
     then they ask for themselves.
     """
 
     def __init__(
-        self, ask: Callable[[Sequence[Wish]], Sequence[Answer]], *, largest: int = 200, patience: float = PATIENCE
+        self, ask: Callable[[Sequence[Wish]], Sequence[Answer]], *, largest: int = 200, timeout: float = TIMEOUT
     ) -> None:
         """`ask` answers at most `largest` wishes in their order. What it raises, all for whom it asked raise."""
-        self._ask, self._largest, self._patience = ask, largest, patience
+        self._ask, self._largest, self._timeout = ask, largest, timeout
         self._lock = threading.Lock()
         self._gathered: list[_Call[Wish, Answer]] = []
         self._asking = False
@@ -46,7 +46,7 @@ class Coalescing(Generic[Wish, Answer]):
         with self._lock:
             self._gathered.append(call)
             call.turn, self._asking = not self._asking, True
-        if not call.turn and not call.told.acquire(timeout=self._patience) and self._leaves(call):
+        if not call.turn and not call.answered.acquire(timeout=self._timeout) and self._leaves(call):
             return self._ask([wish])[0]
         if call.turn:
             self._ask_for_all()
@@ -76,7 +76,7 @@ class Coalescing(Generic[Wish, Answer]):
             self._asking = bool(self._gathered)
             if self._asking:
                 self._gathered[0].turn = True
-                self._gathered[0].told.release()
+                self._gathered[0].answered.release()
         for call in group:
             if not call.turn:
-                call.told.release()
+                call.answered.release()

@@ -48,7 +48,7 @@ class GroupCommit:
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """`backlog_limit` is the number of unpublished messages beyond which orders are turned away."""
-        self._database, self._terms, self._clock, self._wakeup = database, terms, clock, notifier
+        self._database, self._terms, self._clock, self._notifier = database, terms, clock, notifier
         self._backlog_limit, self._largest, self._new_id = backlog_limit, largest, new_id
         self._monotonic = monotonic
         self._waiting: deque[Waiting] = deque()
@@ -105,7 +105,7 @@ class GroupCommit:
     def _commit(self, orders: Sequence[NewOrder]) -> Sequence[Outcome]:
         with self._database.batch() as connection:
             outcomes = place(connection, self._clock.now(connection), orders, self._terms, self._new_id)
-        self._wakeup.notify()
+        self._notifier.notify()
         return outcomes
 
     def _one_by_one(self, group: Sequence[Waiting], error: Exception) -> None:

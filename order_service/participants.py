@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from order_service.fulfillment.saga import OrderStatus
 from shared.config import Settings
 
-PATIENCE = 3.0  # seconds for each answer
+TIMEOUT = 3.0  # seconds for each answer
 LARGEST = 64 * 1024  # bytes of an answer
 
 Order = Mapping[str, Any]  # as `order_view` has it
@@ -99,7 +99,7 @@ def call(url: str, method: str, path: str, token: str, body: Any = None) -> tupl
     """One call of another service's API; returns its status and document. Raises NoAnswer."""
     address = urlsplit(url)
     kind = http.client.HTTPSConnection if address.scheme == "https" else http.client.HTTPConnection
-    connection = kind(address.hostname or "", address.port, timeout=PATIENCE)
+    connection = kind(address.hostname or "", address.port, timeout=TIMEOUT)
     headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
     try:
         content = None if body is None else json.dumps(body)

@@ -1,4 +1,4 @@
-"""The saga's patience: time passes for those whose moment has come."""
+"""Timers: deadlines pass for the sagas that they are due for."""
 
 from datetime import datetime
 

@@ -29,7 +29,7 @@ class Oracle:
 def test_what_gathers_is_asked_together(crowd: ThreadPoolExecutor) -> None:
     """While one question is being asked forty come, and one asking answers them all, each its own."""
     oracle = Oracle()
-    coalesced = Coalescing(oracle, patience=PATIENCE)
+    coalesced = Coalescing(oracle, timeout=PATIENCE)
     first = crowd.submit(coalesced, "first")
     assert oracle.entered.acquire(timeout=PATIENCE)
     others = [crowd.submit(coalesced, f"lamp {number}") for number in range(40)]
@@ -43,7 +43,7 @@ def test_what_gathers_is_asked_together(crowd: ThreadPoolExecutor) -> None:
 def test_a_group_has_a_limit(crowd: ThreadPoolExecutor) -> None:
     """More than the largest group is asked for in several."""
     oracle = Oracle()
-    coalesced = Coalescing(oracle, largest=10, patience=PATIENCE)
+    coalesced = Coalescing(oracle, largest=10, timeout=PATIENCE)
     calls = [crowd.submit(coalesced, "first")]
     assert oracle.entered.acquire(timeout=PATIENCE)
     calls += [crowd.submit(coalesced, f"lamp {number}") for number in range(25)]
@@ -56,7 +56,7 @@ def test_a_group_has_a_limit(crowd: ThreadPoolExecutor) -> None:
 def test_an_error_is_told_to_those_it_concerns(crowd: ThreadPoolExecutor) -> None:
     """All of the group raise it, and the next question is asked as if nothing had happened."""
     oracle = Oracle()
-    coalesced = Coalescing(oracle, patience=PATIENCE)
+    coalesced = Coalescing(oracle, timeout=PATIENCE)
     first = crowd.submit(coalesced, "first")
     assert oracle.entered.acquire(timeout=PATIENCE)
     group = [crowd.submit(coalesced, wish) for wish in ("nonsense", "sense")]
@@ -72,7 +72,7 @@ def test_an_error_is_told_to_those_it_concerns(crowd: ThreadPoolExecutor) -> Non
 def test_an_asking_that_hangs_holds_up_nobody_else_for_long(crowd: ThreadPoolExecutor) -> None:
     """Who has waited too long asks for itself, also one of the hanging group; and all goes on when it is over."""
     oracle = Oracle()
-    coalesced = Coalescing(oracle, patience=0.02)
+    coalesced = Coalescing(oracle, timeout=0.02)
     hanging = crowd.submit(coalesced, "first")
     assert oracle.entered.acquire(timeout=PATIENCE)
     others = [crowd.submit(coalesced, wish) for wish in ("second", "third")]
@@ -85,5 +85,5 @@ def test_an_asking_that_hangs_holds_up_nobody_else_for_long(crowd: ThreadPoolExe
 
 def test_many_at_once_are_all_answered(crowd: ThreadPoolExecutor) -> None:
     """Whoever comes, leads and leaves when: each of thousands of calls gets its own answer."""
-    coalesced = Coalescing(lambda wishes: [each * 2 for each in wishes], largest=3, patience=0.0001)
+    coalesced = Coalescing(lambda wishes: [each * 2 for each in wishes], largest=3, timeout=0.0001)
     assert list(crowd.map(coalesced, range(5_000))) == [number * 2 for number in range(5_000)]

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, Self
 from urllib.parse import urlencode, urlsplit
 
 LATER = 1.0  # seconds until what was refused for now is tried again
-PATIENCE = 40.0  # seconds for an answer; the API's longest poll is shorter
+TIMEOUT = 40.0  # seconds for an answer; the API's longest poll is shorter
 
 
 class Unreachable(Exception):
@@ -43,7 +43,7 @@ class Api:
             raise ValueError(f"{url!r} is not an address such as http://127.0.0.1:8000")
         kind = http.client.HTTPSConnection if address.scheme == "https" else http.client.HTTPConnection
         self.url = url.rstrip("/")
-        self._connection = kind(address.hostname, address.port, timeout=PATIENCE)
+        self._connection = kind(address.hostname, address.port, timeout=TIMEOUT)
         self._insist = insist
         self._prefix = address.path.rstrip("/")
         self._headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
