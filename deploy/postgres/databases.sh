@@ -11,7 +11,9 @@ sql postgres --set password="$(password AUDITOR_PASSWORD)" <<'SQL'
 CREATE ROLE auditor LOGIN CONNECTION LIMIT 10 PASSWORD :'password';
 ALTER ROLE auditor SET default_transaction_read_only = on;
 SQL
-for service in order payment inventory shipping; do
+for name in $(compgen -e | grep -x '[A-Z]*_OWNER_PASSWORD'); do
+  service=${name%_OWNER_PASSWORD}
+  service=${service,,}
   sql postgres --set database="${service}_service" --set owner="${service}_owner" --set web="${service}_web" \
     --set owner_password="$(password "${service^^}_OWNER_PASSWORD")" \
     --set password="$(password "${service^^}_PASSWORD")" \

@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("order_service", "payment_service", "inventory_service", "shipping_service", "shared")
+PACKAGES = (*sorted(path.name for path in ROOT.glob("*_service")), "shared")
 IGNORED = [".git", *(line.rstrip("/") for line in (ROOT / ".gitignore").read_text().split())]
 
 

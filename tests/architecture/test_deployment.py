@@ -56,6 +56,19 @@ def test_an_api_meets_no_broker(service: str) -> None:
     assert "front" not in worker["networks"]
 
 
+@pytest.mark.parametrize("name", services())
+def test_every_service_is_where_it_says(name: str) -> None:
+    """Ports and addresses are those of the services, and both servers are told a password for each."""
+    port, web = services()[name].port, CONTAINERS[f"{name}-web"]
+    assert web["environment"]["PORT"] == str(port)
+    assert [each.rpartition(":")[2] for each in web["ports"]] == [str(port)]
+    if name in services()["order"].urls:
+        assert web["environment"][f"{name.upper()}_URL"] == f"http://{name}-web:{port}"
+    assert f"{name}=" in CONTAINERS["definitions"]["environment"]["BROKER_PASSWORDS"]
+    passwords = {f"{name.upper()}{role}PASSWORD" for role in ("_", "_OWNER_", "_WEB_")}
+    assert passwords <= set(CONTAINERS["postgres"]["environment"])
+
+
 def role_of(service: str, process: str) -> str:
     """The database role that a process connects as; the Order API places orders, the others' only show."""
     return {"migrate": "owner", "worker": "service", "web": "service" if service == "order" else "web"}[process]

@@ -3,11 +3,11 @@
 import re
 import tomllib
 
-from tests.architecture.source import ROOT, files, relative
+from shared.service import services
+from tests.architecture.source import PACKAGES, ROOT, files, relative
 
 TOP_LEVEL = {
-    *("pyproject.toml", "README.md", "compose.yaml", "tests", "shared"),
-    *("order_service", "payment_service", "inventory_service", "shipping_service"),
+    *("pyproject.toml", "README.md", "compose.yaml", "tests", *PACKAGES),
     *("Makefile", "Dockerfile", ".ci", "LICENSE", "CHANGELOG.md", "DECISIONS.md", "docs", "deploy"),
     *(".gitignore", ".dockerignore"),
 }
@@ -21,6 +21,27 @@ MACHINE = re.compile(
 def test_every_entry_of_the_top_level_has_its_place() -> None:
     """A new file or folder at the top is a decision, taken here."""
     assert {relative(path).split("/")[0] for path in files()} - TOP_LEVEL == set()
+
+
+def test_every_service_is_behind_the_walls() -> None:
+    """The import contracts, which cannot be computed, name exactly the services that are installed."""
+    linter = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
+    packages = {service.package for service in services().values()}
+    assert set(linter["root_packages"]) == {*packages, "shared"} == set(PACKAGES)
+    assert set(linter["contracts"][0]["layers"][0].split(" | ")) == packages
+    (circles,) = (each for each in linter["contracts"] if each["type"] == "acyclic_siblings")
+    assert set(circles["ancestors"]) == set(PACKAGES)
+
+
+def test_participants_have_the_same_rooms() -> None:
+    """Know one, know all: beside these there are only goods that come in, and the outside where one is asked."""
+    rooms = {
+        package: {path.stem for path in (ROOT / package).glob("*.py")}
+        for package in PACKAGES
+        if package not in ("order_service", "shared")
+    }
+    alike = {"__init__", "__main__", "domain", "handlers", "service", "store", "web"}
+    assert all(alike <= found <= alike | {"gateway", "receipts"} for found in rooms.values()), rooms
 
 
 def test_no_file_names_a_machine_or_a_registry() -> None:
