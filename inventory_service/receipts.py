@@ -5,12 +5,11 @@ from datetime import datetime
 
 from sqlalchemy import Column, Connection, Integer, String, Table, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
-from sqlalchemy.exc import OperationalError
 
 from inventory_service.domain import Kind
 from inventory_service.store import METADATA, movements, stock
 from shared.clock import SystemClock
-from shared.database import BigInt, UtcDateTime, is_lock_timeout
+from shared.database import BigInt, LockTimeout, UtcDateTime
 from shared.database.grants import WEB_WRITES
 
 receipts = Table(
@@ -67,10 +66,8 @@ def receive(connection: Connection, now: datetime, *, principal: str, sku: str, 
     claim = upsert(receipts).values(**named, quantity=quantity, received_at=now)
     try:
         claimed = connection.execute(claim.on_conflict_do_nothing().returning(receipts.c.key)).all()
-    except OperationalError as error:
-        if is_lock_timeout(error):
-            raise KeyInUse from error
-        raise
+    except LockTimeout as error:
+        raise KeyInUse from error
     if not claimed:
         earlier = connection.execute(select(receipts).filter_by(**named)).mappings().one()
         if earlier["quantity"] != quantity:

@@ -6,14 +6,12 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 
-from sqlalchemy.exc import TimeoutError as PoolExhausted
-
 from order_service.domain import NewOrder
 from order_service.placing import Outcome, place
 from order_service.tables import TABLES
 from order_service.terms import Terms
 from shared.clock import Clock
-from shared.database import TRANSIENT, Database, is_lock_timeout
+from shared.database import Database, LockTimeout, TransientError
 from shared.ids import NewId, uuid7
 from shared.messaging.notifier import Notifier
 
@@ -119,7 +117,7 @@ class GroupCommit:
                 else:
                     answer.set_result(outcome)
                     continue
-            answer.set_exception(InUse() if is_lock_timeout(error) else error)
+            answer.set_exception(InUse() if isinstance(error, LockTimeout) else error)
 
     def _is_overloaded(self) -> bool:
         """Whether the backlog is too long, counted at most once a second."""
@@ -132,4 +130,4 @@ class GroupCommit:
 
 def _for_all(error: BaseException) -> bool:
     """The fault lies with no single order."""
-    return isinstance(error, (Overloaded, *TRANSIENT, PoolExhausted)) and not is_lock_timeout(error)
+    return isinstance(error, Overloaded | TransientError) and not isinstance(error, LockTimeout)

@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import click
-from sqlalchemy.exc import DBAPIError
 
 from shared import logs
 from shared.bootstrap import collecting_seldom, open_database, run_worker
 from shared.config import Misconfigured
-from shared.database import TRANSIENT, Database, not_migrated
+from shared.database import Database, TransientError, not_migrated
 from shared.ids import uuid7
 from shared.messaging.notifier import Notifier
 from shared.service import Service
@@ -34,13 +33,9 @@ def complaining(name: str) -> Iterator[None]:
         yield
     except Misconfigured as error:
         sys.exit(f"{error}")
-    except DBAPIError as error:
-        said = logs.first_line(error.orig)
-        if not_migrated(error):
-            sys.exit(f"{name}: the database has not been migrated: {said}")
-        if isinstance(error, TRANSIENT):
-            sys.exit(f"{name}: the database cannot be used: {said}")
-        raise
+    except TransientError as error:
+        missing = "has not been migrated" if not_migrated(error) else "cannot be used"
+        sys.exit(f"{name}: the database {missing}: {logs.first_line(error)}")
 
 
 def commands(service: Service, *more: click.Command) -> click.Group:

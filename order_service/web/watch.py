@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 
 from order_service.queries import versions
 from order_service.web.streams import Stream, Topic
-from shared.database import TRANSIENT, Database
+from shared.database import Database, TransientError
 from shared.http.rates import Share
 
 log = logging.getLogger("fulfillment.watch")
@@ -143,7 +143,7 @@ class Watch:
                 with self._database.reading() as connection:
                     self._tell_news(connection)
                 time.sleep(PACE)
-            except TRANSIENT:
+            except TransientError:
                 with self._news:  # those who wait return, and meet the database themselves; viewers stay
                     self._looking = bool(self._streams)
                     self._news.notify_all()
@@ -176,7 +176,7 @@ class Watch:
     def _show(self, connection: Connection, topic: Topic, after: int, streams: list[Stream]) -> None:
         try:
             frames = topic.frames(connection, after)
-        except TRANSIENT:
+        except TransientError:
             raise
         except Exception:  # a fault of one topic: its viewers are let go, all others are not held up
             log.exception("a stream cannot be shown")

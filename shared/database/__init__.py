@@ -1,24 +1,43 @@
-"""One database per service, SQLite or PostgreSQL. What is handed on here is all that other rooms need."""
+"""One database per service, SQLite or PostgreSQL. What is handed on here is all that other packages need."""
 
-from shared.database.errors import TRANSIENT, RowsChanged, is_lock_timeout, not_migrated
+from shared.database.engines import Timeouts
+from shared.database.errors import (
+    DatabaseError,
+    Duplicate,
+    LockTimeout,
+    RowsChanged,
+    SchemaMismatch,
+    StalePlan,
+    TransientError,
+    ValueRefused,
+    not_migrated,
+)
 from shared.database.rowsets import batch_rows
-from shared.database.statements import Transaction
+from shared.database.statements import BatchTransaction, NotConstant, Transaction
 from shared.database.transactions import Database
 from shared.database.types import BigInt, Id, Json, UtcDateTime, metadata, timestamp
 from shared.database.versioned_rows import VersionedRows
 
 __all__ = [
-    "TRANSIENT",
+    "BatchTransaction",
     "BigInt",
     "Database",
+    "DatabaseError",
+    "Duplicate",
     "Id",
     "Json",
+    "LockTimeout",
+    "NotConstant",
     "RowsChanged",
+    "SchemaMismatch",
+    "StalePlan",
+    "Timeouts",
     "Transaction",
+    "TransientError",
     "UtcDateTime",
+    "ValueRefused",
     "VersionedRows",
     "batch_rows",
-    "is_lock_timeout",
     "metadata",
     "not_migrated",
     "timestamp",

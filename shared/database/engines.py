@@ -4,19 +4,47 @@ import math
 import sqlite3
 import threading
 import time
+from dataclasses import dataclass
 from typing import Any
 
+import psycopg
+from psycopg.pq import TransactionStatus
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.engine import ExceptionContext
-from sqlalchemy.exc import DisconnectionError, OperationalError
+from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 
-from shared.database.errors import rows_changed
+from shared.database.errors import StalePlan, translated
 
 # A plan that is made while a table is small, and kept, must not read the whole of it when it has grown.
 BY_KEY = {"enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off", "jit": "off"}
 
-LANGUAGE = {"datestyle": "ISO", "timezone": "UTC", "client_encoding": "UTF8"}  # whatever the server's own is
+LANGUAGE = {  # whatever the server's own is
+    "datestyle": "ISO",
+    "timezone": "UTC",
+    "client_encoding": "UTF8",
+    "bytea_output": "hex",
+    "extra_float_digits": "1",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Timeouts:
+    """What is waited for at most, in seconds, before a transaction fails with a TransientError.
+
+    `answer` is how long PostgreSQL may say nothing, as a frozen server does; it must be longer than `lock` and
+    `statement`, which the server itself keeps. `connection` is the wait for one of the pool.
+    """
+
+    connect: float = 5.0
+    connection: float = 30.0
+    lock: float = 2.0
+    statement: float = 30.0
+    answer: float = 35.0
+
+    def __post_init__(self) -> None:
+        if self.answer <= max(self.lock, self.statement):
+            raise ValueError("the server must be given time to say that a lock or a statement took too long")
 
 
 class DisposablePool(QueuePool):
@@ -45,18 +73,18 @@ class DisposablePool(QueuePool):
             super()._do_return_conn(record)
 
 
-def sqlite_engine(url: str, lock_timeout: float) -> Engine:
+def sqlite_engine(url: str, timeouts: Timeouts) -> Engine:
     in_a_file = bool(make_url(url).database)  # else it would be gone with its connection
     engine = create_engine(url, hide_parameters=True, poolclass=DisposablePool if in_a_file else None)
 
     @event.listens_for(engine, "connect")
     def _connect(connection: Any, _record: Any) -> None:
         connection.isolation_level = None  # SQLAlchemy, not sqlite3, emits BEGIN
-        _keep_a_log(connection, lock_timeout)
+        _use_write_ahead_log(connection, timeouts.lock)
         for pragma in (
             "synchronous=FULL",
             "foreign_keys=ON",
-            f"busy_timeout={int(lock_timeout * 1000)}",
+            f"busy_timeout={int(timeouts.lock * 1000)}",
         ):
             connection.execute(f"PRAGMA {pragma}")
 
@@ -71,10 +99,10 @@ def sqlite_engine(url: str, lock_timeout: float) -> Engine:
     return engine
 
 
-def _keep_a_log(connection: Any, patience: float) -> None:
+def _use_write_ahead_log(connection: Any, timeout: float) -> None:
     """Switch to write-ahead logging. Of several who open a new database at once SQLite lets one do so, and does not let
     the others wait."""
-    until = time.monotonic() + patience
+    until = time.monotonic() + timeout
     while True:
         try:
             connection.execute("PRAGMA journal_mode=WAL")
@@ -85,8 +113,9 @@ def _keep_a_log(connection: Any, patience: float) -> None:
             time.sleep(0.005)
 
 
-def _keep_fresh(engine: Engine, idle: float) -> None:
-    """A connection that lay idle is tried before it is used: the server may have been restarted meanwhile."""
+def _test_idle_connections(engine: Engine, idle: float) -> None:
+    """A connection that lay `idle` for so many seconds is tested before it is used: the server may have been
+    restarted meanwhile."""
 
     @event.listens_for(engine, "checkin")
     def _checkin(_connection: Any, record: ConnectionPoolEntry) -> None:
@@ -101,7 +130,7 @@ def _keep_fresh(engine: Engine, idle: float) -> None:
                 raise DisconnectionError from error
 
 
-def try_again(connection: Connection) -> None:
+def check_connection(connection: Connection) -> None:
     """Ask the server for nothing; a connection that it does not know any more is replaced by its next use."""
     try:
         driver = connection.connection.dbapi_connection  # tried through its proxy, it would be left in a transaction
@@ -112,23 +141,43 @@ def try_again(connection: Connection) -> None:
 
 
 def _translate_errors(engine: Engine) -> None:
-    """Raise what a batch raises: RowsChanged, also within a savepoint; and OperationalError for a session that the
-    server ended because its transaction slept."""
+    """Raise what `translated` says, as the executors of batches do, also within a savepoint."""
 
     @event.listens_for(engine, "handle_error")
     def _handle_error(context: ExceptionContext) -> BaseException | None:
-        error = context.sqlalchemy_exception
-        if error and (changed := rows_changed(error)):
-            return changed
-        if not context.is_disconnect or isinstance(error, OperationalError):
-            return None
-        return OperationalError(context.statement, None, context.original_exception, hide_parameters=True)
+        ours = translated(context.original_exception, lost=context.is_disconnect)
+        if isinstance(ours, StalePlan):
+            context.is_disconnect = True  # what else was prepared before the migration goes, too
+        return ours
 
 
-def postgresql_engine(url: str, pool_size: int, lock_timeout: float, statement_timeout: float, idle: float) -> Engine:
+class TimedConnection(psycopg.Connection[Any]):
+    """A connection to PostgreSQL that is closed when the server says nothing for `answer_timeout` seconds."""
+
+    answer_timeout: float | None = None
+
+    def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
+        """See psycopg; a `timeout` that is given is the caller's own."""
+        try:
+            return super().wait(gen, interval, timeout or self.answer_timeout)
+        except psycopg.OperationalError:
+            if timeout is None and self.info.transaction_status == TransactionStatus.ACTIVE:
+                self.close()  # nobody knows what the server makes of it
+            raise
+
+
+def _limit_waiting(engine: Engine, seconds: float) -> None:
+    @event.listens_for(engine, "do_connect")
+    def _connect(_dialect: Any, _record: Any, given: Any, named: Any) -> TimedConnection:
+        connection = TimedConnection.connect(*given, **named)
+        connection.answer_timeout = seconds
+        return connection
+
+
+def postgresql_engine(url: str, pool_size: int, timeouts: Timeouts, idle: float) -> Engine:
     milliseconds = {
-        "lock_timeout": lock_timeout,
-        "statement_timeout": statement_timeout,
+        "lock_timeout": timeouts.lock,
+        "statement_timeout": timeouts.statement,
         "idle_in_transaction_session_timeout": 15.0,  # a stopped process must not keep its row locks
     }
     settings = {name: str(int(seconds * 1000)) for name, seconds in milliseconds.items()} | BY_KEY | LANGUAGE
@@ -139,14 +188,16 @@ def postgresql_engine(url: str, pool_size: int, lock_timeout: float, statement_t
         poolclass=DisposablePool,
         pool_size=pool_size,
         max_overflow=pool_size,
+        pool_timeout=timeouts.connection,
         connect_args={
-            "connect_timeout": 5,
+            "connect_timeout": max(2, math.ceil(timeouts.connect)),  # libpq takes no less
             "options": options,
             "keepalives_idle": 10,
             "keepalives_interval": 5,
             "tcp_user_timeout": 30_000,
         },
     )
-    _keep_fresh(engine, idle)
+    _limit_waiting(engine, timeouts.answer)
+    _test_idle_connections(engine, idle)
     _translate_errors(engine)
     return engine

@@ -6,35 +6,31 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Self
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import TimeoutError as PoolExhausted
 
-from shared.database.engines import postgresql_engine, sqlite_engine, try_again
-from shared.database.errors import translating_changed_rows
-from shared.database.postgresql import pipelined
-from shared.database.sqlite import direct
-from shared.database.statements import Transaction
+from shared.database.engines import Timeouts, check_connection, postgresql_engine, sqlite_engine
+from shared.database.errors import TransientError
+from shared.database.postgresql import pipelined_transaction
+from shared.database.sqlite import sqlite_transaction
+from shared.database.statements import BatchTransaction
 
 
 class Database:
-    """A service's database: transactions, and reads that take no write lock. `with` disposes of it in the end."""
+    """A service's database: transactions, and reads that take no write lock. `with` disposes of it in the end.
 
-    def __init__(
-        self,
-        url: str,
-        *,
-        pool_size: int = 10,
-        lock_timeout: float = 2.0,
-        statement_timeout: float = 30.0,
-        idle: float = 1.0,
-    ) -> None:
-        """`url` as SQLAlchemy reads it; timeouts in seconds. A connection that lay `idle` is tried before use."""
-        self.url, self._idle, self._patience = url, idle, lock_timeout
+    Whatever the database does not do is raised as a DatabaseError; after a TransientError nothing is done.
+    """
+
+    def __init__(self, url: str, *, pool_size: int = 10, timeouts: Timeouts | None = None, idle: float = 1.0) -> None:
+        """`url` as SQLAlchemy reads it. A connection that lay `idle` for so many seconds is tested before use."""
+        self.url, self._idle, self._timeouts = url, idle, timeouts or Timeouts()
         if url.startswith("sqlite"):
-            self.engine = sqlite_engine(url, lock_timeout)
+            self.engine = sqlite_engine(url, self._timeouts)
         else:
-            self.engine = postgresql_engine(url, pool_size, lock_timeout, statement_timeout, idle)
-        self._turn = threading.Lock()
-        self._mine = threading.local()
+            self.engine = postgresql_engine(url, pool_size, self._timeouts, idle)
+        self._writing = threading.Lock()
+        self._own = threading.local()
         self._reader = self.engine.execution_options(read_only=True)
         if self.is_postgresql:
             self._reader = self.engine.execution_options(isolation_level="AUTOCOMMIT")
@@ -45,37 +41,46 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
-        """All or nothing: commits when the block ends, rolls back when it raises. Raises RowsChanged."""
-        with self._taking_turns(), self.engine.begin() as connection:
+        """All or nothing: commits when the block ends, rolls back when it raises. Any statements, one at a time."""
+        with self._one_writer(), _connected(self.engine) as connection, connection.begin():
             yield connection
 
     @contextmanager
-    def batch(self, *, autocommit: bool = False) -> Iterator[Transaction]:
-        """A transaction of constant statements, in as few round trips as can be. Raises as `transaction` does.
+    def batch(self, *, autocommit: bool = False) -> Iterator[BatchTransaction]:
+        """A transaction of constant statements, in as few round trips as can be.
 
+        The calling thread keeps a connection of its own for all its batches, until it ends: call this in the few
+        threads that live long. The batch belongs to that thread, which begins no other meanwhile (RuntimeError).
         With `autocommit`, for one statement alone, the commit takes no round trip of its own.
         """
-        mine = self._own_connection()
-        worked = pipelined(mine, autocommit=autocommit) if self.is_postgresql else direct(mine)
-        with translating_changed_rows(), self._taking_turns(), worked as transaction:
-            yield transaction
+        own = self._own_connection()
+        if self.is_postgresql:
+            with pipelined_transaction(own, self._timeouts.answer, autocommit=autocommit) as batch:
+                yield batch
+        else:
+            with self._one_writer(), sqlite_transaction(own) as transaction:
+                yield transaction
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """For single reads: takes no write lock on SQLite, needs no BEGIN on PostgreSQL."""
-        with self._reader.connect() as connection:
+        with _connected(self._reader) as connection:
             yield connection
 
     @contextmanager
-    def reading_batch(self) -> Iterator[Transaction]:
-        """Like `reading`, for constant statements that are sent together."""
-        mine = self._own_connection()
-        with pipelined(mine, autocommit=True) if self.is_postgresql else direct(mine, reading=True) as transaction:
-            yield transaction
+    def reading_batch(self) -> Iterator[BatchTransaction]:
+        """Like `reading`, for constant statements that are sent together. Otherwise like `batch`."""
+        own = self._own_connection()
+        if self.is_postgresql:
+            with pipelined_transaction(own, self._timeouts.answer, autocommit=True) as batch:
+                yield batch
+        else:
+            with sqlite_transaction(own, reading=True) as transaction:
+                yield transaction
 
     def dispose(self) -> None:
         """Close all connections; those that are in use, or are opened later, when they are returned."""
-        self._mine = threading.local()  # a thread in a batch holds on to its connection until that ends
+        self._own = threading.local()  # a thread in a batch holds on to its connection until that ends
         self.engine.dispose()
 
     def __enter__(self) -> Self:
@@ -85,23 +90,30 @@ class Database:
         self.dispose()
 
     @contextmanager
-    def _taking_turns(self) -> Iterator[None]:
+    def _one_writer(self) -> Iterator[None]:
         """SQLite has one writer at a time, and others sleep for up to 0.1 s before they look again whether it is done.
         So the threads of a process wait for each other here; one that waits in vain is told so by SQLite."""
-        came = not self.is_postgresql and self._turn.acquire(timeout=self._patience)
+        came = not self.is_postgresql and self._writing.acquire(timeout=self._timeouts.lock)
         try:
             yield
         finally:
             if came:
-                self._turn.release()
+                self._writing.release()
 
     def _own_connection(self) -> Connection:
         """The one that this thread keeps: to take one from the pool costs more than a small batch."""
-        mine = self._mine  # `dispose` may put another one there meanwhile
-        connection: Connection | None = getattr(mine, "connection", None)
+        own = self._own  # `dispose` may put another one there meanwhile
+        connection: Connection | None = getattr(own, "connection", None)
         if connection is None or connection.closed:
-            mine.connection = connection = self.engine.connect()
-        elif self.is_postgresql and time.monotonic() - mine.used_at > self._idle:
-            try_again(connection)
-        mine.used_at = time.monotonic()
+            own.connection = connection = _connected(self.engine)
+        elif self.is_postgresql and time.monotonic() - own.used_at > self._idle:
+            check_connection(connection)
+        own.used_at = time.monotonic()
         return connection
+
+
+def _connected(engine: Engine) -> Connection:
+    try:
+        return engine.connect()
+    except PoolExhausted as error:
+        raise TransientError("all connections are in use") from error

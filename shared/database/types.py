@@ -7,8 +7,9 @@ from typing import Any
 import msgspec
 from sqlalchemy import BigInteger, Dialect, Integer, MetaData, String, Text
 from sqlalchemy.dialects import postgresql
-from sqlalchemy.exc import DataError
 from sqlalchemy.types import TypeDecorator, TypeEngine
+
+from shared.database.errors import ValueRefused
 
 NAMES = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -26,15 +27,15 @@ def metadata() -> MetaData:
 
 @lru_cache(maxsize=64)  # a batch writes the same time hundreds of times
 def timestamp(at: datetime) -> str:
-    """An aware time as text of fixed width in UTC, so that texts sort as the times do. A naive time is refused with
-    DataError: it would mean another moment on another machine."""
+    """An aware time as text of fixed width in UTC, so that texts sort as the times do. Raises ValueRefused for
+    a naive time: it would mean another moment on another machine."""
     if at.tzinfo is None:
-        raise DataError(None, None, ValueError(f"a naive time would be ambiguous: {at!r}"))
+        raise ValueRefused(f"a naive time would be ambiguous: {at!r}")
     return at.astimezone(UTC).isoformat(timespec="microseconds")
 
 
 class UtcDateTime(TypeDecorator[datetime]):
-    """An aware UTC moment: timestamptz on PostgreSQL, sortable ISO text on SQLite. Naive values are refused."""
+    """An aware UTC time: timestamptz on PostgreSQL, sortable ISO text on SQLite. Naive values are refused."""
 
     impl = String(32)
     cache_ok = True
@@ -63,17 +64,25 @@ class Id(TypeDecorator[str]):
         return dialect.type_descriptor(postgresql.UUID(as_uuid=False) if dialect.name == "postgresql" else String(36))
 
 
+def as_json(value: Any) -> str | None:
+    """A value as JSON text; None is no value, and NULL. Raises ValueRefused for what JSON cannot say."""
+    try:
+        return None if value is None else msgspec.json.encode(value).decode()
+    except (TypeError, ValueError) as error:
+        raise ValueRefused(str(error)) from error
+
+
 class Json(TypeDecorator[Any]):
-    """A JSON value: jsonb on PostgreSQL, text on SQLite; in `batches` it is given as it is."""
+    """A JSON value: jsonb on PostgreSQL, text on SQLite. None is NULL. In `batch_rows` it is given as it is."""
 
     impl = Text
     cache_ok = True
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        return dialect.type_descriptor(postgresql.JSONB() if dialect.name == "postgresql" else Text())
+        return dialect.type_descriptor(postgresql.JSONB(none_as_null=True) if dialect.name == "postgresql" else Text())
 
     def process_bind_param(self, value: Any, dialect: Dialect) -> Any:
-        return value if dialect.name == "postgresql" else msgspec.json.encode(value).decode()
+        return value if dialect.name == "postgresql" else as_json(value)
 
     def process_result_value(self, value: Any, dialect: Dialect) -> Any:
         return value if dialect.name == "postgresql" or value is None else msgspec.json.decode(value)

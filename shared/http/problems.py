@@ -9,11 +9,9 @@ from typing import Any, NoReturn
 from flask import Flask, Response, abort, request
 from flask_smorest import Api
 from marshmallow import Schema, fields, validate
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
-from sqlalchemy.exc import TimeoutError as PoolExhausted
 from werkzeug.exceptions import HTTPException, NotFound
 
-from shared.database import not_migrated
+from shared.database import TransientError
 from shared.logs import first_line
 
 log = logging.getLogger("fulfillment.http")
@@ -143,18 +141,11 @@ class ProblemApi(Api):  # type: ignore[misc]  # flask-smorest is untyped
 def handle_weather(app: Flask) -> None:
     """Answer 503 with Retry-After while the database is away or overloaded."""
 
-    def away(error: Exception) -> Response:
-        log.warning("503, the database is away or not migrated: %s", first_line(getattr(error, "orig", error)))
+    def away(error: TransientError) -> Response:
+        log.warning("503, the database cannot be used: %s %s", error.code, first_line(error))
         return problem_response(503, AWAY, kind="database-away", headers={"Retry-After": "2"})
 
-    def database(error: DBAPIError) -> Response:
-        if error.connection_invalidated or not_migrated(error):
-            return away(error)
-        raise error
-
-    for kind in (OperationalError, InterfaceError, PoolExhausted):
-        app.register_error_handler(kind, away)
-    app.register_error_handler(DBAPIError, database)
+    app.register_error_handler(TransientError, away)
 
 
 def _faults(messages: Mapping[str, Any]) -> Iterator[dict[str, str]]:

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from shared.clock import Clock
-from shared.database import TRANSIENT, Database, Transaction
+from shared.database import Database, Transaction, TransientError
 from shared.ids import NewId
 from shared.messaging.broker import Delivery
 from shared.messaging.calls import Batch, Letter, Outcome, Request, owed, work_in_rounds
@@ -33,7 +33,7 @@ class Consumer:
 
         `published` are confirmed outbox ids to mark along. A message that cannot be read, or whose handler fails, is
         kept as a dead letter in the same transaction, the others are done. Calls to the outside take more transactions:
-        see `calls`. Raises TRANSIENT: then none may be acknowledged, and all may be worked again.
+        see `calls`. Raises TransientError: then none may be acknowledged, and all may be worked again.
         """
         requests, letters = self._read(deliveries)
         batch = Batch(requests=requests, letters=letters, published=published)
@@ -73,7 +73,7 @@ class Consumer:
                 now = self.clock.now(connection)
                 work = self.handling.load(connection, [message for _, message in requests], now, batch.answers)
                 return self._handle(work, requests, batch, now).calls
-        except (Stop, *TRANSIENT):
+        except (Stop, TransientError):
             raise
         except Exception as error:
             log.warning("no intents of a batch of %d are committed, it fails: %r", len(requests), error)
@@ -82,7 +82,7 @@ class Consumer:
     def _commit(self, batch: Batch) -> Outcome:
         try:
             outcome = self._commit_together(batch)
-        except (Stop, *TRANSIENT):
+        except (Stop, TransientError):
             raise
         except Exception as error:
             log.warning("a message of a batch of %d fails, each is worked alone: %r", len(batch.requests), error)
@@ -104,14 +104,14 @@ class Consumer:
 
     def _commit_alone(self, batch: Batch) -> Outcome:
         """The transaction, where each message has a savepoint of its own, and the failing ones are dead letters."""
-        with self.database.transaction() as connection:
+        with self.database.batch() as connection:
             now, outcome = self.clock.now(connection), Outcome(dead=list(batch.letters))
             for request in self._fresh(connection, batch, self._take(connection, batch, now)):
                 try:
-                    with connection.begin_nested():
+                    with connection.savepoint():
                         work = self.handling.load(connection, [request[1]], now, batch.answers)
                         part = self._handle(work, [request], batch, now, outcome.waiting.values())
-                except (Stop, *TRANSIENT):
+                except (Stop, TransientError):
                     raise
                 except Exception as error:
                     log.exception("message %s is put aside", request[0].envelope.id)

@@ -5,9 +5,8 @@ import threading
 from collections.abc import Callable
 
 from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from shared.database import Database
+from shared.database import Database, DatabaseError, TransientError
 from shared.logs import first_line
 
 log = logging.getLogger("fulfillment.notifier")
@@ -72,8 +71,8 @@ class Notifier:
                         connection.execute(text(f"NOTIFY {CHANNEL}"))
                         if not self._closed.is_set():
                             self._pending.wait()
-            except SQLAlchemyError as error:  # also: all connections are in use
-                log.warning("the workers could not be notified, their relay looks by itself: %s", _said(error))
+            except DatabaseError as error:  # also: all connections are in use
+                log.warning("the workers could not be notified, their relay looks by itself: %s", first_line(error))
                 self._closed.wait(1.0)
             if self._closed.is_set():
                 return
@@ -89,9 +88,9 @@ class Notifier:
         while not self._closed.is_set():
             try:
                 receive(received)
-            except SQLAlchemyError as error:
+            except DatabaseError as error:
                 if not disconnected:  # said once, however often it is tried
-                    log.warning("cannot receive notifications, trying every second: %s", _said(error))
+                    log.warning("cannot receive notifications, trying every second: %s", first_line(error))
                 disconnected = True
                 self._closed.wait(1.0)
 
@@ -109,7 +108,7 @@ class Notifier:
                         listener()
             except psycopg.Error as error:
                 connection.invalidate()
-                raise DBAPIError("LISTEN", None, error) from error
+                raise TransientError(first_line(error)) from error
             connection.execute(text(f"UNLISTEN {CHANNEL}"))
 
     def _receive_sqlite(self, listener: Callable[[], None]) -> None:
@@ -120,7 +119,3 @@ class Notifier:
                 if (version := connection.exec_driver_sql("PRAGMA data_version").scalar()) != seen:
                     seen = version
                     listener()
-
-
-def _said(error: SQLAlchemyError) -> str:
-    return first_line(getattr(error, "orig", error))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from threading import Event
 
-from shared.database import TRANSIENT, RowsChanged
+from shared.database import RowsChanged, StalePlan, TransientError
 from shared.logs import first_line
 from shared.messaging.broker import Broker, Connection, ConnectionLost, Delivery
 from shared.messaging.consumer import Consumer
@@ -103,10 +103,10 @@ class Worker:
         """One turn, whatever the weather; returns how many seconds to wait before the next, 0.0 when all is well."""
         try:
             self.turn(patience)
-        except RowsChanged as error:
+        except (RowsChanged, StalePlan) as error:
             log.info("%s worker works its batch again: %s", self.service, error)
             return 0.0
-        except (ConnectionLost, *TRANSIENT) as error:
+        except (ConnectionLost, TransientError) as error:
             self._pause = min(max(0.1, self._pause * 2), 5.0)
             log.warning("%s worker waits up to %.1f s: %s", self.service, self._pause, first_line(error))
             if isinstance(error, ConnectionLost):
@@ -118,7 +118,7 @@ class Worker:
         return 0.0
 
     def turn(self, patience: float = 1.0) -> None:
-        """One round. Waits at most `patience` seconds for something to do. Raises ConnectionLost and TRANSIENT."""
+        """One round. Waits at most `patience` seconds for something to do. Raises ConnectionLost and TransientError."""
         if self.connection is None:
             self.connection = self.broker.connect(self.service, self.alive)
         self._settle(self.connection)
@@ -146,7 +146,7 @@ class Worker:
                 self._settle(self.connection)
                 time.sleep(0.01)
             self._mark()
-        except (ConnectionLost, *TRANSIENT) as error:
+        except (ConnectionLost, TransientError) as error:
             log.warning(
                 "%s worker ends with %d messages to be published again: %s", self.service, len(self.in_flight), error
             )

@@ -26,11 +26,10 @@ from sqlalchemy import (
     select,
 )
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.exc import IntegrityError
 
 from shared.clock import Clock
 from shared.config import Settings
-from shared.database import BigInt, Database, Id, Transaction, UtcDateTime, batch_rows, timestamp
+from shared.database import BigInt, Database, Duplicate, Id, Transaction, UtcDateTime, batch_rows, timestamp
 from shared.database.grants import WEB_WRITES
 from shared.outside.answers import Answer, Approved, Refused, Unreachable
 from shared.values import Value
@@ -169,7 +168,7 @@ class Simulator:
             try:
                 answers = self._enter_all(reached, known)
                 break
-            except IntegrityError:  # the same key is being asked from elsewhere, whose entry wins
+            except Duplicate:  # the same key is being asked from elsewhere, whose entry wins
                 if attempt == 4:
                     raise
                 known = self._look_again(inquiries)
@@ -184,7 +183,7 @@ class Simulator:
             return list(self._earlier_of(connection, inquiries))
 
     def _enter_all(self, inquiries: Sequence[Inquiry], earlier: Sequence[Any]) -> dict[str, Approved | Refused]:
-        """Decide and enter what is new, in a transaction of the world's own; raises IntegrityError when it is not."""
+        """Decide and enter what is new, in a transaction of the world's own; raises Duplicate when it is not."""
         answers: dict[str, Approved | Refused] = {}
         entered: list[dict[str, Any]] = []
         again: list[dict[str, Any]] = []

@@ -14,7 +14,7 @@ from sqlalchemy import event
 from shared import contracts
 from shared.clock import SystemClock
 from shared.config import load
-from shared.database import TRANSIENT, Database
+from shared.database import Database, TransientError
 from shared.ids import uuid7
 from shared.messaging.broker import Delivery
 from shared.messaging.consumer import Consumer
@@ -112,7 +112,7 @@ def persist(consumer: Consumer, deliveries: Sequence[Delivery]) -> list[Envelope
     while True:
         try:
             return consumer.work(deliveries)
-        except TRANSIENT:
+        except TransientError:
             continue
 
 

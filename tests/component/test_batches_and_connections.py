@@ -9,9 +9,8 @@ from typing import Any
 
 import pytest
 from sqlalchemy import event, text, update
-from sqlalchemy.exc import IntegrityError, OperationalError
 
-from shared.database import Database, Transaction
+from shared.database import Database, Duplicate, Transaction, TransientError
 from tests.component.parcel_table import ADD, METADATA, WEIGHTS, parcel, parcels, weights
 
 
@@ -26,14 +25,14 @@ def test_a_connection_that_is_lost_is_weather(postgres_url: str) -> None:
             with killer.reading() as other:
                 other.execute(text("SELECT pg_terminate_backend(:pid, 5000)"), {"pid": pid})
 
-        with pytest.raises(OperationalError), database.batch() as connection:
+        with pytest.raises(TransientError), database.batch() as connection:
             connection.execute(ADD, parcel(1))
             killed(connection)
             connection.execute(WEIGHTS).all()
-        with pytest.raises(OperationalError), database.batch() as connection:
+        with pytest.raises(TransientError), database.batch() as connection:
             connection.execute(ADD, parcel(1))
             killed(connection)  # found out by the commit
-        with pytest.raises(OperationalError), database.batch() as connection:
+        with pytest.raises(TransientError), database.batch() as connection:
             killed(connection)
             raise ValueError("which does not matter any more")
         with database.batch() as connection:
@@ -50,7 +49,7 @@ def test_a_connection_that_breaks_off_without_a_word_is_weather(postgres_url: st
         METADATA.create_all(database.engine)
         with database.batch() as connection:
             connection.execute(ADD, parcel(1))
-        with pytest.raises(OperationalError), database.batch(autocommit=autocommit) as connection:
+        with pytest.raises(TransientError), database.batch(autocommit=autocommit) as connection:
             connection.execute(ADD, parcel(2))
             for driver in opened:
                 with socket.socket(fileno=os.dup(driver.fileno())) as line:
@@ -75,7 +74,7 @@ def test_the_same_connection_serves_sqlalchemy_afterwards(postgres_url: str) -> 
     whoami = text("SELECT pg_backend_pid()")
 
     def work() -> Any:
-        with pytest.raises(IntegrityError), database.batch() as connection:
+        with pytest.raises(Duplicate), database.batch() as connection:
             connection.execute(ADD, [parcel(1), parcel(1)])
         with database.batch() as connection:
             connection.execute(update(parcels).values(grams=5))

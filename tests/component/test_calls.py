@@ -6,13 +6,13 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from sqlalchemy.exc import OperationalError
 
 from payment_service.domain import Status
 from payment_service.handlers import HANDLERS
 from payment_service.service import SERVICE
 from payment_service.store import Payments
 from shared.contracts import CaptureRequested, PaymentRequested, PaymentReversalRequested
+from shared.database import TransientError
 from shared.messaging.broker import Delivery
 from shared.messaging.handling import Answers, Call, Handling
 from tests.component.bench import Bench, open_envelope, order_id, persist
@@ -142,7 +142,7 @@ def test_a_call_that_fails_is_made_once_for_a_message(bench: Witness) -> None:
 
 def test_what_is_done_stays_done_when_a_later_round_breaks_off(bench: Witness) -> None:
     """The batch is worked again: facts are in the outbox once, and the call that broke off is made again."""
-    honest, broken = bench.consumer.handling, [OperationalError("the connection breaks", None, Exception())]
+    honest, broken = bench.consumer.handling, [TransientError("the connection breaks")]
 
     def ask(calls: Sequence[Call]) -> Answers:
         if broken and any(each.key.endswith(":void") for each in calls):

@@ -9,12 +9,12 @@ from typing import Any
 import msgspec
 import pytest
 from sqlalchemy import text
-from sqlalchemy.exc import OperationalError
 
 from payment_service.handlers import HANDLERS
 from payment_service.service import SERVICE
 from payment_service.store import Payments
 from shared.contracts import PaymentAuthorized, PaymentRequested
+from shared.database import TransientError
 from shared.ids import uuid7
 from shared.messaging.envelope import Envelope
 from shared.messaging.handling import Handling, Stop
@@ -130,7 +130,7 @@ def test_bad_weather_is_nobodys_fault(bench: Bench) -> None:
     with bench.database.transaction() as connection:
         if bench.database.is_postgresql:
             connection.execute(text("LOCK TABLE inbox"))
-        with pytest.raises(OperationalError):
+        with pytest.raises(TransientError):
             bench.consumer.work(deliveries)
     assert bench.buried() == []
     assert len(bench.consumer.work(deliveries)) == 1

@@ -8,9 +8,8 @@ from typing import Any
 
 import pytest
 from sqlalchemy import event, text
-from sqlalchemy.exc import OperationalError
 
-from shared.database import Database
+from shared.database import Database, Timeouts, TransientError
 from tests.crowd import wait_for
 
 
@@ -42,7 +41,7 @@ def test_many_may_open_a_new_sqlite_database_at_once(tmp_path: Path) -> None:
 
 def test_a_thread_that_waits_in_vain_to_write_sqlite_is_told_so(tmp_path: Path) -> None:
     """It fails as it would if another process were writing; when that is done, the next one may."""
-    with Database(f"sqlite:///{tmp_path}/turns.db", lock_timeout=0.05) as database:
+    with Database(f"sqlite:///{tmp_path}/turns.db", timeouts=Timeouts(lock=0.05)) as database:
 
         def write() -> int:
             with database.batch() as connection:
@@ -50,7 +49,7 @@ def test_a_thread_that_waits_in_vain_to_write_sqlite_is_told_so(tmp_path: Path) 
 
         with ThreadPoolExecutor(1) as other:
             for transaction in (database.transaction, database.batch):
-                with transaction(), pytest.raises(OperationalError, match="locked"):
+                with transaction(), pytest.raises(TransientError, match="locked"):
                     other.submit(write).result(10)
                 assert other.submit(write).result(10) == write() == 7
 
@@ -69,7 +68,7 @@ def test_a_transaction_that_slept_too_long_fails_as_if_the_server_were_away(post
                     assert time.monotonic() < deadline
                 connection.execute(text("SELECT 1"))
 
-        with pytest.raises(OperationalError, match="idle"):
+        with pytest.raises(TransientError):
             oversleep()
         with database.transaction() as connection:
             assert connection.execute(text("SELECT 1")).scalar_one() == 1

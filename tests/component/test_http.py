@@ -10,10 +10,10 @@ import pytest
 from flask import Flask, Response
 from flask.testing import FlaskClient
 from marshmallow import fields, validate
-from sqlalchemy.exc import OperationalError
 from werkzeug.test import TestResponse
 
 from shared.config import load
+from shared.database import TransientError
 from shared.http.app import BODY_LIMIT, Routes, create_app, problems, reply, unless_known
 from shared.http.auth import current, public, requires
 from shared.http.fields import SKU, Cursor, IdempotencyHeader, Moment, StrictSchema, Text, Whole, WholeText, cursor
@@ -54,7 +54,7 @@ def parcels() -> Routes:
         if body["name"] == "bomb":
             raise RuntimeError("secret of the bomb")
         if body["name"] == "flood":
-            raise OperationalError("SELECT secret", {}, Exception("server closed the connection"))
+            raise TransientError("server closed the connection")
         return reply({**body, "key": headers["key"]}, 202, Retry_After="1")
 
     @routes.route("/parcels")

@@ -7,9 +7,8 @@ from contextlib import closing, contextmanager
 
 import pytest
 from sqlalchemy import Connection, text
-from sqlalchemy.exc import TimeoutError as PoolExhausted
 
-from shared.database import Database
+from shared.database import Database, TransientError
 from shared.messaging.notifier import Notifier
 
 
@@ -54,7 +53,7 @@ class Busy(Database):
     def reading(self) -> Iterator[Connection]:
         if self.refusals:
             self.refusals -= 1
-            raise PoolExhausted
+            raise TransientError("all connections are in use")
         with super().reading() as connection:
             yield connection
 

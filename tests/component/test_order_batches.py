@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
-from sqlalchemy.exc import DBAPIError
 
 from order_service.fulfillment.saga import OrderStatus, StepStatus
 from order_service.fulfillment.workflow import FULFILLMENT, WORKFLOWS
@@ -20,6 +19,7 @@ from shared.contracts import (
     StockIssueRequested,
     StockReserved,
 )
+from shared.database import DatabaseError
 from shared.messaging.handling import Stop
 from tests.component.bench import order_id
 from tests.component.orders import (
@@ -215,7 +215,7 @@ def test_history_cannot_be_rewritten(shop: Shop) -> None:
     """The database itself refuses to change or forget what happened."""
     shop.placed()
     for attempt in ("UPDATE saga_history SET actor = 'nobody'", "DELETE FROM saga_history"):
-        with pytest.raises(DBAPIError, match="append-only"), shop.database.transaction() as connection:
+        with pytest.raises(DatabaseError, match="append-only"), shop.database.transaction() as connection:
             connection.exec_driver_sql(attempt)
 
 

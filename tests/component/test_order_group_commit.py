@@ -10,11 +10,10 @@ from datetime import datetime
 import msgspec
 import pytest
 from sqlalchemy import Connection
-from sqlalchemy.exc import OperationalError
 
 from order_service.group_commit import Closed, GroupCommit, InUse, Overloaded
 from order_service.placing import Outcome, Placed, Replayed, place
-from shared.database import Database
+from shared.database import Database, Timeouts, TransientError
 from shared.messaging.notifier import Notifier
 from tests.component.orders import NOON, Shop, wanted
 from tests.crowd import PATIENCE, wait_for
@@ -139,7 +138,7 @@ def test_closing_finishes_what_was_submitted(shop: Shop, crowd: ThreadPoolExecut
 
 def test_a_twin_in_another_process_holds_up_nobody_else(postgres_url: str, crowd: ThreadPoolExecutor) -> None:
     """While another process is placing the same key, that order is told so, and its companions are placed."""
-    with closing(Shop(postgres_url)) as shop, Database(postgres_url, lock_timeout=0.1) as hasty:
+    with closing(Shop(postgres_url)) as shop, Database(postgres_url, timeouts=Timeouts(lock=0.1)) as hasty:
         turnstile = Turnstile()
         counter = GroupCommit(hasty, shop.terms(), turnstile, shop.notifier)
         with shop.database.transaction() as connection:
@@ -164,6 +163,6 @@ def test_when_the_database_is_away_all_are_told_at_once(crowd: ThreadPoolExecuto
     counter = GroupCommit(nowhere, shop.terms(), shop.clock, Notifier(nowhere))
     orders = [crowd.submit(counter.submit, wanted(f"order {number}")) for number in range(20)]
     for each in orders:
-        with pytest.raises(OperationalError):
+        with pytest.raises(TransientError):
             each.result(PATIENCE)
     counter.close()

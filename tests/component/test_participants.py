@@ -10,9 +10,9 @@ from typing import Any
 
 import msgspec
 import pytest
-from sqlalchemy.exc import OperationalError
 
 from shared import contracts as c
+from shared.database import TransientError
 from shared.http.serve import end
 from tests.component.apps import application, bearer
 from tests.component.bench import order_id
@@ -237,7 +237,7 @@ class Interrupted:
 
     def flush(self) -> None:
         self.work.flush()
-        raise OperationalError("COMMIT", {}, Exception("the database is away"))
+        raise TransientError("the database is away")
 
 
 def test_a_batch_is_done_or_not_done_at_all(room: Room, participant: Participant) -> None:
@@ -245,7 +245,7 @@ def test_a_batch_is_done_or_not_done_at_all(room: Room, participant: Participant
     deliveries = room.deliveries([participant.request(A), participant.request(B)])
     before, handling = room.state(), room.consumer.handling
     weather = room.another(replace(handling, load=lambda *words: Interrupted(handling.load(*words))))
-    with pytest.raises(OperationalError):
+    with pytest.raises(TransientError):
         weather.work(deliveries)
     assert room.state() == before
     assert room.rows("SELECT message_id FROM inbox") == room.rows("SELECT id FROM outbox") == []

@@ -7,11 +7,11 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from sqlalchemy.exc import OperationalError
 
 from inventory_service.service import SERVICE
 from shared.bootstrap import system_topology
 from shared.contracts import Line, StockRequested
+from shared.database import TransientError
 from shared.ids import uuid7
 from shared.messaging.broker import Broker, Delivery
 from shared.messaging.brokers.embedded import Embedded
@@ -22,7 +22,7 @@ from shared.messaging.envelope import Envelope
 from shared.messaging.worker import HOPELESS, SUSPICIOUS, Pace, Worker
 from tests.component.bench import Bench, order_id
 
-AWAY = OperationalError("SELECT 1", None, Exception("the database is away"))
+AWAY = TransientError("the database is away")
 
 
 @pytest.fixture

@@ -6,8 +6,6 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy.exc import OperationalError
-
 from order_service.commands import Commands, Conflict
 from order_service.domain import NewOrder, Wish
 from order_service.fulfillment.saga import Kind, OrderStatus, Progress, Reason, StepStatus
@@ -15,6 +13,7 @@ from order_service.placing import Placed, place
 from order_service.terms import Terms
 from order_service.view import Order
 from shared.api_keys import Principal, Role
+from shared.database import TransientError
 from shared.messaging.notifier import Notifier
 from tests.simulation.checks import Violation
 from tests.simulation.ports import Crash
@@ -224,7 +223,7 @@ class People:
         self.world.acting.append(self.front)
         try:
             yield
-        except (Crash, OperationalError):
+        except (Crash, TransientError):
             self._lost_answer = True
             self.world.note(self.front.name, "gives no answer")
         finally:

@@ -8,9 +8,8 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 import sqlalchemy
-from sqlalchemy.exc import OperationalError
 
-from shared.database import Database, Transaction
+from shared.database import BatchTransaction, Database, Transaction, TransientError
 from shared.messaging.broker import ConnectionLost, Delivery, Settled
 from shared.messaging.brokers.embedded import Embedded, EmbeddedConnection
 from shared.messaging.envelope import Envelope
@@ -76,7 +75,7 @@ class StruckDatabase(Database):
             _strike(self.world, Point.BEFORE_COMMIT)
 
     @contextmanager
-    def batch(self, *, autocommit: bool = False) -> Iterator[Transaction]:
+    def batch(self, *, autocommit: bool = False) -> Iterator[BatchTransaction]:
         with self._struck(), super().batch(autocommit=autocommit) as transaction:
             yield transaction
             _strike(self.world, Point.BEFORE_COMMIT)
@@ -103,7 +102,7 @@ def database(service: str) -> StruckDatabase:
 
 def _strike(world: "World", point: Point) -> None:
     if world.strike(point) is Strike.AWAY:
-        raise OperationalError(f"away {point}", None, Exception("the simulated database is away"))
+        raise TransientError(f"the simulated database is away {point}")
 
 
 class StruckBroker:

@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping
 import click
 from sqlalchemy import make_url, text
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import DBAPIError
 
 from order_service.cli.client.api import Api, Refused, Unreachable
 from order_service.cli.system.audit import DATABASES
@@ -19,7 +18,7 @@ from order_service.cli.system.provision import declare
 from order_service.cli.system.supervising import Program, Supervisor
 from shared.bootstrap import open_database
 from shared.config import Misconfigured, Settings, environment
-from shared.database import Database
+from shared.database import Database, DatabaseError
 from shared.logs import first_line
 from shared.migrate import migrate
 from shared.service import services
@@ -111,9 +110,8 @@ def prepare(name: str, settings: Settings, create: bool) -> None:
     try:
         with open_database(settings) as database:
             migrate(services()[name], database, seed=settings.seed == "demo")
-    except DBAPIError as error:
-        reason = first_line(error.orig)
-        raise click.ClickException(f"the database of {name} cannot be prepared: {reason}") from error
+    except DatabaseError as error:
+        raise click.ClickException(f"the database of {name} cannot be prepared: {first_line(error)}") from error
     click.echo(f"the tables of {name} are up to date")
 
 
@@ -127,8 +125,8 @@ def create_database(url: URL) -> None:
                 quoted = connection.dialect.identifier_preparer.quote_identifier(url.database or "")
                 connection.execute(text(f"CREATE DATABASE {quoted}"))
                 click.echo(f"created database {url.database}")
-    except DBAPIError as error:
-        raise click.ClickException(f"database {url.database} cannot be created: {error.orig}") from error
+    except DatabaseError as error:
+        raise click.ClickException(f"database {url.database} cannot be created: {error}") from error
 
 
 def api_keys() -> tuple[str, str]:
