@@ -67,7 +67,9 @@ def receive(connection: Connection, now: datetime, *, principal: str, sku: str, 
     try:
         claimed = connection.execute(claim.on_conflict_do_nothing().returning(receipts.c.key)).all()
     except LockTimeout as error:
-        raise KeyInUse from error
+        if error.is_for_key_in(receipts.name):
+            raise KeyInUse from error
+        raise
     if not claimed:
         earlier = connection.execute(select(receipts).filter_by(**named)).mappings().one()
         if earlier["quantity"] != quantity:

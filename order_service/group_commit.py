@@ -8,12 +8,14 @@ from concurrent.futures import Future
 
 from order_service.domain import NewOrder
 from order_service.placing import Outcome, place
-from order_service.tables import TABLES
+from order_service.tables import TABLES, idempotency_keys
 from order_service.terms import Terms
 from shared.clock import Clock
-from shared.database import Database, LockTimeout, TransientError
+from shared.database import Database, LockTimeout, StalePlan, TransientError
 from shared.ids import NewId, uuid7
 from shared.messaging.notifier import Notifier
+
+TRIES = 5
 
 Waiting = tuple[NewOrder, Future[Outcome]]
 
@@ -101,8 +103,14 @@ class GroupCommit:
             return [self._waiting.popleft() for _ in range(min(self._largest, len(self._waiting)))]
 
     def _commit(self, orders: Sequence[NewOrder]) -> Sequence[Outcome]:
-        with self._database.batch() as connection:
-            outcomes = place(connection, self._clock.now(connection), orders, self._terms, self._new_id)
+        for tries_left in reversed(range(TRIES)):
+            try:
+                with self._database.batch() as connection:
+                    outcomes = place(connection, self._clock.now(connection), orders, self._terms, self._new_id)
+                break
+            except StalePlan:  # the tables were migrated meanwhile: the customer need not know
+                if not tries_left:
+                    raise
         self._notifier.notify()
         return outcomes
 
@@ -117,7 +125,7 @@ class GroupCommit:
                 else:
                     answer.set_result(outcome)
                     continue
-            answer.set_exception(InUse() if isinstance(error, LockTimeout) else error)
+            answer.set_exception(InUse() if _is_for_key(error) else error)
 
     def _is_overloaded(self) -> bool:
         """Whether the backlog is too long, counted at most once a second."""
@@ -130,4 +138,9 @@ class GroupCommit:
 
 def _for_all(error: BaseException) -> bool:
     """The fault lies with no single order."""
-    return isinstance(error, Overloaded | TransientError) and not isinstance(error, LockTimeout)
+    return isinstance(error, Overloaded | TransientError) and not _is_for_key(error)
+
+
+def _is_for_key(error: BaseException) -> bool:
+    """Another transaction is placing one of these keys; whoever locks a whole table holds up all orders alike."""
+    return isinstance(error, LockTimeout) and error.is_for_key_in(idempotency_keys.name)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from shared.config import Misconfigured, Settings, address
-from shared.database import Database
+from shared.database import Database, Timeouts
 from shared.ids import uuid7
 from shared.messaging.broker import Broker
 from shared.messaging.consumer import Consumer
@@ -49,7 +49,7 @@ def system_topology() -> Topology:
     return topology({name: list(service.handlers) for name, service in services().items()})
 
 
-def open_database(settings: Settings) -> Database:
+def open_database(settings: Settings, timeouts: Timeouts | None = None) -> Database:
     """The service's database; the folder of an SQLite file is made when missing."""
     if settings.database_url.startswith("sqlite:///"):
         folder = Path(settings.database_url.removeprefix("sqlite:///")).expanduser().parent
@@ -57,7 +57,7 @@ def open_database(settings: Settings) -> Database:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise Misconfigured(f"{settings.service}: DATABASE_URL: {folder}: {error.strerror}") from error
-    return Database(settings.database_url)
+    return Database(settings.database_url, timeouts=timeouts)
 
 
 @contextmanager

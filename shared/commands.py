@@ -12,7 +12,7 @@ import click
 from shared import logs
 from shared.bootstrap import collecting_seldom, open_database, run_worker
 from shared.config import Misconfigured
-from shared.database import Database, TransientError, not_migrated
+from shared.database import Database, Timeouts, TransientError, not_migrated
 from shared.ids import uuid7
 from shared.messaging.notifier import Notifier
 from shared.service import Service
@@ -52,7 +52,7 @@ def commands(service: Service, *more: click.Command) -> click.Group:
         from shared.http.serve import at_the_end, serve
 
         def build() -> Any:
-            database = open_database(settings)
+            database = open_database(settings, Timeouts.for_requests())
             notifier = Notifier(database)
             app = service.web(settings, database, notifier)
             at_the_end(app, notifier.close, database.dispose)
@@ -74,7 +74,7 @@ def commands(service: Service, *more: click.Command) -> click.Group:
             broker = RabbitMQ(settings.broker_url, window=settings.publish_window, bundle=settings.bundle_limit)
         except ValueError as error:
             raise Misconfigured(f"{service.name}: BROKER_URL: {error}") from error
-        database = open_database(settings)
+        database = open_database(settings, Timeouts.for_worker(settings.watchdog.total_seconds()))
         sys.exit(run_worker(service, settings, database, broker, heartbeat))
 
     @group.command(help="Bring the tables up to date; leave a small demo catalog and stock behind unless SEED=none.")

@@ -4,6 +4,8 @@ import math
 import sqlite3
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +16,7 @@ from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 
-from shared.database.errors import StalePlan, translated
+from shared.database.errors import NoAnswer, SilentServer, StalePlan, TransientError, translated
 
 # A plan that is made while a table is small, and kept, must not read the whole of it when it has grown.
 BY_KEY = {"enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off", "jit": "off"}
@@ -42,9 +44,39 @@ class Timeouts:
     statement: float = 30.0
     answer: float = 35.0
 
+    @classmethod
+    def for_requests(cls) -> "Timeouts":
+        """Of a web process: whoever asks is told within about two seconds that the database cannot be used."""
+        return cls(connect=2.0, connection=1.0, lock=1.5, statement=2.0, answer=2.5)
+
+    @classmethod
+    def for_worker(cls, watchdog: float) -> "Timeouts":
+        """Of a worker whose batch must not take longer than `watchdog`: it is for handlers that hang, and a worker that
+        waits for its own database gives up well before."""
+        answer = min(25.0, watchdog * 0.4)
+        return cls(connect=min(5.0, answer), lock=min(2.0, answer / 2), statement=answer * 0.8, answer=answer)
+
     def __post_init__(self) -> None:
         if self.answer <= max(self.lock, self.statement):
             raise ValueError("the server must be given time to say that a lock or a statement took too long")
+
+
+class CircuitBreaker:
+    """Remembers for a second that a server did not answer, so that not every thread finds it out by waiting."""
+
+    def __init__(self, seconds: float = 1.0) -> None:
+        self._seconds, self._open_until = seconds, -math.inf
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Raises TransientError at once if a block ended in NoAnswer a moment ago."""
+        if time.monotonic() < self._open_until:
+            raise TransientError("the server did not answer a moment ago")
+        try:
+            yield
+        except NoAnswer:
+            self._open_until = time.monotonic() + self._seconds
+            raise
 
 
 class DisposablePool(QueuePool):
@@ -126,18 +158,23 @@ def _test_idle_connections(engine: Engine, idle: float) -> None:
         if time.monotonic() - record.info.get("idle_since", math.inf) > idle:
             try:
                 engine.dialect.do_ping(connection)
+            except SilentServer:  # a new connection would hear nothing either
+                raise
             except Exception as error:
                 raise DisconnectionError from error
 
 
 def check_connection(connection: Connection) -> None:
-    """Ask the server for nothing; a connection that it does not know any more is replaced by its next use."""
+    """Ask the server for nothing; a connection that it does not know any more is replaced by its next use. Raises
+    NoAnswer."""
     try:
         driver = connection.connection.dbapi_connection  # tried through its proxy, it would be left in a transaction
         assert driver
         connection.dialect.do_ping(driver)
     except Exception as error:
         connection.invalidate(error)
+        if isinstance(error, SilentServer):
+            raise NoAnswer(str(error)) from error
 
 
 def _translate_errors(engine: Engine) -> None:
@@ -160,9 +197,10 @@ class TimedConnection(psycopg.Connection[Any]):
         """See psycopg; a `timeout` that is given is the caller's own."""
         try:
             return super().wait(gen, interval, timeout or self.answer_timeout)
-        except psycopg.OperationalError:
+        except psycopg.OperationalError as error:
             if timeout is None and self.info.transaction_status == TransactionStatus.ACTIVE:
                 self.close()  # nobody knows what the server makes of it
+                raise SilentServer(f"no answer from the server for {self.answer_timeout} s") from error
             raise
 
 

@@ -24,6 +24,14 @@ class TransientError(DatabaseError):
     """Nothing was done, and no value is to blame: the database is away, full, read-only or contended. Try it again."""
 
 
+class NoAnswer(TransientError):
+    """The server is reachable and says nothing, as a frozen one does. The connection is closed."""
+
+
+class SilentServer(psycopg.OperationalError):
+    """What our own waiting raises, where psycopg and libpq would wait for ever."""
+
+
 class RowsChanged(TransientError):
     """Rows that were read are not as they were: somebody else wrote them, so what was decided must be decided again."""
 
@@ -38,6 +46,10 @@ class LockTimeout(TransientError):
     def __init__(self, text: str, code: str = "", waited_for: str = "") -> None:
         super().__init__(text, code)
         self.waited_for = waited_for
+
+    def is_for_key_in(self, table: str) -> bool:
+        """Whether the lock is on a key of this table that another transaction is inserting, and not on the table."""
+        return f'"{table}"' in self.waited_for
 
 
 class SchemaMismatch(TransientError):
@@ -121,6 +133,8 @@ def translated(error: BaseException | None, *, lost: bool = False) -> DatabaseEr
 def _from_postgresql(error: psycopg.Error, lost: bool) -> DatabaseError:
     diagnostic, code = error.diag, error.sqlstate or ""
     text = diagnostic.message_primary or str(error).partition("\n")[0]
+    if isinstance(error, SilentServer | psycopg.errors.ConnectionTimeout):
+        return NoAnswer(text)
     if lost or (not code and isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)):
         return TransientError(text, code)
     if not code:

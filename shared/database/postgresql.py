@@ -19,7 +19,7 @@ from sqlalchemy import Connection, Dialect
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.sql import ClauseElement
 
-from shared.database.errors import DatabaseError, StalePlan, TransientError, translated
+from shared.database.errors import DatabaseError, SilentServer, StalePlan, TransientError, translated
 from shared.database.postgresql_values import as_text, reader
 from shared.database.statements import NOTHING, Known, NotConstant, Parameters, Rows, ThisThread, compiled, log
 
@@ -214,7 +214,7 @@ class PipelinedTransaction:
                 if happened:
                     until = time.monotonic() + self._patience
                 elif time.monotonic() >= until:
-                    raise psycopg.OperationalError(f"no answer from the server for {self._patience:.1f} s")
+                    raise SilentServer(f"no answer from the server for {self._patience:.1f} s")
             elif result := self._connection.get_result():
                 return result
             else:

@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Self
 
+import psycopg
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import TimeoutError as PoolExhausted
 
-from shared.database.engines import Timeouts, check_connection, postgresql_engine, sqlite_engine
-from shared.database.errors import TransientError
+from shared.database.engines import CircuitBreaker, Timeouts, check_connection, postgresql_engine, sqlite_engine
+from shared.database.errors import TransientError, translated
 from shared.database.postgresql import pipelined_transaction
 from shared.database.sqlite import sqlite_transaction
 from shared.database.statements import BatchTransaction
@@ -29,6 +30,7 @@ class Database:
             self.engine = sqlite_engine(url, self._timeouts)
         else:
             self.engine = postgresql_engine(url, pool_size, self._timeouts, idle)
+        self._breaker = CircuitBreaker()
         self._writing = threading.Lock()
         self._own = threading.local()
         self._reader = self.engine.execution_options(read_only=True)
@@ -42,7 +44,7 @@ class Database:
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
         """All or nothing: commits when the block ends, rolls back when it raises. Any statements, one at a time."""
-        with self._one_writer(), _connected(self.engine) as connection, connection.begin():
+        with self._breaker.watching(), self._one_writer(), _connected(self.engine) as connection, connection.begin():
             yield connection
 
     @contextmanager
@@ -53,30 +55,32 @@ class Database:
         threads that live long. The batch belongs to that thread, which begins no other meanwhile (RuntimeError).
         With `autocommit`, for one statement alone, the commit takes no round trip of its own.
         """
-        own = self._own_connection()
-        if self.is_postgresql:
-            with pipelined_transaction(own, self._timeouts.answer, autocommit=autocommit) as batch:
-                yield batch
-        else:
-            with self._one_writer(), sqlite_transaction(own) as transaction:
-                yield transaction
+        with self._breaker.watching():
+            own = self._own_connection()
+            if self.is_postgresql:
+                with pipelined_transaction(own, self._timeouts.answer, autocommit=autocommit) as batch:
+                    yield batch
+            else:
+                with self._one_writer(), sqlite_transaction(own) as transaction:
+                    yield transaction
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """For single reads: takes no write lock on SQLite, needs no BEGIN on PostgreSQL."""
-        with _connected(self._reader) as connection:
+        with self._breaker.watching(), _connected(self._reader) as connection:
             yield connection
 
     @contextmanager
     def reading_batch(self) -> Iterator[BatchTransaction]:
         """Like `reading`, for constant statements that are sent together. Otherwise like `batch`."""
-        own = self._own_connection()
-        if self.is_postgresql:
-            with pipelined_transaction(own, self._timeouts.answer, autocommit=True) as batch:
-                yield batch
-        else:
-            with sqlite_transaction(own, reading=True) as transaction:
-                yield transaction
+        with self._breaker.watching():
+            own = self._own_connection()
+            if self.is_postgresql:
+                with pipelined_transaction(own, self._timeouts.answer, autocommit=True) as batch:
+                    yield batch
+            else:
+                with sqlite_transaction(own, reading=True) as transaction:
+                    yield transaction
 
     def dispose(self) -> None:
         """Close all connections; those that are in use, or are opened later, when they are returned."""
@@ -117,3 +121,5 @@ def _connected(engine: Engine) -> Connection:
         return engine.connect()
     except PoolExhausted as error:
         raise TransientError("all connections are in use") from error
+    except psycopg.Error as error:  # of the test of an idle one
+        raise translated(error) or error from error

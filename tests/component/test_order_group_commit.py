@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 
 from order_service.group_commit import Closed, GroupCommit, InUse, Overloaded
 from order_service.placing import Outcome, Placed, Replayed, place
-from shared.database import Database, Timeouts, TransientError
+from shared.database import Database, LockTimeout, Timeouts, TransientError
 from shared.messaging.notifier import Notifier
 from tests.component.orders import NOON, Shop, wanted
 from tests.crowd import PATIENCE, wait_for
@@ -154,6 +154,21 @@ def test_a_twin_in_another_process_holds_up_nobody_else(postgres_url: str, crowd
             assert [type(each) for each in outcomes] == [Placed, Placed]
         assert isinstance(placed, Placed)
         assert counter.submit(wanted("twin")) == Replayed(placed.order_id, placed.response)
+        counter.close()
+
+
+@pytest.mark.parametrize("table", ["products", "idempotency_keys", "orders", "sagas", "saga_history", "outbox"])
+def test_a_lock_on_a_table_is_no_key_in_use(postgres_url: str, crowd: ThreadPoolExecutor, table: str) -> None:
+    """While somebody's maintenance holds it, orders fail as if the database were away, and all at once."""
+    with closing(Shop(postgres_url)) as shop, Database(postgres_url, timeouts=Timeouts(lock=0.1)) as hasty:
+        counter = GroupCommit(hasty, shop.terms(), shop.clock, shop.notifier)
+        with shop.database.transaction() as connection:
+            connection.exec_driver_sql(f"LOCK TABLE {table}")
+            orders = [crowd.submit(counter.submit, wanted(f"order {number}")) for number in range(5)]
+            for each in orders:
+                with pytest.raises(LockTimeout):
+                    each.result(PATIENCE)
+        assert type(counter.submit(wanted("order 1"))) is Placed
         counter.close()
 
 

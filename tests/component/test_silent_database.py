@@ -1,0 +1,101 @@
+"""A PostgreSQL that can be reached and says nothing, as one that is frozen: nobody waits for it for long."""
+
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+
+import pytest
+from sqlalchemy import make_url, text
+
+from shared.database import Database, NoAnswer, Timeouts, TransientError
+from tests.component.parcel_table import ADD, METADATA, parcel, weights
+from tests.relay import Relay
+
+IMPATIENT = Timeouts(connect=2.0, connection=0.5, lock=0.1, statement=0.2, answer=0.5)
+SEVEN = text("SELECT 7")
+SOON = 10.0  # seconds; without a limit of our own it would be for ever
+
+
+@pytest.fixture
+def relay(postgres_url: str) -> Iterator[Relay]:
+    url = make_url(postgres_url)
+    with closing(Relay(str(url.host), int(url.port or 5432))) as relay:
+        yield relay
+
+
+@pytest.fixture
+def database(postgres_url: str, relay: Relay) -> Iterator[Database]:
+    url = make_url(postgres_url).set(port=relay.port).render_as_string(hide_password=False)
+    with Database(postgres_url) as owner, Database(url, timeouts=IMPATIENT, pool_size=2) as database:
+        METADATA.create_all(owner.engine)
+        yield database
+
+
+def ask(database: Database, way: str) -> int:
+    with getattr(database, way)() as connection:
+        return int(connection.execute(SEVEN).scalar_one())
+
+
+WAYS = ["transaction", "batch", "reading", "reading_batch"]
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("known", [True, False], ids=["known", "new"])
+def test_nobody_waits_for_an_answer_for_ever(database: Database, relay: Relay, way: str, known: bool) -> None:
+    """Over a connection that is there or a new one it is a transient error; when the server speaks again, it works."""
+    if known:
+        assert ask(database, way) == 7
+    began = time.monotonic()
+    with relay.silent(), pytest.raises(NoAnswer):
+        ask(database, way)
+    assert time.monotonic() - began < SOON
+    until_it_works(database, way)
+
+
+def until_it_works(database: Database, way: str) -> None:
+    """Just after, all fail at once for a second, without waiting for a server that may still be silent."""
+    with pytest.raises(TransientError, match="a moment ago"):
+        ask(database, way)
+    deadline = time.monotonic() + SOON
+    while time.monotonic() < deadline:
+        try:
+            assert ask(database, way) == 7
+        except TransientError:
+            continue
+        return
+    raise AssertionError("it does not work again")
+
+
+@pytest.mark.parametrize("way", ["transaction", "batch"])
+def test_what_was_not_answered_is_not_done_halfway(database: Database, relay: Relay, way: str) -> None:
+    """The server falls silent before the commit: all is undone there, and the thread works on."""
+    with pytest.raises(NoAnswer), getattr(database, way)() as connection:  # noqa: PT012 - falls silent at the end
+        connection.execute(ADD, parcel(1))
+        connection.execute(SEVEN).scalar_one()
+        silence = relay.silent()
+        silence.__enter__()
+    silence.__exit__(None, None, None)
+    until_it_works(database, way)
+    assert weights(database) in ([], [1])  # in doubt: the commit may have arrived when the relay spoke again
+
+
+def test_a_crowd_is_told_at_once(database: Database, relay: Relay) -> None:
+    """Few of many threads wait for the server; the others hear that it says nothing from those that found out."""
+    with ThreadPoolExecutor(40) as crowd, relay.silent():
+        began = time.monotonic()
+        asking = [crowd.submit(ask, database, "reading") for _ in range(200)]
+        for each in asking:
+            with pytest.raises(TransientError):
+                each.result(SOON)
+        assert time.monotonic() - began < SOON
+
+
+def test_a_timeout_of_the_server_comes_before_ours() -> None:
+    """A server that works has time to say that a lock or a statement took too long."""
+    for watchdog in (0.5, 10.0, 60.0, 3600.0):
+        timeouts = Timeouts.for_worker(watchdog)
+        assert max(timeouts.lock, timeouts.statement) < timeouts.answer < watchdog / 2
+    assert Timeouts.for_requests().answer < 3.0
+    with pytest.raises(ValueError, match="must be given time"):
+        Timeouts(statement=10.0, answer=10.0)
