@@ -8,6 +8,7 @@ from tests.architecture.source import files, names_used, package_modules, relati
 
 DOORS = {
     "pika": "shared/messaging/brokers/rabbitmq/",
+    "sqlalchemy.exc": "shared/database/",
     "datetime.datetime.now": "shared/clock.py",
     "datetime.datetime.utcnow": "shared/clock.py",
     "datetime.datetime.today": "shared/clock.py",
