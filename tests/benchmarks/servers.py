@@ -19,8 +19,8 @@ import pika
 import pika.exceptions
 import psycopg
 
+from order_service.cli.stack import free_port, free_ports
 from tests.benchmarks.measure import cpu_seconds
-from tests.ports import free_port, free_ports
 
 POSTGRESQL = max(glob("/usr/lib/postgresql/*/bin"), default="", key=lambda path: int(path.split("/")[4]))
 RABBITMQ = "/usr/lib/rabbitmq/bin"

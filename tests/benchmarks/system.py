@@ -17,6 +17,7 @@ import pika
 import psycopg
 from sqlalchemy import text
 
+from order_service.cli.stack import free_port
 from shared.bootstrap import system_topology
 from shared.config import environment
 from shared.database import Database
@@ -26,7 +27,6 @@ from shared.migrate import migrate
 from shared.service import services
 from tests.benchmarks.measure import cpu_seconds
 from tests.benchmarks.servers import Servers, end
-from tests.ports import free_port
 
 TOKEN = "bench-alice"  # of the customer alice
 KEYS = f"bench-operator:operator,{TOKEN}:customer:alice"

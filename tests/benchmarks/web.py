@@ -12,12 +12,12 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import Any, LiteralString
 
+from order_service.cli.stack import free_port
 from shared.config import environment
 from tests.benchmarks.load import Load
 from tests.benchmarks.measure import cpu_seconds, machine, percentile
 from tests.benchmarks.servers import Servers, end
 from tests.benchmarks.system import KEYS, TOKEN, UNLIMITED, System, made
-from tests.ports import free_port
 
 THREADS = "24"
 TO_START = 30.0  # seconds

@@ -9,8 +9,8 @@ from typing import ClassVar
 
 import msgspec
 import pytest
-from pytest_rabbitmq.factories.executor import RabbitMqExecutor
 
+from order_service.cli.stack import RabbitMQServer
 from shared.ids import uuid7
 from shared.messaging.broker import Broker, Connection, ConnectionLost, Delivery
 from shared.messaging.brokers.embedded import Embedded
@@ -65,12 +65,12 @@ def world(request: pytest.FixtureRequest) -> Iterator[World]:
         embedded = Embedded(TOPOLOGY)
         made = World(embedded, embedded.cut)
     else:
-        server: RabbitMqExecutor = request.getfixturevalue("rabbitmq_proc")
+        server: RabbitMQServer = request.getfixturevalue("rabbitmq_server")
         url: str = request.getfixturevalue("broker_url")
         vhost = url.rsplit("/", 1)[1]
         made = World(
             RabbitMQ(url, bundle=1),  # what travels together shares a fate: tests/integration/test_rabbitmq_bundles.py
-            lambda _service: server.rabbitctl_output("close_all_connections", "-p", vhost, "cut"),
+            lambda _service: server.control("close_all_connections", "-p", vhost, "cut"),
         )
         RabbitMQ(url).provision(TOPOLOGY, settle=0)
     yield made

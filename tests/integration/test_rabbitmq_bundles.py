@@ -7,8 +7,8 @@ from itertools import pairwise
 
 import pytest
 from msgspec.structs import replace
-from pytest_rabbitmq.factories.executor import RabbitMqExecutor
 
+from order_service.cli.stack import RabbitMQServer
 from shared.messaging.broker import Delivery
 from shared.messaging.brokers.rabbitmq import RabbitMQ
 from shared.messaging.envelope import Envelope
@@ -38,10 +38,10 @@ def world(broker_url: str) -> Iterator[World]:
         connection.close()
 
 
-def waiting(server: RabbitMqExecutor, broker_url: str) -> dict[str, int]:
+def waiting(server: RabbitMQServer, broker_url: str) -> dict[str, int]:
     """How many messages are in each queue."""
     vhost = broker_url.rsplit("/", 1)[1]
-    lines = server.rabbitctl_output("list_queues", "-q", "-p", vhost, "--no-table-headers", "name", "messages")
+    lines = server.control("list_queues", "-p", vhost, "--no-table-headers", "name", "messages")
     return {name: int(count) for name, count in (line.split() for line in str(lines).splitlines() if line)}
 
 
@@ -53,7 +53,7 @@ def some(count: int) -> list[Envelope]:
     return [envelope(order=number) for number in range(count)]
 
 
-def test_what_is_said_together_travels_together(world: World, rabbitmq_proc: RabbitMqExecutor, broker_url: str) -> None:
+def test_what_is_said_together_travels_together(world: World, rabbitmq_server: RabbitMQServer, broker_url: str) -> None:
     """Thirty events of two types are four messages, each event arrives whole, and each is confirmed."""
     shop, store = world.connect("shop"), world.connect("store")
     sent = [*some(25), *(envelope(LampAdmired, order=number) for number in range(5))]
@@ -63,7 +63,10 @@ def test_what_is_said_together_travels_together(world: World, rabbitmq_proc: Rab
     assert [each.envelope for each in taken] == sent
     assert len({each.tag for each in taken}) == 30
     end = time.monotonic() + DEADLINE
-    while (counts := waiting(rabbitmq_proc, broker_url)) and (counts["store.inbox"], counts["museum.inbox"]) != (4, 1):
+    while (counts := waiting(rabbitmq_server, broker_url)) and (counts["store.inbox"], counts["museum.inbox"]) != (
+        4,
+        1,
+    ):
         assert time.monotonic() < end, counts
     store.acknowledge(taken)
     museum = world.connect("museum")

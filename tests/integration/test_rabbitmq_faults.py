@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 import pika
 import pytest
 from pika.adapters.utils.io_services_utils import _AsyncTransportBase
-from pytest_rabbitmq.factories.executor import RabbitMqExecutor
 
+from order_service.cli.stack import RabbitMQServer
 from shared.messaging.broker import Connection, ConnectionLost, Delivery
 from shared.messaging.brokers.rabbitmq import RabbitMQ
 from shared.messaging.brokers.rabbitmq.link import Link
@@ -76,11 +76,11 @@ def test_received_messages_survive_narrowing(rabbitmq_broker: RabbitMQ, shop: Co
 
 
 def test_the_publishing_side_comes_back_by_itself(
-    rabbitmq_proc: RabbitMqExecutor, shop: Connection, store: Connection
+    rabbitmq_server: RabbitMQServer, shop: Connection, store: Connection
 ) -> None:
     """When only the publishing connection breaks, consuming goes on, unconfirmed messages are refused as unknown or
     unsent, and publishing resumes."""
-    close_connections(rabbitmq_proc, "shop publishes")
+    close_connections(rabbitmq_server, "shop publishes")
     sent = envelope(order=1)
     reasons: list[str] = []
 
@@ -154,20 +154,20 @@ def test_the_delivery_limit_leads_to_the_dead_letters(
     store.close()
 
 
-def alarm(server: RabbitMqExecutor) -> None:
+def alarm(server: RabbitMQServer) -> None:
     """Make the server short of memory, and wait until its connections know."""
-    server.rabbitctl_output("set_vm_memory_high_watermark", "0.0000001")
-    assert "memory" in server.rabbitctl_output("eval", "rabbit_alarm:get_alarms().")
+    server.control("set_vm_memory_high_watermark", "0.0000001")
+    assert "memory" in server.evaluate("rabbit_alarm:get_alarms()")
 
 
 def test_a_memory_alarm_blocks_publishing_only(
-    rabbitmq_proc: RabbitMqExecutor, rabbitmq_broker: RabbitMQ, shop: Connection, store: Connection
+    rabbitmq_server: RabbitMQServer, rabbitmq_broker: RabbitMQ, shop: Connection, store: Connection
 ) -> None:
     """During a memory alarm messages are held, acknowledgments arrive, closing does not hang; then all goes on."""
     shop.publish([envelope(order=number) for number in range(5)])
     settle(shop, 5)
     other = rabbitmq_broker.connect("shop")
-    alarm(rabbitmq_proc)
+    alarm(rabbitmq_server)
     try:
         held = [envelope(order=number) for number in range(5, 10)]
         shop.publish(held[:1])
@@ -182,19 +182,19 @@ def test_a_memory_alarm_blocks_publishing_only(
         other.close()
         assert time.monotonic() - began < 5
     finally:
-        rabbitmq_proc.rabbitctl_output("set_vm_memory_high_watermark", "0.4")
+        rabbitmq_server.control("set_vm_memory_high_watermark", "0.4")
     confirmed, refused = settle(shop, 5)
     assert (sorted(confirmed), refused) == (sorted(each.id for each in held), {})
     for _ in range(5):
         store.acknowledge(take(store, 1))
 
 
-def test_a_blocked_publisher_gives_up_in_time(rabbitmq_proc: RabbitMqExecutor, broker_url: str) -> None:
+def test_a_blocked_publisher_gives_up_in_time(rabbitmq_server: RabbitMQServer, broker_url: str) -> None:
     """When the broker blocks for longer than the timeout, messages come back as refused instead of hanging."""
     broker = RabbitMQ(f"{broker_url}?blocked_connection_timeout=1")
     broker.provision(TOPOLOGY, settle=0)
     shop = broker.connect("shop")
-    alarm(rabbitmq_proc)
+    alarm(rabbitmq_server)
     try:
         sent = [envelope(order=number) for number in range(3)]
         shop.publish(sent[:1])
@@ -204,23 +204,23 @@ def test_a_blocked_publisher_gives_up_in_time(rabbitmq_proc: RabbitMqExecutor, b
         assert confirmed == []
         assert "ConnectionBlockedTimeout" in refused[sent[0].id]
     finally:
-        rabbitmq_proc.rabbitctl_output("set_vm_memory_high_watermark", "0.4")
+        rabbitmq_server.control("set_vm_memory_high_watermark", "0.4")
     shop.close()
 
 
 def test_a_broker_restart_loses_nothing(
-    rabbitmq_proc: RabbitMqExecutor, rabbitmq_broker: RabbitMQ, shop: Connection, store: Connection
+    rabbitmq_server: RabbitMQServer, rabbitmq_broker: RabbitMQ, shop: Connection, store: Connection
 ) -> None:
     """Confirmed messages are still there after the broker was stopped and started, and workers can connect again."""
     sent = [envelope(order=number) for number in range(50)]
     shop.publish(sent)
     settle(shop, 50)
-    rabbitmq_proc.rabbitctl_output("stop_app")
+    rabbitmq_server.control("stop_app")
     lost(store)
     lost(shop)
     with pytest.raises(ConnectionLost, match="store: ConnectionRefusedError"):
         rabbitmq_broker.connect("store")
-    rabbitmq_proc.rabbitctl_output("start_app")
+    rabbitmq_server.control("start_app")
     again = connect_again(rabbitmq_broker, "store")
     again.prefetch(100)
     taken: list[Delivery] = take(again, 50)
@@ -239,13 +239,13 @@ def connect_again(broker: RabbitMQ, service: str) -> Connection:
             time.sleep(0.1)
 
 
-def close_connections(server: RabbitMqExecutor, name: str) -> None:
+def close_connections(server: RabbitMQServer, name: str) -> None:
     """Close the server's connections that a client named so."""
-    seen = server.rabbitctl_output("-q", "list_connections", "pid", "client_properties")
+    seen = server.control("list_connections", "pid", "client_properties")
     found = [line.split("\t")[0] for line in seen.splitlines() if f'"{name}"' in line]
     assert found, seen
     for pid in found:
-        server.rabbitctl_output("close_connection", pid, "a test")
+        server.control("close_connection", pid, "a test")
 
 
 def test_the_hooks_into_pika_exist() -> None:

@@ -10,8 +10,8 @@ from uuid import UUID
 import pika
 import pytest
 from pika.adapters.blocking_connection import BlockingChannel
-from pytest_rabbitmq.factories.executor import RabbitMqExecutor
 
+from order_service.cli.stack import RabbitMQServer
 from shared.messaging.broker import AccessRefused, Connection
 from shared.messaging.brokers.rabbitmq import RabbitMQ
 from tests.contract.test_broker import TOPOLOGY, LampPacked, LampRequested, envelope, settle, take
@@ -113,14 +113,14 @@ def test_a_message_without_an_id_keeps_the_one_it_gets(store: Connection, strang
 
 @pytest.fixture(scope="module")
 def confined(
-    rabbitmq_proc: RabbitMqExecutor, vhosts: Iterator[str], tmp_path_factory: pytest.TempPathFactory
+    rabbitmq_server: RabbitMQServer, vhosts: Iterator[str], tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[[str], str]:
     """Loads the topology's definitions and returns a function from a user to its broker address."""
     vhost = next(vhosts)
-    address = f"{rabbitmq_proc.host}:{rabbitmq_proc.port}/{vhost}"
+    address = rabbitmq_server.url(vhost).partition("@")[2]
     path = tmp_path_factory.mktemp("definitions") / "definitions.json"
     path.write_text(json.dumps(TOPOLOGY.definitions(PASSWORDS, vhost)))
-    rabbitmq_proc.rabbitctl_output("import_definitions", str(path))
+    rabbitmq_server.control("import_definitions", str(path))
     return lambda user: f"amqp://{user}:{PASSWORDS[user].replace(' ', '%20')}@{address}"
 
 

@@ -6,12 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from pytest_rabbitmq.factories.executor import RabbitMqExecutor
 
+from order_service.cli.stack import RabbitMQServer, free_port
 from shared.messaging.broker import ConnectionLost
 from shared.messaging.brokers.rabbitmq import RabbitMQ
 from tests.contract.test_broker import TOPOLOGY, envelope, settle, take
-from tests.ports import free_port
 
 pytestmark = pytest.mark.skipif(not shutil.which("openssl"), reason="no openssl to make certificates with")
 
@@ -26,14 +25,15 @@ def certificate(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def tls_url(rabbitmq_proc: RabbitMqExecutor, broker_url: str, certificate: Path) -> Callable[[str], str]:
+def tls_url(rabbitmq_server: RabbitMQServer, broker_url: str, certificate: Path) -> Callable[[str], str]:
     """Opens a TLS listener on the running server and returns its address by a host name."""
     port = free_port()
     options = f'[{{certfile, "{certificate}"}}, {{keyfile, "{certificate.parent}/key.pem"}}]'
     listen = f'rabbit_networking:start_ssl_listener({{"127.0.0.1", {port}}}, {options}, 1)'
-    rabbitmq_proc.rabbitctl_output("eval", f"application:ensure_all_started(ssl), {listen}.")
-    vhost = broker_url.rsplit("/", 1)[1]
-    return lambda host: f"amqps://guest:guest@{host}:{port}/{vhost}"
+    rabbitmq_server.evaluate(f"application:ensure_all_started(ssl), {listen}")
+    return lambda host: broker_url.replace("amqp:", "amqps:").replace(
+        f"127.0.0.1:{rabbitmq_server.port}", f"{host}:{port}"
+    )
 
 
 def test_messages_travel_over_tls(

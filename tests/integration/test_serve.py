@@ -16,9 +16,9 @@ from typing import Any
 
 import pytest
 
+from order_service.cli.stack import free_port
 from shared.config import environment
 from tests.component.apps import KEYS, ORDER, TOKENS, prepare
-from tests.ports import free_port
 
 
 class Server:

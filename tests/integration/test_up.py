@@ -2,6 +2,7 @@
 
 import os
 import re
+import secrets
 import signal
 import subprocess
 import sys
@@ -11,16 +12,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import psycopg
 import pytest
 
+from order_service.cli.stack import PostgreSQL, free_ports
 from order_service.cli.system.audit import settled_books
 from order_service.cli.system.books import open_databases
 from order_service.cli.system.up import ready
 from shared.bootstrap import system_topology
 from shared.config import environment
 from tests.benchmarks.mix import Shop
-from tests.ports import free_ports
 
 SERVICES = ("inventory", "order", "payment", "shipping")
 KEYS = {"operator": "up-operator", "customer": "up-alice"}
@@ -76,13 +76,11 @@ def running_up(broker_url: str, database: str, *options: str, **variables: str) 
 
 
 @pytest.fixture
-def database_template(postgresql_server: str) -> Iterator[str]:
+def database_template(postgresql_server: PostgreSQL) -> Iterator[str]:
     """Where `up` may make databases of its own."""
-    prefix = f"up_{os.getpid()}_{time.monotonic_ns()}"
-    yield f"postgresql+psycopg://postgres@{postgresql_server}/{prefix}_{{service}}"
-    with psycopg.connect(f"postgresql://postgres@{postgresql_server}/postgres", autocommit=True) as connection:
-        for name in SERVICES:
-            connection.execute(f'DROP DATABASE IF EXISTS "{prefix}_{name}" WITH (FORCE)')
+    prefix = f"up_{secrets.token_hex(6)}_"
+    yield postgresql_server.url(prefix + "{service}")
+    postgresql_server.drop(prefix)
 
 
 @pytest.mark.timeout(240)

@@ -14,11 +14,11 @@ from typing import IO, Any, Self
 
 import psycopg
 
+from order_service.cli.stack import free_port
 from tests.benchmarks.measure import cpu_seconds, percentile
 from tests.benchmarks.peers.contestants import SERVICES, Contestant
 from tests.benchmarks.peers.work import TABLES
 from tests.benchmarks.servers import Servers
-from tests.ports import free_port
 
 ROOT = Path(__file__).parents[3]
 PEERS = ROOT / ".venv-peers" / "bin" / "python"

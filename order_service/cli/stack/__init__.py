@@ -1,0 +1,29 @@
+"""Servers and processes on this machine: started, kept running, frozen, killed and ended by one component."""
+
+from order_service.cli.stack.installation import process_of
+from order_service.cli.stack.ports import free_port, free_ports, holder, is_free, listener
+from order_service.cli.stack.postgresql import UNSAFE, Missing, PostgreSQL
+from order_service.cli.stack.processes import Program, spawn, tree
+from order_service.cli.stack.rabbitmq import RabbitMQServer
+from order_service.cli.stack.servers import Servers
+from order_service.cli.stack.supervisor import NotReady, Stack, State
+
+__all__ = [
+    "UNSAFE",
+    "Missing",
+    "NotReady",
+    "PostgreSQL",
+    "Program",
+    "RabbitMQServer",
+    "Servers",
+    "Stack",
+    "State",
+    "free_port",
+    "free_ports",
+    "holder",
+    "is_free",
+    "listener",
+    "process_of",
+    "spawn",
+    "tree",
+]

@@ -1,0 +1,37 @@
+"""The processes of the services, as programs to run: a web process and workers of each."""
+
+import sys
+from collections.abc import Iterator, Mapping
+
+from order_service.cli.stack.processes import Program
+from shared.config import environment
+from shared.service import services
+
+
+def process_of(service: str, verb: str, *, name: str = "", **settings: str) -> Program:
+    """`web` or `worker` of a service; `settings` by variable, besides those of this process."""
+    command = [sys.executable, "-m", services()[service].package, *verb.split()]
+    given = {"LOG_FORMAT": "text", "PYTHONUNBUFFERED": "1", **environment(**settings)}
+    return Program(name=name or f"{service}-{verb}", command=command, environment=given)
+
+
+def processes_of_all(
+    databases: Mapping[str, str],
+    broker: str,
+    workers: Mapping[str, int],
+    urls: Mapping[str, str],
+    keys: str = "",
+    **settings: str,
+) -> Iterator[Program]:
+    """So many workers of each service, and a web process of each that `urls` says where to listen for.
+
+    Web processes know the API keys `keys`, if any are given; workers meet nobody who has one.
+    """
+    known = {f"{name.upper()}_URL": url for name, url in urls.items() if name != "order"}
+    for name in services():
+        given = {"DATABASE_URL": databases[name], **settings}
+        for number in range(1, workers[name] + 1):
+            yield process_of(name, "worker", name=f"{name}-worker-{number}", **given, BROKER_URL=broker)
+        if name in urls:
+            port = urls[name].rpartition(":")[2]
+            yield process_of(name, "web", **given | known | ({"API_KEYS": keys} if keys else {}), PORT=port)
