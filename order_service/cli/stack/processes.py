@@ -4,7 +4,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -58,21 +58,34 @@ def _started(words: Sequence[str], given: Mapping[str, Any]) -> "subprocess.Pope
 def tree(root: int) -> list[int]:
     """A process and its descendants, parents first. Without Linux's /proc: only itself."""
     children: dict[int, list[int]] = {}
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        with suppress(OSError):  # it has just ended
-            parent = int(stat.read_text().rpartition(")")[2].split()[1])
-            children.setdefault(parent, []).append(int(stat.parent.name))
+    for pid, (parent, _) in _relations().items():
+        children.setdefault(parent, []).append(pid)
     found = [root]
     for each in found:
         found += children.get(each, [])
     return found
 
 
-def kill(root: int) -> None:
-    """SIGKILL for a process and its descendants, whatever they are doing."""
-    for each in tree(root):
+def session(root: int) -> list[int]:
+    """The processes of the session that a process began, itself left out: descendants, whoever their parent is now."""
+    return [pid for pid, (_, leader) in _relations().items() if leader == root != pid]
+
+
+def kill(processes: Iterable[int]) -> None:
+    """SIGKILL, whatever they are doing."""
+    for each in processes:
         with suppress(ProcessLookupError):
             os.kill(each, signal.SIGKILL)
+
+
+def _relations() -> dict[int, tuple[int, int]]:
+    """The parent and the session of every process."""
+    found = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):  # it has just ended
+            fields = stat.read_text().rpartition(")")[2].split()
+            found[int(stat.parent.name)] = int(fields[1]), int(fields[3])
+    return found
 
 
 class Frozen:

@@ -21,7 +21,7 @@ from shared.config import environment
 
 INSTALLED = "/usr/lib/rabbitmq/bin/rabbitmq-server"  # Debian's own wrapper, which is on the path, changes the user
 USER = "guest"
-PROTOCOL = b"AMQP\x00\x00\x09\x01"  # how an AMQP client says hello
+HELLO = b"AMQP\x00\x00\x09\x01"
 ADD = 'rabbit_vhost:add(<<"{name}">>, <<"stack">>)'
 ALLOW = (
     'rabbit_auth_backend_internal:set_permissions(<<"guest">>, <<"{name}">>, <<".*">>, <<".*">>, <<".*">>, <<"stack">>)'
@@ -93,7 +93,7 @@ class RabbitMQServer:
     def start(self, stack: Stack) -> None:
         """Run it in a stack; returns when it answers. Raises NotReady."""
         stack.start(self.names)
-        stack.wait_until("answered by epmd", lambda: answers(self._names_port, b""))
+        stack.wait_until("answered by epmd", lambda: answers(self._names_port, greets=False))
         stack.start(self.program)
         stack.wait_until("answered by RabbitMQ", self.is_ready, BOOTING)
 
@@ -103,7 +103,7 @@ class RabbitMQServer:
 
     def is_ready(self) -> bool:
         """Whether it answers a client; it listens last of all when it boots."""
-        return answers(self.port, PROTOCOL)
+        return answers(self.port)
 
     def control(self, *words: str) -> str:
         """What `rabbitmqctl` says; raises CalledProcessError. Each call takes about a second."""
@@ -124,11 +124,13 @@ class RabbitMQServer:
         return self.evaluate("rabbit_misc:version()").strip('"')
 
 
-def answers(port: int, greeting: bytes) -> bool:
-    """Whether somebody listens there, and says something when greeted."""
+def answers(port: int, *, host: str = "127.0.0.1", greets: bool = True) -> bool:
+    """Whether somebody listens there and, if `greets`, answers an AMQP client's hello."""
     try:
-        with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
-            connection.sendall(greeting)
-            return not greeting or bool(connection.recv(1))
+        with socket.create_connection((host, port), timeout=5) as connection:
+            if greets:
+                connection.sendall(HELLO)
+                return bool(connection.recv(1))
     except OSError:
         return False
+    return True

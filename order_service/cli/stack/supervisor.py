@@ -1,5 +1,6 @@
 """The stack: keeps programs running as processes that die with this one, and does to them what is asked."""
 
+import os
 import signal
 import subprocess
 import threading
@@ -11,7 +12,7 @@ from enum import StrEnum
 from os import P_PID, WEXITED, WNOWAIT, waitid
 from typing import Self
 
-from order_service.cli.stack.processes import Frozen, Program, kill, spawn
+from order_service.cli.stack.processes import Frozen, Program, kill, session, spawn, tree
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 10.0  # seconds before a process that died starts again
 STEADY = 30.0  # seconds after which a death is a new story
@@ -40,7 +41,7 @@ class Stack:
 
     def __init__(self, say: Say = lambda name, line: None, *, restarts: bool = True) -> None:
         """With `restarts`, what dies starts again."""
-        self._say, self._restarts = say, restarts
+        self.say, self._restarts = say, restarts
         self._kept: dict[str, _Kept] = {}
         self._layers: list[list[str]] = []
 
@@ -55,7 +56,7 @@ class Stack:
         known = {name for layer in self._layers for name in layer}
         self._layers.append([each.name for each in programs if each.name not in known])
         for program in programs:
-            self._kept[program.name] = _Kept(program, self._say, self._restarts)
+            self._kept[program.name] = _Kept(program, self.say, self._restarts)
 
     def start_again(self, name: str) -> None:
         """Start what was stopped; nothing happens when it runs."""
@@ -154,14 +155,14 @@ class _Kept:
     def kill(self) -> None:
         with self._lock:
             if self._process:
-                kill(self._process.pid)
+                kill(tree(self._process.pid))
 
     def ask_to_end(self) -> None:
         self._stopping.set()
         self.resume()
         with self._lock:
             if self._process:
-                self._process.send_signal(self.program.ends_by)
+                os.kill(self._process.pid, self.program.ends_by)
 
     def wait(self, seconds: float, patience: float) -> bool:
         """Kill it when it has not ended by itself in so many seconds; says whether it has."""
@@ -177,7 +178,11 @@ class _Kept:
         pause = 0.0
         while process := self._process:
             began = time.monotonic()
-            self._listen(process)
+            listening = threading.Thread(target=self._listen, args=(process,), name=f"{self.program.name} says")
+            listening.start()
+            waitid(P_PID, process.pid, WEXITED | WNOWAIT)
+            kill(session(process.pid))  # whom it left behind: they would hold its output open
+            listening.join()
             code = self._reap(process)
             if self._stopping.is_set():
                 return
@@ -208,8 +213,7 @@ class _Kept:
                     self._tell(line.rstrip("\n"))
 
     def _reap(self, process: "subprocess.Popen[str]") -> int:
-        """Wait for the end; until it is noted, the process id is not anybody else's."""
-        waitid(P_PID, process.pid, WEXITED | WNOWAIT)
+        """Note its end; until this is done, its process id is nobody else's."""
         with self._lock:
             self._process = None
             if self._frozen:  # it was killed while it stood still

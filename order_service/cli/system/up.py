@@ -1,4 +1,4 @@
-"""`fulfillment up`: every service as real processes on this machine, against a given RabbitMQ and databases."""
+"""`fulfillment up`: every service as real processes on this machine, against a RabbitMQ and databases."""
 
 import json
 import secrets
@@ -6,24 +6,20 @@ import shlex
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
 
 import click
-from sqlalchemy import make_url, text
-from sqlalchemy.engine import URL
 
 from order_service.cli.client.api import Api, Refused, Unreachable
+from order_service.cli.stack import Missing, NotReady, Program, Say, Servers, Stack, holder, is_free, processes_of_all
 from order_service.cli.system.audit import DATABASES
+from order_service.cli.system.preparing import prepare, wait_for
 from order_service.cli.system.provision import declare
-from order_service.cli.system.supervising import Program, Supervisor
-from shared.bootstrap import open_database
-from shared.config import Misconfigured, Settings, environment
-from shared.database import Database, DatabaseError
-from shared.logs import first_line
-from shared.migrate import migrate
+from shared.config import Misconfigured
 from shared.service import services
 
-PATIENCE = 15.0  # seconds to end in good order
 SAMPLE = {
     "lines": [{"sku": "POPULAR-LAMP", "quantity": 1}],
     "payment_token": "tok_visa",
@@ -67,31 +63,113 @@ class PerService(click.ParamType[dict[str, int]]):
 )
 @click.option("--database", "template", default=DATABASES, show_default=True, help="Of each {service}.")
 @click.option("--create-databases", is_flag=True, help="Create PostgreSQL databases that do not exist.")
+@click.option("--servers", is_flag=True, help="Start a RabbitMQ and a PostgreSQL, too, from the system's packages.")
+@click.option("--folder", type=click.Path(path_type=Path), default="data/servers", show_default=True, help="Theirs.")
+@click.option("--rabbitmq", envvar="RABBITMQ_SERVER", help="The path of another rabbitmq-server for --servers.")
+@click.option("--postgresql", envvar="POSTGRESQL_BIN", help="The folder of another PostgreSQL's programs.")
 @click.option("--workers", type=PerService(0, 64), multiple=True, help="payment=3, or 2 for all.  [default: 1]")
 @click.option("--ports", type=PerService(1, 65535), multiple=True, help="Such as order=8000.  [default: 8000 to 8003]")
+@click.pass_context
 def up(
+    context: click.Context,
     broker: str,
     template: str,
     create_databases: bool,
+    servers: bool,
+    folder: Path,
+    rabbitmq: str | None,
+    postgresql: str | None,
     workers: tuple[dict[str, int], ...],
     ports: tuple[dict[str, int], ...],
 ) -> None:
-    """Run all services here as real processes, against a RabbitMQ and databases that are there.
+    """Run all services here as real processes, against a RabbitMQ and databases that are there, or with --servers.
 
-    Brings tables and queues up to date first. Starts again what dies. Ends in good order on Ctrl-C or SIGTERM. Other
-    settings come from the environment; without API_KEYS, new keys are made and shown.
+    Waits for servers that boot, and brings tables and queues up to date first. Starts again what dies. Ends in good
+    order on Ctrl-C or SIGTERM; however it ends, what it started ends, too. Other settings come from the environment;
+    without API_KEYS, new keys are made and shown.
     """
-    if not broker.startswith(("amqp://", "amqps://")):
-        raise Misconfigured("up: --broker must be an amqp:// address; `fulfillment demo` needs none")
+    given = [f"--{name}" for name in ("broker", "database") if is_given(context, name)]
+    if servers and given:
+        raise click.UsageError(f"--servers starts servers of its own: leave out {' and '.join(given)}")
     counts = merged(dict.fromkeys(services(), 1), workers)
-    addresses = {name: f"http://127.0.0.1:{port}" for name, port in merged(default_ports(), ports).items()}
-    for name in services():
-        url = template.replace("{service}", name)
-        prepare(name, services()[name].settings(database_url=url), create_databases)
-    declare(broker)
-    keys, token = api_keys()
-    programs = list(_programs(broker, template, counts, addresses, keys))
-    sys.exit(run(programs, addresses, token))
+    urls = {name: f"http://127.0.0.1:{port}" for name, port in merged(default_ports(), ports).items()}
+    refuse_taken_ports(urls)
+    stopping = Stopping()
+    with ExitStack() as held:
+        try:
+            own = servers and held.enter_context(Servers(folder.absolute(), rabbitmq=rabbitmq, programs=postgresql))
+            stack = held.enter_context(Stack(saying(counts)))
+            if own:
+                broker, template = started(own, stack)
+            elif not broker.startswith(("amqp://", "amqps://")):
+                raise Misconfigured("up: --broker must be an amqp:// address; `fulfillment demo` needs none")
+            for name in services():
+                prepare(name, services()[name].settings(database_url=of(template, name)), servers or create_databases)
+            wait_for(broker)
+            declare(broker)
+        except (Missing, NotReady) as error:
+            raise click.ClickException(str(error)) from error
+        keys, token = api_keys()
+        databases = {name: of(template, name) for name in services()}
+        programs = list(processes_of_all(databases, broker, counts, urls, keys))
+        sys.exit(run(stack, programs, urls, token, stopping))
+
+
+def is_given(context: click.Context, option: str) -> bool:
+    name = {"database": "template"}.get(option, option)
+    return context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
+
+
+def of(template: str, service: str) -> str:
+    return template.replace("{service}", service)
+
+
+class Stopping(threading.Event):
+    """Is set by SIGTERM, SIGINT and SIGHUP; until `orderly`, while all is being prepared, they end the program."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.orderly = False
+        for each in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(each, self._stop)
+
+    def _stop(self, number: int, _frame: object) -> None:
+        self.set()
+        if not self.orderly:
+            sys.exit(128 + number)
+
+
+def saying(counts: Mapping[str, int]) -> Say:
+    """Prints lines behind the names of those who say them."""
+    width = max(len(f"{name}-worker-{count}") for name, count in counts.items())
+    printing = threading.Lock()
+
+    def say(name: str, line: str) -> None:
+        with printing:
+            click.echo(f"{name:{width}} | {line}")
+
+    return say
+
+
+def refuse_taken_ports(urls: Mapping[str, str]) -> None:
+    """Raises ClickException, and says who holds which."""
+    ports = {name: int(url.rpartition(":")[2]) for name, url in urls.items()}
+    taken = [
+        f"port {port} of {name} is taken by {holder(port)}"
+        for name, port in ports.items()
+        if not is_free(port, services()[name].settings().host)
+    ]
+    if taken:
+        raise click.ClickException("\n".join([*taken, "other ports are chosen by --ports, such as order=9000"]))
+
+
+def started(servers: Servers, stack: Stack) -> tuple[str, str]:
+    """Start them; returns the broker's address, and the databases' by {service}. Raises NotReady."""
+    click.echo(f"starts RabbitMQ and PostgreSQL; all that they keep is in {servers.folder}")
+    servers.start(stack)
+    for name, url in (("rabbitmq", servers.rabbitmq.url()), ("postgresql", servers.postgresql.plain_url())):
+        click.echo(f"  {name:10} {url}")
+    return servers.rabbitmq.url(), servers.postgresql.url("{service}")
 
 
 def default_ports() -> dict[str, int]:
@@ -101,32 +179,6 @@ def default_ports() -> dict[str, int]:
 
 def merged(default: Mapping[str, int], given: tuple[dict[str, int], ...]) -> dict[str, int]:
     return dict(default) | {name: number for each in given for name, number in each.items()}
-
-
-def prepare(name: str, settings: Settings, create: bool) -> None:
-    """Make the database where it may be made, and bring its tables up to date."""
-    if create and settings.database_url.startswith("postgresql"):
-        create_database(make_url(settings.database_url))
-    try:
-        with open_database(settings) as database:
-            migrate(services()[name], database, seed=settings.seed == "demo")
-    except DatabaseError as error:
-        raise click.ClickException(f"the database of {name} cannot be prepared: {first_line(error)}") from error
-    click.echo(f"the tables of {name} are up to date")
-
-
-def create_database(url: URL) -> None:
-    """Create a PostgreSQL database unless it exists; raises ClickException when that is not possible."""
-    server = Database(url.set(database="postgres").render_as_string(hide_password=False))
-    try:
-        with server, server.reading() as connection:  # in no transaction, as PostgreSQL wants it
-            known = text("SELECT 1 FROM pg_database WHERE datname = :name")
-            if connection.execute(known, {"name": url.database}).first() is None:
-                quoted = connection.dialect.identifier_preparer.quote_identifier(url.database or "")
-                connection.execute(text(f"CREATE DATABASE {quoted}"))
-                click.echo(f"created database {url.database}")
-    except DatabaseError as error:
-        raise click.ClickException(f"database {url.database} cannot be created: {error}") from error
 
 
 def api_keys() -> tuple[str, str]:
@@ -140,45 +192,20 @@ def api_keys() -> tuple[str, str]:
     return f"{operator}:operator,{customer}:customer:alice", customer
 
 
-def _programs(
-    broker: str, template: str, counts: Mapping[str, int], addresses: Mapping[str, str], keys: str
-) -> Iterator[Program]:
-    known = {f"{name.upper()}_URL": url for name, url in addresses.items() if name != "order"}
-    for name, service in services().items():
-        given = {"DATABASE_URL": template.replace("{service}", name), "PYTHONUNBUFFERED": "1"}
-        web = given | known | {"PORT": addresses[name].rpartition(":")[2]} | ({"API_KEYS": keys} if keys else {})
-        yield _program(f"{name}-web", service.package, "web", web)
-        for number in range(1, counts[name] + 1):
-            yield _program(f"{name}-worker-{number}", service.package, "worker", given | {"BROKER_URL": broker})
-
-
-def _program(name: str, package: str, verb: str, given: Mapping[str, str]) -> Program:
-    settings = {"LOG_FORMAT": "text", **environment(**given)}
-    return Program(name=name, command=[sys.executable, "-m", package, verb], environment=settings)
-
-
-def run(programs: list[Program], addresses: Mapping[str, str], token: str) -> int:
+def run(stack: Stack, programs: list[Program], urls: Mapping[str, str], token: str, stopping: Stopping) -> int:
     """Run until SIGTERM or SIGINT; the exit code is 0 when all ended in good order."""
-    width = max(len(each.name) for each in programs)
-    printing, stop = threading.Lock(), threading.Event()
-
-    def say(name: str, line: str) -> None:
-        with printing:
-            click.echo(f"{name:{width}} | {line}")
-
-    for each in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(each, lambda number, frame: stop.set())
-    supervisor = Supervisor(programs, say)
-    supervisor.start()
-    unready = dict(addresses)
-    while not stop.wait(0.2):
+    say = stack.say
+    stopping.orderly = True
+    stack.start(*programs)
+    unready = dict(urls)
+    while not stopping.wait(0.2):
         for name in [name for name, url in unready.items() if ready(url)]:
             del unready[name]
             if not unready:
                 say("up", f"ready, {len(programs)} processes; place an order:")
-                say("up", sample(addresses["order"], token))
+                say("up", sample(urls["order"], token))
     say("up", "stopping")
-    well = supervisor.stop(PATIENCE)
+    well = stack.end()
     say("up", "stopped")
     return 0 if well else 1
 
