@@ -2,10 +2,10 @@
 
 import os
 import secrets
-import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 
@@ -57,13 +57,25 @@ def stack() -> Iterator[Stack]:
         yield stack
 
 
+@contextmanager
+def open_to_all() -> Iterator[Path]:
+    """A folder that a server may enter whoever it runs as."""
+    with tempfile.TemporaryDirectory(prefix="tests", ignore_cleanup_errors=True) as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
 @pytest.fixture(scope="session")
 def servers_folder() -> Iterator[Path]:
-    """A folder that a server may enter whoever it runs as."""
-    folder = Path(tempfile.mkdtemp(prefix="tests"))
-    folder.chmod(0o755)
-    yield folder
-    shutil.rmtree(folder)
+    with open_to_all() as folder:
+        yield folder
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """An empty folder for servers."""
+    with open_to_all() as folder:
+        yield folder
 
 
 @pytest.fixture(scope="session")

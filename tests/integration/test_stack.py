@@ -5,14 +5,14 @@ import signal
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from order_service.cli.stack import NotReady, Program, Stack, State, free_port, holder, is_free, listener, tree
 from shared.config import environment
+from tests.crowd import wait_for
 
 LIVES = "import time\nprint('lives', flush=True)\nwhile True: time.sleep(60)"
 DEAF = "import signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\nprint('lives', flush=True)\ntime.sleep(600)"
@@ -46,13 +46,6 @@ class Lines(list[tuple[str, str]]):
         return [line for said_by, line in self if said_by == name]
 
 
-def until(happens: Callable[[], object], patience: float = 60) -> None:
-    end = time.monotonic() + patience
-    while not happens():
-        assert time.monotonic() < end
-        time.sleep(0.01)
-
-
 def is_there(pid: int) -> bool:
     """Whether the process exists and has not ended."""
     try:
@@ -75,10 +68,10 @@ def stack(said: Lines) -> Iterator[Stack]:
 def test_what_dies_starts_again(stack: Stack, said: Lines) -> None:
     """A killed program starts again after a pause, and the stack says how it ended."""
     stack.start(program(LIVES))
-    until(lambda: said.of("it"))
+    wait_for(lambda: said.of("it"))
     first = stack.process_ids()["it"]
     stack.kill("it")
-    until(lambda: said.of("it").count("lives") == 2)
+    wait_for(lambda: said.of("it").count("lives") == 2)
     assert "was killed by SIGKILL; it starts again in 0.5 s" in said.of("it")
     assert stack.process_ids()["it"] != first
 
@@ -86,14 +79,14 @@ def test_what_dies_starts_again(stack: Stack, said: Lines) -> None:
 def test_what_keeps_dying_starts_again_less_and_less_often(stack: Stack, said: Lines) -> None:
     """The pause doubles with each early death."""
     stack.start(program("raise SystemExit(3)"))
-    until(lambda: len(said) >= 3)
+    wait_for(lambda: len(said) >= 3)
     assert said.of("it")[:3] == [f"ended with exit code 3; it starts again in {pause} s" for pause in ("0.5", "1", "2")]
 
 
 def test_what_is_frozen_stands_still_until_it_is_resumed(stack: Stack, said: Lines) -> None:
     """With all its descendants; it ends in good order when it is told to, frozen or not."""
     stack.start(program(FAMILY))
-    until(lambda: said.of("it"))
+    wait_for(lambda: said.of("it"))
     family = tree(stack.process_ids()["it"])
     assert len(family) == 2
     stack.freeze("it")
@@ -101,7 +94,7 @@ def test_what_is_frozen_stands_still_until_it_is_resumed(stack: Stack, said: Lin
     assert [state_of(pid) for pid in family] == ["T", "T"]
     stack.resume("it")
     assert stack.states() == {"it": State.RUNNING}
-    until(lambda: all(state_of(pid) != "T" for pid in family))
+    wait_for(lambda: all(state_of(pid) != "T" for pid in family))
     stack.freeze("it")
     assert stack.stop("it")
     assert stack.states() == {"it": State.STOPPED}
@@ -115,22 +108,22 @@ def state_of(pid: int) -> str:
 def test_what_is_killed_while_frozen_starts_again_unfrozen(stack: Stack, said: Lines) -> None:
     """Killing reaches what stands still."""
     stack.start(program(LIVES))
-    until(lambda: said.of("it"))
+    wait_for(lambda: said.of("it"))
     stack.freeze("it")
     stack.kill("it")
-    until(lambda: said.of("it").count("lives") == 2)
+    wait_for(lambda: said.of("it").count("lives") == 2)
     assert stack.states() == {"it": State.RUNNING}
 
 
 def test_what_is_stopped_stays_so_until_it_is_started_again(stack: Stack, said: Lines) -> None:
     """A stopped program does not start by itself; started again, it is kept running as before."""
     stack.start(program(LIVES))
-    until(lambda: said.of("it"))
+    wait_for(lambda: said.of("it"))
     stack.stop("it")
     assert stack.process_ids() == {}
     stack.start_again("it")
     stack.start_again("it")
-    until(lambda: said.of("it").count("lives") == 2)
+    wait_for(lambda: said.of("it").count("lives") == 2)
     assert stack.states() == {"it": State.RUNNING}
 
 
@@ -138,7 +131,7 @@ def test_who_does_not_obey_is_killed(said: Lines) -> None:
     """After its patience, and `end` says so."""
     with Stack(said) as stack:
         stack.start(program(DEAF))
-        until(lambda: said.of("it"))
+        wait_for(lambda: said.of("it"))
         pid = stack.process_ids()["it"]
         assert not stack.end(0.3)
         assert not is_there(pid)
@@ -152,7 +145,7 @@ def test_what_started_last_ends_first(said: Lines) -> None:
     with Stack(said) as stack:
         stack.start(program(blocked, "server"))
         stack.start(program(blocked, "first"), program(blocked, "second"))
-        until(lambda: len(said) == 3)
+        wait_for(lambda: len(said) == 3)
     last = [name for name, line in said if line == "ends"]
     assert sorted(last) == ["first", "second", "server"]
     assert last[-1] == "server"
@@ -170,7 +163,7 @@ def test_a_program_that_does_not_exist_says_so(said: Lines) -> None:
     """In one line, as any other death."""
     with Stack(said, restarts=False) as stack:
         stack.start(Program(name="it", command=["/no/such/program"], environment=environment()))
-        until(lambda: len(said) == 2)
+        wait_for(lambda: len(said) == 2)
     assert said.of("it") == ["/no/such/program: No such file or directory", "ended with exit code 1"]
 
 
@@ -179,7 +172,7 @@ def test_a_process_outlives_the_thread_that_started_it(stack: Stack, said: Lines
     thread = threading.Thread(target=lambda: stack.start(program(LIVES)))
     thread.start()
     thread.join()
-    until(lambda: said.of("it"))
+    wait_for(lambda: said.of("it"))
     assert said.of("it") == ["lives"]
     assert stack.states() == {"it": State.RUNNING}
 
@@ -193,7 +186,7 @@ def test_nothing_is_left_of_a_killed_stack(how: list[str]) -> None:
         pid = next(int(line.split()[1]) for line in parent.stdout if line.startswith("pid"))
         assert is_there(pid)
         os.kill(parent.pid, signal.SIGKILL)
-        until(lambda: not is_there(pid))
+        wait_for(lambda: not is_there(pid))
 
 
 def test_a_port_knows_who_holds_it(stack: Stack, said: Lines) -> None:
@@ -204,7 +197,7 @@ def test_a_port_knows_who_holds_it(stack: Stack, said: Lines) -> None:
         f"import socket, time\ns = socket.create_server(('127.0.0.1', {port}))\nprint(1, flush=True)\ntime.sleep(600)"
     )
     stack.start(program(listens))
-    until(lambda: said.of("it"))
+    wait_for(lambda: said.of("it"))
     assert not is_free(port)
     assert listener(port) == stack.process_ids()["it"]
     assert holder(port).startswith(f"process {listener(port)} ({sys.executable} -c import socket")

@@ -4,23 +4,29 @@ import os
 import re
 import secrets
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from order_service.cli.stack import PostgreSQL, free_ports
+from order_service.cli.client.api import Api
+from order_service.cli.stack import PostgreSQL, Program, free_port, free_ports, spawn, tree
+from order_service.cli.system import preparing
 from order_service.cli.system.audit import settled_books
 from order_service.cli.system.books import open_databases
-from order_service.cli.system.up import ready
+from order_service.cli.system.up import SAMPLE, ready
 from shared.bootstrap import system_topology
 from shared.config import environment
 from tests.benchmarks.mix import Shop
+from tests.crowd import wait_for
+from tests.integration.test_stack import is_there
 
 SERVICES = ("inventory", "order", "payment", "shipping")
 KEYS = {"operator": "up-operator", "customer": "up-alice"}
@@ -56,15 +62,20 @@ class Up:
         return {name: int(pid) for name, pid in re.findall(r"(\w+-worker-\d) +\|.* worker (\d+) starts", self.output())}
 
 
-@contextmanager
-def running_up(broker_url: str, database: str, *options: str, **variables: str) -> Iterator[Up]:
-    ports = dict(zip(SERVICES, free_ports(len(SERVICES)), strict=True))
-    command = [sys.executable, "-m", "order_service.cli", "up", "--broker", broker_url, "--database", database]
-    command += ["--ports", ",".join(f"{name}={port}" for name, port in ports.items()), *options]
+def start_up(*options: str, ports: dict[str, int], **variables: str) -> "subprocess.Popen[str]":
+    given = ["--ports", ",".join(f"{name}={port}" for name, port in ports.items()), *options]
     keys = f"{KEYS['operator']}:operator,{KEYS['customer']}:customer:alice"
     settings = environment(**{"API_KEYS": keys, "LOG_LEVEL": "INFO", **variables})
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=settings)
-    up = Up(process, ports)
+    program = Program(
+        name="up", command=[sys.executable, "-m", "order_service.cli", "up", *given], environment=settings
+    )
+    return spawn(program, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+
+
+@contextmanager
+def running_up(*options: str, **variables: str) -> Iterator[Up]:
+    ports = dict(zip(SERVICES, free_ports(len(SERVICES)), strict=True))
+    up = Up(process := start_up(*options, ports=ports, **variables), ports)
     try:
         up.wait_until("ready", lambda: "place an order" in up.output())
         yield up
@@ -90,8 +101,8 @@ def test_every_order_ends_and_every_book_balances_though_workers_are_killed(
     """Of 300 orders of mixed fate each ends as it must, though one of two workers of each service is killed by SIGKILL
     in the middle. The books add up, every message is worked, no letter is dead, and all stops in good order."""
     paces = {"STEP_TIMEOUTS": "payment=2,inventory=5,shipping=5,capture=2,issue=5,dispatch=5"}
-    options = ("--workers", "2", "--create-databases")
-    with running_up(broker_url, database_template, *options, **paces) as up:
+    options = ("--broker", broker_url, "--database", database_template, "--workers", "2", "--create-databases")
+    with running_up(*options, **paces) as up:
         shop = Shop(up.urls, **KEYS)
         shop.receive_goods()
         placing = threading.Thread(target=shop.place, args=(300, 6))
@@ -122,7 +133,8 @@ def test_every_order_ends_and_every_book_balances_though_workers_are_killed(
 
 def test_it_runs_on_sqlite_files_and_makes_keys(broker_url: str, tmp_path: Path) -> None:
     """With an SQLite file per service, an order placed with a key that `up` printed is fulfilled."""
-    with running_up(broker_url, f"sqlite:///{tmp_path}/{{service}}.db", API_KEYS="") as up:
+    template = f"sqlite:///{tmp_path}/{{service}}.db"
+    with running_up("--broker", broker_url, "--database", template, API_KEYS="") as up:
         token = re.search(r"operator: +export FULFILLMENT_TOKEN=(\S+)", up.output())
         assert token
         command = [sys.executable, "-m", "order_service.cli", "place", "--url", up.urls["order"], "--watch"]
@@ -132,6 +144,63 @@ def test_it_runs_on_sqlite_files_and_makes_keys(broker_url: str, tmp_path: Path)
         assert done.returncode == 0, done.stdout + done.stderr + up.output()
         assert "fulfilled" in done.stdout.splitlines()[-1]
         assert all(ready(url) for url in up.urls.values())
+
+
+@pytest.mark.rabbitmq
+@pytest.mark.postgresql
+@pytest.mark.timeout(300)
+def test_it_brings_servers_of_its_own_and_nothing_of_it_is_left(open_folder: Path) -> None:
+    """With --servers there is a RabbitMQ and a PostgreSQL as well. A second start says who holds its ports. `kill -9`
+    leaves no process behind, and all that was kept is there when it starts again."""
+    with running_up("--servers", "--folder", str(open_folder)) as up:
+        with Api(up.urls["order"], KEYS["customer"]) as api:
+            placed = api.place(SAMPLE, "the-first")["id"]
+            up.wait_until("fulfilled", lambda: api.get(f"/orders/{placed}")["status"] == "fulfilled")
+        started = tree(up.process.pid)
+        assert {"postgres", "beam.smp", "epmd"} <= {name_of(pid) for pid in started}
+        second = start_up(ports={name: int(url.rpartition(":")[2]) for name, url in up.urls.items()})
+        said, _ = second.communicate(timeout=60)
+        assert second.returncode == 1
+        assert all(f"of {name} is taken by process " in said for name in SERVICES)
+        up.process.kill()
+        up.thread.join()
+        wait_for(lambda: not any(is_there(pid) for pid in started))
+    with running_up("--servers", "--folder", str(open_folder)) as up:
+        with Api(up.urls["order"], KEYS["customer"]) as api:
+            assert api.get(f"/orders/{placed}")["status"] == "fulfilled"
+        third = start_up(
+            "--servers", "--folder", str(open_folder), ports=dict(zip(SERVICES, free_ports(4), strict=True))
+        )
+        said, _ = third.communicate(timeout=60)
+        assert (third.returncode, said.count("\n")) == (1, 1)
+        assert "are running already" in said
+
+
+def name_of(pid: int) -> str:
+    return Path(f"/proc/{pid}/comm").read_text().strip()
+
+
+def test_it_waits_for_a_server_that_boots(capsys: pytest.CaptureFixture[str]) -> None:
+    """As long as nobody answers at a broker's address, and says so once."""
+    port = free_port()
+    said: list[str] = []
+
+    def has_said(words: str) -> bool:
+        said.append(capsys.readouterr().out)
+        return "".join(said) == words
+
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(preparing.wait_for, f"amqp://guest:hunter2@127.0.0.1:{port}/")
+        wait_for(lambda: has_said(f"waits for amqp://127.0.0.1:{port}/, which does not answer yet\n"))
+        with socket.create_server(("127.0.0.1", port)) as server:
+            while not waiting.done():
+                connection, _ = server.accept()
+                with connection:
+                    assert connection.recv(8) == b"AMQP\0\0\x09\x01"
+                    connection.sendall(b"\1")
+                wait([waiting], timeout=1)
+        waiting.result()
+    assert capsys.readouterr().out == ""
 
 
 def undelivered(broker_url: str) -> int:
