@@ -50,7 +50,7 @@ class Up:
     def output(self) -> str:
         return "".join(self.lines)
 
-    def wait_until(self, what: str, happens: Callable[[], bool], patience: float = 40) -> None:
+    def wait_until(self, what: str, happens: Callable[[], bool], patience: float = 120) -> None:
         until = time.monotonic() + patience
         while not happens():
             assert self.process.poll() is None, self.output()
@@ -94,7 +94,7 @@ def database_template(postgresql_server: PostgreSQL) -> Iterator[str]:
     postgresql_server.drop(prefix)
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 def test_every_order_ends_and_every_book_balances_though_workers_are_killed(
     broker_url: str, database_template: str
 ) -> None:
@@ -148,7 +148,7 @@ def test_it_runs_on_sqlite_files_and_makes_keys(broker_url: str, tmp_path: Path)
 
 @pytest.mark.rabbitmq
 @pytest.mark.postgresql
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_it_brings_servers_of_its_own_and_nothing_of_it_is_left(open_folder: Path) -> None:
     """With --servers there is a RabbitMQ and a PostgreSQL as well. A second start says who holds its ports. `kill -9`
     leaves no process behind, and all that was kept is there when it starts again."""
@@ -159,7 +159,7 @@ def test_it_brings_servers_of_its_own_and_nothing_of_it_is_left(open_folder: Pat
         started = tree(up.process.pid)
         assert {"postgres", "beam.smp", "epmd"} <= {name_of(pid) for pid in started}
         second = start_up(ports={name: int(url.rpartition(":")[2]) for name, url in up.urls.items()})
-        said, _ = second.communicate(timeout=60)
+        said, _ = second.communicate(timeout=120)
         assert second.returncode == 1
         assert all(f"of {name} is taken by process " in said for name in SERVICES)
         up.process.kill()
@@ -171,7 +171,7 @@ def test_it_brings_servers_of_its_own_and_nothing_of_it_is_left(open_folder: Pat
         third = start_up(
             "--servers", "--folder", str(open_folder), ports=dict(zip(SERVICES, free_ports(4), strict=True))
         )
-        said, _ = third.communicate(timeout=60)
+        said, _ = third.communicate(timeout=120)
         assert (third.returncode, said.count("\n")) == (1, 1)
         assert "are running already" in said
 
