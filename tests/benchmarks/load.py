@@ -95,7 +95,7 @@ def in_groups(load: Load) -> tuple[list[float], list[float]]:
             else:
                 count = places.take(min(load.group, load.orders - len(due)))
                 due += [time.time()] * count
-            wanted = [_new_order(load, number) for number in range(len(due) - count, len(due))]
+            wanted = [new_order(load, number) for number in range(len(due) - count, len(due))]
             with database.batch() as connection:
                 place(connection, datetime.now(UTC), wanted, TERMS)
             notifier.notify()
@@ -103,7 +103,7 @@ def in_groups(load: Load) -> tuple[list[float], list[float]]:
     return due, taken
 
 
-def _new_order(load: Load, number: int) -> NewOrder:
+def new_order(load: Load, number: int) -> NewOrder:
     return NewOrder(
         principal="customer:alice",
         customer_id="alice",
@@ -165,11 +165,13 @@ class Client:
         )
         return (head + body).encode()
 
-    async def post(self, number: int) -> None:
+    async def post(self, number: int) -> bytes:
+        """The answer's body; raises RuntimeError when the API refuses."""
         head, answer = await self._exchange(self._request(number))
         if not head.startswith((b"http/1.1 202", b"http/1.1 200")):
             raise RuntimeError(f"{head.decode()}{answer.decode()}")
-        self.taken[number] = time.time()
+        if self.load.orders:
+            self.taken[number] = time.time()
 
     async def _exchange(self, request: bytes) -> tuple[bytes, bytes]:
         """The answer's head, in small letters, and its body. A connection that was closed while it lay idle is left."""

@@ -79,7 +79,7 @@ def _median(look: Callable[[], Any]) -> float:
 
 def plans(system: System, load: Load) -> list[dict[str, Any]]:
     """How every statement found its rows while orders were placed and worked: its text, tables, and ways to them."""
-    log = system.servers.folder / "postgresql.log"
+    log = system.servers.log
     with system.connect() as watcher:
         for name in services():
             for setting, value in EXPLAINING.items():

@@ -7,31 +7,23 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import defaultdict
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
+
+from order_service.cli.stack import tree
 
 TICK = 1 / os.sysconf("SC_CLK_TCK")  # seconds
 
 
 def cpu_seconds(*roots: int) -> float:
     """CPU time, user and system, of these processes and all their descendants, with those that have ended."""
-    children: dict[int, list[int]] = defaultdict(list)
-    used: dict[int, float] = {}
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                fields = (entry / "stat").read_text().rpartition(")")[2].split()
-            except (FileNotFoundError, ProcessLookupError):  # it has just ended; its parent counts it
-                continue
-            children[int(fields[1])].append(int(entry.name))
-            used[int(entry.name)] = sum(map(int, fields[11:15])) * TICK  # own, and of children waited for
-    total, pending = 0.0, list(roots)
-    while pending:
-        each = pending.pop()
-        total += used.get(each, 0.0)
-        pending += children[each]
-    return total
+    used = 0.0
+    for pid in {pid for root in roots for pid in tree(root)}:
+        with suppress(FileNotFoundError, ProcessLookupError):  # it has just ended; its parent counts it
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            used += sum(map(int, fields[11:15])) * TICK  # own, and of children waited for
+    return used
 
 
 def percentile(values: Sequence[float], percent: int) -> float:

@@ -1,14 +1,11 @@
 """The four services as processes on the benchmark's own servers, with figures of what each party uses up."""
 
 import os
-import signal
-import subprocess
-import sys
 import time
 import urllib.request
-from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, LiteralString
@@ -17,16 +14,15 @@ import pika
 import psycopg
 from sqlalchemy import text
 
-from order_service.cli.stack import free_port
+from order_service.cli.stack import NotReady, Stack, free_ports, processes_of_all
 from shared.bootstrap import system_topology
-from shared.config import environment
 from shared.database import Database
 from shared.messaging.brokers.rabbitmq import RabbitMQ
 from shared.messaging.topology import inbox_of
 from shared.migrate import migrate
 from shared.service import services
 from tests.benchmarks.measure import cpu_seconds
-from tests.benchmarks.servers import Servers, end
+from tests.benchmarks.servers import Servers
 
 TOKEN = "bench-alice"  # of the customer alice
 KEYS = f"bench-operator:operator,{TOKEN}:customer:alice"
@@ -79,7 +75,7 @@ class System:
                 if (now := under_way.count()) != left:
                     left, until = now, time.monotonic() + patience
                 elif time.monotonic() > until:
-                    log = (self.servers.folder / "services.log").read_text()
+                    log = (self.servers.folder / "processes.log").read_text()
                     raise Stuck(f"{left} orders do not end: {log[-2000:]}")
 
     def memory(self) -> dict[str, float]:
@@ -157,30 +153,31 @@ def started(
     Yields how many seconds each took until it was ready; that is worth knowing when they were started `one_by_one`.
     """
     seconds: dict[str, float] = {}
-    waits: list[tuple[str, float, Callable[[], bool]]] = []
-    with ExitStack() as stack:
-        stack.callback(system.processes.clear)
-        for name, service in services().items():
-            given = {"DATABASE_URL": system.databases[name], "BROKER_URL": system.broker_url, "LOG_LEVEL": "WARNING"}
-            given |= {
-                "LOG_FORMAT": "text",
-                "API_KEYS": KEYS,
-                "KEY_RATE": "0",
-                "KEY_SHARE": "100",
-                "PORT": str(free_port()),
-            } | dict(settings or {})
-            for number in range(workers):
-                _spawn(system, stack, f"{name} worker", [service.package, "worker"], given)
-                consumes = partial(_consumes, system.broker_url, name, number + 1)
-                waits.append((f"{name} worker", time.monotonic(), consumes))
-                _wait(seconds, waits if one_by_one else [])
-            if name in web:
-                _spawn(system, stack, f"{name} web", [service.package, "web"], given)
-                system.urls[name] = f"http://127.0.0.1:{given['PORT']}"
-                waits.append((f"{name} web", time.monotonic(), partial(_answers, system.urls[name])))
-                _wait(seconds, waits if one_by_one else [])
-        _wait(seconds, waits)
+    urls = dict(zip(web, (f"http://127.0.0.1:{port}" for port in free_ports(len(web))), strict=True))
+    programs = processes_of_all(system.databases, system.broker_url, dict.fromkeys(services(), workers), urls, KEYS,
+                                **UNLIMITED | {"LOG_LEVEL": "WARNING"} | dict(settings or {}))  # fmt: skip
+    with Stack(system.servers.stack.say, restarts=False) as stack:
+        try:
+            for programs_at_a_time in [[each] for each in programs] if one_by_one else [list(programs)]:
+                began = time.monotonic()
+                parties = {each.name: party(each.name) for each in programs_at_a_time}
+                # PostgreSQL tells by this name whose a connection is
+                stack.start(*(replace(each, environment={**each.environment, "PGAPPNAME": parties[each.name]})
+                              for each in programs_at_a_time))  # fmt: skip
+                for name, counted in parties.items():
+                    stack.wait_until(f"ready: {name}", partial(_is_ready, system, name, urls), TO_START)
+                    seconds[counted] = time.monotonic() - began
+                    system.processes.setdefault(counted, []).append(stack.process_ids()[name])
+        except NotReady as error:
+            raise Stuck(str(error)) from error
+        system.urls |= urls
         yield seconds
+    system.processes.clear()
+
+
+def party(process: str) -> str:
+    """What a process is counted as: `order worker` for `order-worker-2`."""
+    return " ".join(process.split("-")[:2])
 
 
 @contextmanager
@@ -191,23 +188,11 @@ def running(servers: Servers, **options: Any) -> Iterator[System]:
         yield system
 
 
-def _spawn(system: System, stack: ExitStack, name: str, words: list[str], given: Mapping[str, str]) -> None:
-    log = stack.enter_context((system.servers.folder / "services.log").open("a"))
-    own = environment(**given, PGAPPNAME=name)  # by which PostgreSQL tells whose a connection is
-    process = subprocess.Popen([sys.executable, "-m", *words], env=own, stdout=log, stderr=log)
-    stack.callback(end, process, signal.SIGTERM)
-    system.processes.setdefault(name, []).append(process.pid)
-
-
-def _wait(seconds: dict[str, float], waits: list[tuple[str, float, Callable[[], bool]]]) -> None:
-    """Wait for each to be ready, in turn; raises Stuck."""
-    while waits:
-        name, began, is_ready = waits.pop(0)
-        while not is_ready():
-            if time.monotonic() - began > TO_START:
-                raise Stuck(f"{name} does not start")
-            time.sleep(0.005)
-        seconds[name] = time.monotonic() - began
+def _is_ready(system: System, process: str, urls: Mapping[str, str]) -> bool:
+    service, _, number = process.partition("-worker-")
+    return (
+        _consumes(system.broker_url, service, int(number)) if number else _answers(urls[process.removesuffix("-web")])
+    )
 
 
 def _consumes(broker_url: str, name: str, workers: int) -> bool:

@@ -3,24 +3,21 @@
 import importlib.util
 import json
 import secrets
-import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from contextlib import ExitStack
 from typing import Any, LiteralString
 
-from order_service.cli.stack import free_port
+from order_service.cli.stack import Program, Stack, answers, free_port
 from shared.config import environment
 from tests.benchmarks.load import Load
 from tests.benchmarks.measure import cpu_seconds, machine, percentile
-from tests.benchmarks.servers import Servers, end
+from tests.benchmarks.servers import Servers
 from tests.benchmarks.system import KEYS, TOKEN, UNLIMITED, System, made
 
 THREADS = "24"
-TO_START = 30.0  # seconds
 SOME: LiteralString = "SELECT id FROM orders LIMIT 500"
 WAITRESS = ["waitress", "--threads", THREADS, "--connection-limit", "2000"]
 GRANIAN = ["granian", "--interface", "wsgi", "--blocking-threads", THREADS, "--workers", "1", "--log-level", "error"]
@@ -52,20 +49,19 @@ def _measure(system: System, name: str, requests: int, connections: int) -> list
     variables = {"DATABASE_URL": system.databases["order"], "API_KEYS": KEYS, **UNLIMITED, "PORT": port,
                  "LOG_LEVEL": "WARNING",
                  "WEB_THREADS": THREADS, "BACKLOG_LIMIT": "100000000"}  # fmt: skip
-    with ExitStack() as stack:
-        log = stack.enter_context((system.servers.folder / "web.log").open("a"))
-        command = [sys.executable, "-m", *contestants(port)[name]]
-        server = subprocess.Popen(command, env=environment(**variables), stdout=log, stderr=log)
-        stack.callback(end, server, signal.SIGTERM)
-        _wait_for(int(port))
+    command = [sys.executable, "-m", *contestants(port)[name]]
+    with Stack(system.servers.stack.say, restarts=False) as stack:
+        stack.start(Program(name="web", command=command, environment=environment(**variables)))
+        stack.wait_until("answered by the API", lambda: answers(int(port), greets=False))
+        server = stack.process_ids()["web"]
         load = Load(run=secrets.token_hex(4), database_url=system.databases["order"], url=f"http://127.0.0.1:{port}",
                     group=0, connections=connections, orders=requests)  # fmt: skip
         _run(Load(**vars(load) | {"run": "warm", "orders": connections * 4}))
-        posted = _run(load, server.pid)
+        posted = _run(load, server)
         with system.connect() as watcher:
             paths = [f"/orders/{order_id}" for (order_id,) in watcher.execute(SOME)]
-        read = _run(Load(**vars(load) | {"read": paths}), server.pid)
-        stop = _seconds_to_stop(server, int(port), paths[0])
+        read = _run(Load(**vars(load) | {"read": paths}), server)
+        stop = _seconds_to_stop(stack, int(port), paths[0])
     return [{"what": f"POST, {name}", **posted}, {"what": f"GET, {name}", **read, "stop": stop}]
 
 
@@ -86,25 +82,12 @@ def _latencies(due: Sequence[float], taken: Sequence[float]) -> dict[str, float]
     return {"p50": percentile(latencies, 50), "p99": percentile(latencies, 99)}
 
 
-def _seconds_to_stop(server: "subprocess.Popen[bytes]", port: int, path: str) -> float:
+def _seconds_to_stop(stack: Stack, port: int, path: str) -> float:
     """From SIGTERM until the process has ended, while somebody waits for news of an order."""
     with socket.create_connection(("127.0.0.1", port)) as waiting:
         head = f"GET {path}?wait=30 HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer {TOKEN}\r\n\r\n"
         waiting.sendall(head.encode())
         time.sleep(0.5)
         began = time.monotonic()
-        end(server, signal.SIGTERM)
+        stack.stop("web", 60.0)
         return time.monotonic() - began
-
-
-def _wait_for(port: int) -> None:
-    until = time.monotonic() + TO_START
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port)).close()
-        except ConnectionRefusedError:
-            if time.monotonic() > until:
-                raise
-            time.sleep(0.05)
-        else:
-            return

@@ -24,9 +24,9 @@ from order_service.cli.system.books import open_databases
 from order_service.cli.system.up import SAMPLE, ready
 from shared.bootstrap import system_topology
 from shared.config import environment
-from tests.benchmarks.mix import Shop
 from tests.crowd import wait_for
 from tests.integration.test_stack import is_there
+from tests.mix import Shop
 
 SERVICES = ("inventory", "order", "payment", "shipping")
 KEYS = {"operator": "up-operator", "customer": "up-alice"}

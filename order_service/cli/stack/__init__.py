@@ -3,7 +3,7 @@
 from order_service.cli.stack.installation import process_of, processes_of_all
 from order_service.cli.stack.ports import free_port, free_ports, holder, is_free, listener
 from order_service.cli.stack.postgresql import UNSAFE, Missing, PostgreSQL
-from order_service.cli.stack.processes import Program, spawn, tree
+from order_service.cli.stack.processes import Program, kill, spawn, tree
 from order_service.cli.stack.rabbitmq import RabbitMQServer, answers
 from order_service.cli.stack.servers import Servers
 from order_service.cli.stack.supervisor import NotReady, Say, Stack, State
@@ -24,6 +24,7 @@ __all__ = [
     "free_ports",
     "holder",
     "is_free",
+    "kill",
     "listener",
     "process_of",
     "processes_of_all",

@@ -50,7 +50,7 @@ class PostgreSQL:
 
         One that `trusts` lets in every user of this machine, in half the time: for data that is nobody's.
         """
-        self.folder, self.port = folder, free_port()
+        self.folder, self.log, self.port = folder, folder / "postgresql.log", free_port()
         self._programs, self._settings = programs or find(), {"max_connections": "300"} | dict(settings or {})
         self._user = USER if os.geteuid() == 0 else ""  # it refuses to run as root
         if not (folder / "data").exists():
@@ -67,7 +67,7 @@ class PostgreSQL:
             environment=environment(),
             user=self._user,
             folder="/",
-            log=self.folder / "postgresql.log",
+            log=self.log,
             ends_by=signal.SIGINT,  # a fast shutdown: does not wait for clients
         )
 

@@ -22,10 +22,11 @@ class Servers:
         *,
         settings: Mapping[str, str] | None = None,
         options: str = "",
+        trusts: bool = False,
         rabbitmq: str | None = None,
         programs: str | None = None,
     ) -> None:
-        """`settings` are PostgreSQL's, `options` those of RabbitMQ's Erlang.
+        """`settings` are PostgreSQL's, as is `trusts`; `options` are those of RabbitMQ's Erlang.
 
         `rabbitmq` is the path of another rabbitmq-server, `programs` the folder of another PostgreSQL's. Raises
         Missing, also when somebody else uses the folder.
@@ -40,7 +41,7 @@ class Servers:
                 raise Missing(f"the servers of {folder} are running already") from None
             found = rabbitmqs.find(rabbitmq), postgresqls.find(programs)
             self.rabbitmq = RabbitMQServer(folder / "rabbitmq", program=found[0], options=options)
-            self.postgresql = PostgreSQL(folder / "postgresql", programs=found[1], settings=settings)
+            self.postgresql = PostgreSQL(folder / "postgresql", programs=found[1], settings=settings, trusts=trusts)
             self._held = held.pop_all()
 
     def __enter__(self) -> Self:

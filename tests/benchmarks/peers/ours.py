@@ -10,14 +10,12 @@ import os
 import secrets
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from sqlalchemy import text
 
-from order_service.domain import NewOrder, Wish
-from order_service.fulfillment.workflow import FULFILLMENT
 from order_service.placing import Placed, place
-from order_service.terms import Terms
 from shared.bootstrap import system_topology
 from shared.config import environment
 from shared.database import Database
@@ -25,18 +23,10 @@ from shared.messaging.brokers.rabbitmq import RabbitMQ
 from shared.messaging.notifier import Notifier
 from shared.migrate import migrate
 from shared.service import services
-from tests.benchmarks.peers.driver import Driver, Place
+from tests.benchmarks.load import TERMS, Client, Load, new_order
+from tests.benchmarks.peers.driver import Driver, Place, in_threads
 from tests.benchmarks.peers.work import SKUS, place_of
-
-KEY = "bench-alice"  # of the customer alice
-UNLIMITED = {"KEY_RATE": "0", "KEY_SHARE": "100"}
-TERMS = Terms(flow=FULFILLMENT, currency="EUR", approval_from=50_000)
-ADDRESS = {"name": "Ada Lovelace", "line1": "12 Analytical Row", "city": "Berlin", "postal_code": "10115",
-           "country": "DE"}  # fmt: skip
-GOODS = {
-    "order": "INSERT INTO products SELECT 'SKU-' || n, 'Goods ' || n, 2490, now() FROM generate_series(0, :last) n",
-    "inventory": "INSERT INTO stock SELECT 'SKU-' || n, 1000000000, 0 FROM generate_series(0, :last) n",
-}
+from tests.benchmarks.system import GOODS, KEYS, UNLIMITED, plain
 
 
 def prepare() -> None:
@@ -44,9 +34,9 @@ def prepare() -> None:
     for name, service in services().items():
         database = Database(place_of(name))
         migrate(service, database, seed=False)
-        if name in GOODS:
-            with database.transaction() as connection:
-                connection.execute(text(GOODS[name]), {"last": SKUS - 1})
+        with database.transaction() as connection:
+            for statement in GOODS.get(name, []):
+                connection.execute(text(statement), {"last": SKUS - 1} if ":last" in statement else {})
         database.dispose()
     RabbitMQ(place_of("broker")).provision(system_topology(), settle=0.1)
 
@@ -57,66 +47,28 @@ def become(service: str, verb: str, **settings: str) -> None:
     os.execve(sys.executable, [sys.executable, "-m", services()[service].package, verb], given)
 
 
-def placing_in_groups(run: str) -> Place:
+def placing_in_groups(load: Load) -> Place:
     """What the Order API does with requests that come at once, without HTTP."""
-    database = Database(place_of("order"))
+    database = Database(load.database_url)
     notifier = Notifier(database)
 
-    def wanted(number: int) -> NewOrder:
-        return NewOrder(
-            principal="customer:alice",
-            customer_id="alice",
-            path="/orders",
-            key=f"{run}-{number}",
-            body_hash="b" * 64,
-            lines=(Wish(sku=f"SKU-{number % SKUS}", quantity=1),),
-            payment_token="tok_visa",
-            ship_to=ADDRESS,
-        )
-
     def place_all(numbers: Sequence[int]) -> list[str]:
+        wanted = [new_order(load, number) for number in numbers]
         with database.batch() as connection:
-            outcomes = place(connection, datetime.now(UTC), [wanted(number) for number in numbers], TERMS)
+            outcomes = place(connection, datetime.now(UTC), wanted, TERMS)
         notifier.notify()
         return [outcome.order_id for outcome in outcomes if isinstance(outcome, Placed)]
 
+    return in_threads(place_all, 1)
+
+
+def placing_by_http(load: Load) -> Place:
+    client = Client(load)
+
     async def placing(numbers: Sequence[int]) -> list[str]:
-        return await asyncio.to_thread(place_all, numbers)
+        return [json.loads(await client.post(number))["id"] for number in numbers]
 
     return placing
-
-
-class Client:
-    """Connections to the Order API that stay open, one for each request under way."""
-
-    def __init__(self, port: int, run: str) -> None:
-        self._port, self._run = port, run
-        self._idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
-
-    async def place(self, numbers: Sequence[int]) -> list[str]:
-        return [await self._post(number) for number in numbers]
-
-    async def _post(self, number: int) -> str:
-        lines = [{"sku": f"SKU-{number % SKUS}", "quantity": 1}]
-        body = json.dumps({"lines": lines, "payment_token": "tok_visa", "ship_to": ADDRESS}).encode()
-        request = (
-            f"POST /orders HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {KEY}\r\n"
-            f"Content-Type: application/json\r\nIdempotency-Key: {self._run}-{number}\r\n"
-            f"Content-Length: {len(body)}\r\n\r\n"
-        )
-        reader, writer = self._idle.pop() if self._idle else await asyncio.open_connection("127.0.0.1", self._port)
-        writer.write(request.encode() + body)
-        head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
-        headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in head[1:])}
-        answer = await reader.readexactly(int(headers["content-length"]))
-        if not head[0].startswith("HTTP/1.1 202"):
-            raise RuntimeError(f"{head[0]}: {answer.decode()}")
-        if headers.get("connection", "") == "close":
-            writer.close()
-        else:
-            self._idle.append((reader, writer))
-        order_id: str = json.loads(answer)["id"]
-        return order_id
 
 
 async def until_ready(port: int) -> None:
@@ -132,14 +84,15 @@ async def until_ready(port: int) -> None:
 
 
 async def drive(verb: str, number: int) -> None:
-    orders = place_of("order").replace("+psycopg", "")
-    run = secrets.token_hex(4)
+    load = Load(run=secrets.token_hex(4), database_url=place_of("order"), orders=0)
+    orders = plain(load.database_url)
     if verb == "drive-http":
         port = int(place_of("http"))
         await until_ready(port)
-        await Driver(Client(port, run).place, orders, at_once=number, ended="fulfilled").serve()
+        place = placing_by_http(replace(load, url=f"http://127.0.0.1:{port}"))
+        await Driver(place, orders, at_once=number, ended="fulfilled").serve()
     else:
-        await Driver(placing_in_groups(run), orders, at_once=1, group=number, ended="fulfilled").serve()
+        await Driver(placing_in_groups(load), orders, at_once=1, group=number, ended="fulfilled").serve()
 
 
 if __name__ == "__main__":
@@ -149,8 +102,6 @@ if __name__ == "__main__":
         case ["worker", name]:
             become(name, "worker", BROKER_URL=place_of("broker"))
         case ["web"]:
-            become(
-                "order", "web", PORT=place_of("http"), WEB_THREADS="56", API_KEYS=f"{KEY}:customer:alice", **UNLIMITED
-            )
+            become("order", "web", PORT=place_of("http"), WEB_THREADS="56", API_KEYS=KEYS, **UNLIMITED)
         case [verb, number]:
             asyncio.run(drive(verb, int(number)))

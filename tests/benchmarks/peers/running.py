@@ -2,7 +2,6 @@
 
 import json
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -10,11 +9,11 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Self
+from typing import Any, Self
 
 import psycopg
 
-from order_service.cli.stack import free_port
+from order_service.cli.stack import Program, free_port, kill, spawn, tree
 from tests.benchmarks.measure import cpu_seconds, percentile
 from tests.benchmarks.peers.contestants import SERVICES, Contestant
 from tests.benchmarks.peers.work import TABLES
@@ -65,13 +64,14 @@ class Running:
                 "PYTHONPATH": str(ROOT),
             }
             if self.contestant.prepare:
-                subprocess.run(self._command(self.contestant.prepare), check=True, **self._running)
+                command, where = self._command(self.contestant.prepare), {"cwd": ROOT, "env": self._environment}
+                subprocess.run(command, check=True, stderr=self._output, **where)  # type: ignore[call-overload]
             for verb in filter(None, [self.contestant.server]):
                 self._server.append(self._start(stack, verb))
             for verb in self.contestant.workers:
                 self._workers.append(self._start(stack, verb))
             for verb in self.contestant.drivers:
-                self._drivers.append(self._start(stack, verb, subprocess.PIPE))
+                self._drivers.append(self._start(stack, verb, stdin=subprocess.PIPE, stdout=subprocess.PIPE))
                 self._hear(self._drivers[-1])
             self._stack = stack.pop_all()
         return self
@@ -132,17 +132,10 @@ class Running:
         interpreter = sys.executable if self.contestant.is_ours else str(PEERS)
         return [interpreter, "-m", f"tests.benchmarks.peers.{self.contestant.module}", *verb.split()]
 
-    @property
-    def _running(self) -> dict[str, Any]:
-        return {"cwd": ROOT, "env": self._environment, "stderr": self._output}
-
-    def _start(self, stack: ExitStack, verb: str, pipe: int | None = None) -> "subprocess.Popen[str]":
-        stdin: IO[str] | int = subprocess.DEVNULL if pipe is None else pipe
-        stdout = self._output if pipe is None else pipe
-        process = subprocess.Popen(
-            self._command(verb), stdin=stdin, stdout=stdout, text=True, start_new_session=True, **self._running
-        )
-        stack.callback(kill, process)
+    def _start(self, stack: ExitStack, verb: str, **pipes: Any) -> "subprocess.Popen[str]":
+        program = Program(name=verb, command=self._command(verb), environment=self._environment, folder=str(ROOT))
+        process = spawn(program, **{"stdout": self._output, "stderr": self._output} | pipes)
+        stack.callback(end, process)
         return process
 
     def _hear(self, driver: "subprocess.Popen[str]") -> str:
@@ -157,7 +150,7 @@ class Running:
         return used | ({"server": cpu_seconds(self._server[0].pid)} if self._server else {})
 
 
-def kill(process: "subprocess.Popen[str]") -> None:
+def end(process: "subprocess.Popen[str]") -> None:
     """End a process with all that it started, at once: nobody will ask for what it holds."""
-    os.killpg(process.pid, signal.SIGKILL)
+    kill(tree(process.pid))
     process.wait()

@@ -57,7 +57,7 @@ class Sampler:
 
     def backends(self, watcher: Watcher) -> dict[str, Backend]:
         """What PostgreSQL says of the memory of each backend that works for a service; it says so in its log."""
-        log = self.system.servers.folder / "postgresql.log"
+        log = self.system.servers.log
         begin, asked = log.stat().st_size, dict[int, str]()
         for pid, kind, application in watcher.execute(ACTIVITY, [WATCHER]).fetchall():
             if kind == "client backend" and application in self.system.processes:

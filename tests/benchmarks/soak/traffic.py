@@ -11,9 +11,9 @@ import urllib.request
 from contextlib import ExitStack
 from typing import Any
 
+from order_service.cli.stack import Program, spawn
 from shared.config import environment
 from tests.benchmarks.load import Load
-from tests.benchmarks.servers import end
 from tests.benchmarks.system import TOKEN, System
 
 OPERATOR = "bench-operator"
@@ -22,7 +22,7 @@ LOOK = 1.0  # seconds between looks while there is load
 WHERE = {"payment": "payments", "inventory": "reservations", "shipping": "shipments"}
 
 
-def place(system: System, stack: ExitStack, orders: int, rate: float) -> "subprocess.Popen[bytes]":
+def place(system: System, stack: ExitStack, orders: int, rate: float) -> "subprocess.Popen[str]":
     """Begin to place so many orders by HTTP; ends with the stack, if it has not ended before."""
     load = Load(
         run=secrets.token_hex(4),
@@ -33,8 +33,9 @@ def place(system: System, stack: ExitStack, orders: int, rate: float) -> "subpro
         group=0,
     )
     command = [sys.executable, "-m", "tests.benchmarks.load", load.as_json()]
-    placer = subprocess.Popen(command, stdout=subprocess.DEVNULL, env=environment())
-    stack.callback(end, placer)
+    placer = spawn(Program(name="placer", command=command, environment=environment()), stdout=subprocess.DEVNULL)
+    stack.callback(placer.wait, 20)
+    stack.callback(placer.terminate)
     return placer
 
 
