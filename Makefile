@@ -5,13 +5,14 @@ BIN := .venv/bin
 export PATH := $(PATH):/usr/sbin:/sbin
 DESCRIBED := pyproject.toml deploy/prepare
 
-.PHONY: help play demo test screenshots check lint format types walls simulate bench-peers bench bench-scaling bench-web bench-embedded bench-memory bench-floor bench-report soak lock clean
+.PHONY: help play demo test test-fast screenshots check lint format types walls simulate bench-peers bench bench-scaling bench-web bench-embedded bench-memory bench-floor bench-report soak lock clean
 
 help:
 	@echo "make play                watch orders move on a page, break things there, see them heal; nothing to set up"
 	@echo "make demo                orders through all four services, in one process, with nothing to set up"
 	@echo "make test                every test, against RabbitMQ and PostgreSQL servers of its own"
 	@echo "make screenshots         the pictures of the README and docs, taken from a real run"
+	@echo "make test-fast           those that need no server and take no time: most of the trust in under 90 s"
 	@echo "make check               lint, formatting, types and the walls between the packages"
 	@echo "make simulate SEED=17    one seeded run of the whole system on a broker that misbehaves"
 	@echo "make bench               orders a second, latency and processor time per order; keeps the figures"
@@ -37,6 +38,9 @@ test: .venv/.ready-for-tests
 screenshots: .venv/.ready-for-tests
 	deploy/prepare browser
 	$(BIN)/python -m tests.browser.screenshots
+
+test-fast: .venv/.ready-for-tests
+	$(BIN)/python -m pytest -m "not slow and not rabbitmq and not postgresql" $(ARGS)
 
 check: lint format types walls
 

@@ -146,7 +146,7 @@ def test_a_zombie_finds_its_message_taken(new_postgresql_database: Any) -> None:
         def sleepy(request: Any, payments: Payments) -> Any:
             if threading.current_thread().name == "zombie":
                 asleep.set()
-                assert awake.wait(30)
+                assert awake.wait(60)
             return HANDLERS[type(request)](request, payments)
 
         handling = replace(bench.consumer.handling, handlers=dict.fromkeys(HANDLERS, sleepy), calls={})
@@ -157,7 +157,7 @@ def test_a_zombie_finds_its_message_taken(new_postgresql_database: Any) -> None:
 
         thread = threading.Thread(target=sleepwalk, name="zombie")
         thread.start()
-        assert asleep.wait(30)
+        assert asleep.wait(60)
         threading.Timer(0.2, awake.set).start()  # the other one waits at the inbox for the zombie's transaction
         facts = other.work(bench.deliveries([envelope]))
         thread.join()

@@ -31,7 +31,7 @@ def test_many_may_open_a_new_sqlite_database_at_once(tmp_path: Path) -> None:
         together = threading.Barrier(len(databases))
 
         def opened(database: Database, together: threading.Barrier = together) -> str:
-            together.wait(10)
+            together.wait(60)
             with database, database.transaction() as connection:
                 return str(connection.execute(text("PRAGMA journal_mode")).scalar_one())
 
@@ -86,7 +86,7 @@ def test_a_connection_that_is_in_use_while_all_are_closed_is_closed_when_it_come
         with getattr(database, way)() as connection:
             found = connection.execute(text("SELECT 7")).scalar_one()
             used.set()
-            assert disposed.wait(10)
+            assert disposed.wait(60)
         return int(found)
 
     with Database(database_url) as database, ThreadPoolExecutor(1) as other:
@@ -95,7 +95,7 @@ def test_a_connection_that_is_in_use_while_all_are_closed_is_closed_when_it_come
         with database.batch():
             assert len(opened) == 1
         answer = other.submit(use)
-        assert used.wait(10)
+        assert used.wait(60)
         assert len(opened) == 2
         database.dispose()
         assert len(opened) == 1

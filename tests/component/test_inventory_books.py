@@ -155,7 +155,7 @@ def test_several_workers_never_oversell(postgres_url: str) -> None:
         def work(worker: int) -> list[str]:
             consumer, said = bench.another(handling), []
             for batch in range(10):
-                together.wait(30)
+                together.wait(60)
                 # Odd workers name the products the other way round: locks in the order of the lines would deadlock.
                 lines = {"VASE": 1, "LAMP": 1} if worker % 2 else {"LAMP": 1, "VASE": 1}
                 messages = [wants(worker * 1000 + batch * 10 + number, **lines) for number in range(5)]
@@ -181,7 +181,7 @@ def test_eight_buyers_of_the_last_one(postgres_url: str) -> None:
             def buy(number: int, together: Barrier = together, attempt: int = attempt) -> str:
                 consumer = bench.another(handling)
                 deliveries = bench.deliveries([wants(attempt * 10 + number, VASE=1)])
-                together.wait(30)
+                together.wait(60)
                 (said,) = persist(consumer, deliveries)
                 return said.type
 
@@ -203,7 +203,7 @@ def test_a_release_that_overtakes_in_another_worker(postgres_url: str) -> None:
             for number in range(40):
                 message = StockReleaseRequested(order_id=order_id(number)) if release else wants(number, LAMP=1)
                 deliveries = bench.deliveries([message])
-                together.wait(30)
+                together.wait(60)
                 persist(consumer, deliveries)
 
         with ThreadPoolExecutor(2) as pool:
@@ -233,7 +233,7 @@ def test_twin_receipts_count_once(new_postgresql_database: Callable[[], str]) ->
         together = Barrier(8)
 
         def send(_: int) -> int:
-            together.wait(30)
+            together.wait(60)
             with bench.database.transaction() as connection:
                 return receive(connection, bench.now(), principal="olga", sku="LAMP", key="monday", quantity=5).on_hand
 

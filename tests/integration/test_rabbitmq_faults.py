@@ -13,7 +13,7 @@ from shared.messaging.brokers.rabbitmq import RabbitMQ
 from shared.messaging.brokers.rabbitmq.link import Link
 from tests.contract.test_broker import TOPOLOGY, LampForgotten, envelope, nothing_comes, settle, take
 
-DEADLINE = 20.0
+DEADLINE = 60.0
 
 
 @pytest.fixture
@@ -180,7 +180,7 @@ def test_a_memory_alarm_blocks_publishing_only(
         assert shop.settled().confirmed == []
         began = time.monotonic()
         other.close()
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < DEADLINE
     finally:
         rabbitmq_server.control("set_vm_memory_high_watermark", "0.4")
     confirmed, refused = settle(shop, 5)

@@ -42,7 +42,7 @@ def test_a_process_that_hangs_is_ended(broker_url: str) -> None:
     shop = broker.connect("shop")
     shop.publish([envelope()])
     settle(shop, 1)
-    hanging = subprocess.run([sys.executable, "-c", HANGS, broker_url], timeout=30, capture_output=True, check=False)
+    hanging = subprocess.run([sys.executable, "-c", HANGS, broker_url], timeout=120, capture_output=True, check=False)
     assert (hanging.returncode, hanging.stdout) == (75, b"taken\n")
     assert b"a batch hangs" in hanging.stderr
     store = broker.connect("store")

@@ -34,7 +34,7 @@ class Server:
         content = None if body is None else json.dumps(body).encode()
         try:
             with urllib.request.urlopen(
-                urllib.request.Request(self.url + path, content, named), timeout=40
+                urllib.request.Request(self.url + path, content, named), timeout=120
             ) as response:
                 return response.status, json.load(response)
         except urllib.error.HTTPError as error:
@@ -57,7 +57,7 @@ def serving(database_url: str, **variables: str) -> Iterator[Server]:
     process = subprocess.Popen(command, env=settings, stderr=subprocess.PIPE, text=True)
     server = Server(f"http://127.0.0.1:{port}", process)
     try:
-        until = time.monotonic() + 40
+        until = time.monotonic() + 120
         while server.ask("/readyz")[0] != 200:
             assert process.poll() is None
             assert time.monotonic() < until
@@ -65,7 +65,7 @@ def serving(database_url: str, **variables: str) -> Iterator[Server]:
         yield server
     finally:
         process.send_signal(signal.SIGTERM)
-        _, log = process.communicate(timeout=30)
+        _, log = process.communicate(timeout=120)
     assert process.returncode == 0, log
     assert not any(token in log for token in TOKENS.values())
 
@@ -80,7 +80,7 @@ def test_a_stop_ends_a_wait_with_an_answer(postgres_url: str) -> None:
             assert not waiting.done()
             began = time.monotonic()
         assert waiting.result()[0] == 200
-        assert time.monotonic() - began < 10
+        assert time.monotonic() - began < 30
 
 
 def test_twins_in_two_processes_are_one_order(postgres_url: str) -> None:
@@ -100,7 +100,7 @@ def test_news_from_another_process_ends_a_wait(postgres_url: str) -> None:
             began = time.monotonic()
             assert server.ask(f"/orders/{order['id']}/cancel", {})[0] == 202
             assert waiting.result()[1]["status"] == "cancelling"
-            assert time.monotonic() - began < 15
+            assert time.monotonic() - began < 30
 
 
 HALF_A_REQUEST = {
@@ -118,7 +118,7 @@ def test_whoever_dawdles_is_cut_off(tmp_path: Path, half: str) -> None:
     """As many half-sent requests as there are threads hold up the others for seconds only."""
     with serving(f"sqlite:///{tmp_path}/order.db", WEB_THREADS="4") as server, ExitStack() as sockets:
         address = ("127.0.0.1", int(server.url.rpartition(":")[2]))
-        dawdlers = [sockets.enter_context(socket.create_connection(address, timeout=30)) for _ in range(4)]
+        dawdlers = [sockets.enter_context(socket.create_connection(address, timeout=120)) for _ in range(4)]
         for each in dawdlers:
             each.sendall(HALF_A_REQUEST[half].encode())
         assert server.ask("/orders")[0] == 200
@@ -135,7 +135,7 @@ def test_what_is_misconfigured_ends_the_start_with_one_line(variables: dict[str,
     """And a non-zero exit code."""
     settings = environment(**{"API_KEYS": KEYS, **variables})
     command = [sys.executable, "-m", "order_service", "web"]
-    ended = subprocess.run(command, env=settings, capture_output=True, text=True, timeout=30, check=False)
+    ended = subprocess.run(command, env=settings, capture_output=True, text=True, timeout=120, check=False)
     assert ended.returncode != 0
     assert named in ended.stderr
     assert ended.stderr.count("\n") == 1

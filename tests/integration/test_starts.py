@@ -24,7 +24,7 @@ def start(verb: str, **variables: str) -> "subprocess.Popen[str]":
 def lines_until(process: "subprocess.Popen[str]", words: str) -> list[str]:
     """What the process says until it says these words."""
     said = []
-    giving_up = threading.Timer(60, process.kill)
+    giving_up = threading.Timer(200, process.kill)
     giving_up.start()
     assert process.stdout
     for line in process.stdout:
@@ -43,7 +43,7 @@ def test_a_worker_waits_for_its_broker_and_says_so(tmp_path: Path) -> None:
     worker = start("worker", DATABASE_URL=f"sqlite:///{tmp_path}/payment.db", BROKER_URL=url)
     said = lines_until(worker, "waits up to 0.4 s")
     worker.terminate()
-    rest, _ = worker.communicate(timeout=30)
+    rest, _ = worker.communicate(timeout=120)
     assert worker.returncode == 0
     assert f"starts: amqp://{CLOSED}/, sqlite:///" in said[0]
     assert len(said) == 1 + 3  # attempts
@@ -57,7 +57,7 @@ def test_a_worker_without_tables_says_so(broker_url: str, database_url: str) -> 
     worker = start("worker", DATABASE_URL=database_url, BROKER_URL=broker_url)
     said = lines_until(worker, "outbox")
     worker.terminate()
-    rest, _ = worker.communicate(timeout=30)
+    rest, _ = worker.communicate(timeout=120)
     assert "no such table" in said[-1] if worker.returncode == 0 else "has not been migrated" in said[-1]
     assert "Traceback" not in "".join(said) + rest
 
@@ -66,7 +66,7 @@ def test_a_worker_without_tables_says_so(broker_url: str, database_url: str) -> 
 def test_a_verb_without_its_database_ends_with_one_line(verb: str) -> None:
     """The line names the service and the server that does not answer, and the exit code is 1."""
     url = f"postgresql+psycopg://shop:hunter2@{CLOSED}/shop"
-    said, _ = (process := start(verb, DATABASE_URL=url)).communicate(timeout=30)
+    said, _ = (process := start(verb, DATABASE_URL=url)).communicate(timeout=120)
     assert process.returncode == 1
     assert said.startswith("payment: the database cannot be used: ")
     assert said.count("\n") == 1
@@ -75,7 +75,7 @@ def test_a_verb_without_its_database_ends_with_one_line(verb: str) -> None:
 
 def test_a_verb_without_tables_says_so(database_url: str) -> None:
     """Before `migrate` there are no dead letters to list."""
-    said, _ = (process := start("dead-letters list", DATABASE_URL=database_url)).communicate(timeout=30)
+    said, _ = (process := start("dead-letters list", DATABASE_URL=database_url)).communicate(timeout=120)
     assert process.returncode == 1
     assert said.startswith("payment: the database has not been migrated: ")
     assert said.count("\n") == 1

@@ -47,7 +47,7 @@ def waiting(channel: BlockingChannel, service: str) -> int:
     return count
 
 
-def until(what: str, happens: Callable[[], Any], patience: float = 60) -> None:
+def until(what: str, happens: Callable[[], Any], patience: float = 120) -> None:
     deadline = time.monotonic() + patience
     while not happens():
         assert time.monotonic() < deadline, f"not {what}"
@@ -67,7 +67,7 @@ def working(*workers: Worker) -> Iterator[None]:
         stop.set()
         for worker, thread in zip(workers, threads, strict=True):
             worker.wake()
-            thread.join(30)
+            thread.join(120)
             assert not thread.is_alive()
 
 

@@ -102,7 +102,7 @@ def test_every_curl_is_answered(tmp_path: Path) -> None:
             options = {flag: words[number + 1] for number, flag in enumerate(words) if flag in ("-X", "-d")}
             headers = dict(words[n + 1].split(": ", 1) for n, flag in enumerate(words) if flag == "-H")
             place = urlsplit(system.urls[service_at[str(address.port)]])
-            connection = http.client.HTTPConnection(place.hostname or "", place.port, timeout=30)
+            connection = http.client.HTTPConnection(place.hostname or "", place.port, timeout=120)
             path = f"{address.path}?{address.query}" if address.query else address.path
             method = options.get("-X", "POST" if "-d" in options else "GET")
             connection.request(method, path, options.get("-d"), headers)
