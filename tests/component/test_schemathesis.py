@@ -23,6 +23,7 @@ thorough = settings(
 )
 
 
+pytestmark = pytest.mark.slow
 FOLDER = Path(tempfile.gettempdir()) / f"schemathesis-{os.getpid()}"  # pytest collects before it makes folders
 
 

@@ -87,7 +87,11 @@ def explore(manner: str, needs_approval: bool) -> Exploration:
     return Exploration(flow, participants, check, needs_approval=needs_approval)
 
 
-everywhere = pytest.mark.parametrize(("manner", "needs_approval"), SIZES)
+QUICK = ("honest", False)
+everywhere = pytest.mark.parametrize(
+    ("manner", "needs_approval"),
+    [pytest.param(*each, marks=[] if each == QUICK else pytest.mark.slow) for each in SIZES],
+)
 
 
 @everywhere
