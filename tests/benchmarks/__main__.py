@@ -103,7 +103,7 @@ def floor(orders: int, rounds: int, bundle: int, only: str, keep: bool) -> None:
     print(f"\n{floors.summary_table(measured)}\n")
     for each in measured["shortfalls"]:
         print(each, file=sys.stderr)
-    results.save("floor", measured, keep=keep)
+    results.save("floor", {name: measured[name] for name in ("machine", "summary")}, keep=keep)
     sys.exit(1 if measured["shortfalls"] else 0)
 
 

@@ -8,7 +8,7 @@ from tests.benchmarks.driving import drive, warm_up
 from tests.benchmarks.load import Load
 from tests.benchmarks.measure import machine
 from tests.benchmarks.results import tell
-from tests.benchmarks.servers import DURABLE, Servers
+from tests.benchmarks.servers import Servers
 from tests.benchmarks.system import COUNTING, NAIVE, running
 
 PIPELINE, NAIVELY = "pipeline, saturated", "pipeline, naive settings"
@@ -36,7 +36,7 @@ def measure(orders: int, rates: Sequence[int] = RATES, seconds: float = 10.0) ->
             warm_up(system, naive)
             runs.append(tell(drive(system, NAIVELY, naive)))
         versions = servers.versions()
-    return {"machine": machine() | versions, "settings": DURABLE | COUNTING, "runs": [run.as_dict() for run in runs]}
+    return {"machine": machine() | versions, "runs": [run.as_dict() for run in runs]}
 
 
 def ratio_to_naive(results: dict[str, Any]) -> float:

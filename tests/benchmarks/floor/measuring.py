@@ -10,7 +10,7 @@ from tests.benchmarks.floor import contestants
 from tests.benchmarks.floor.account import Account, shortfalls
 from tests.benchmarks.floor.contestants import Run
 from tests.benchmarks.measure import machine
-from tests.benchmarks.servers import DURABLE, Servers
+from tests.benchmarks.servers import Servers
 from tests.benchmarks.system import COUNTING
 
 Contestant = Callable[[Servers, int], tuple[Run, Account | None]]
@@ -41,11 +41,8 @@ def measure(orders: int, rounds: int, bundle: int = 0, only: Sequence[str] = ())
                 print(line(number, runs[-1][name]), flush=True)
     return {
         "machine": about,
-        "settings": DURABLE | COUNTING,
         "rounds": runs,
         "summary": {name: summary(runs, name) for name in chosen},
-        "left behind": {name: {table: left._asdict() for table, left in each.items()}
-                        for name, each in accounts.items()},
         "shortfalls": [f"{name}: {each}" for name in accounts if name != "ours" and "ours" in accounts
                        for each in shortfalls(accounts["ours"], accounts[name])],
     }  # fmt: skip

@@ -8,7 +8,7 @@ import statistics
 import subprocess
 import sys
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -17,10 +17,12 @@ import click
 from tests.benchmarks.measure import machine, percentile
 from tests.benchmarks.peers.contestants import ALL, Contestant
 from tests.benchmarks.peers.running import PEERS, ROOT, Measured, Running
+from tests.benchmarks.report import peers_table
 from tests.benchmarks.results import save
 from tests.benchmarks.servers import Servers
 
 SATURATED = "saturated"
+AGAINST = ("ours", "ours-http", "embedded")  # whom the others are compared with
 HEADROOM = 1.1  # how much more than a rate a contestant must manage to be measured at it
 Results = dict[str, dict[str, dict[int, Measured | None]]]  # by contestant, load and round
 
@@ -32,10 +34,7 @@ Results = dict[str, dict[str, dict[int, Measured | None]]]  # by contestant, loa
 @click.option("--rate-seconds", default=4.0, show_default=True, help="At each of these rates.")
 @click.option("--only", default=",".join(each.name for each in ALL), help="Contestants, by commas.  [default: all]")
 @click.option("--keep/--no-keep", default=False, help="Keep the figures for docs/performance.md.")
-@click.option(
-    "--against", default="ours,ours-http,embedded", show_default=True, help="Whom the others are compared with."
-)
-def main(rounds: int, seconds: float, rates: str, rate_seconds: float, only: str, keep: bool, against: str) -> None:
+def main(rounds: int, seconds: float, rates: str, rate_seconds: float, only: str, keep: bool) -> None:
     """Start servers, measure, print each measurement as a line of JSON and then tables."""
     chosen = [each for each in ALL if each.name in only.split(",")]
     for absent in [each for each in chosen if each.program and not (ROOT / each.program).exists()]:
@@ -60,9 +59,8 @@ def main(rounds: int, seconds: float, rates: str, rate_seconds: float, only: str
                 for load, each in measured.items():
                     results[contestant.name][load][number] = each
                     click.echo(line(number, contestant.name, load, each))
-    kept = summary(results, against.split(","))
-    show(kept, [f"{rate:g}/s" for rate in asked], against.split(","))
-    click.echo("\n" + ", ".join(f"{name} {value}" for name, value in about.items()))
+    kept = summary(results)
+    click.echo(f"\n{peers_table(kept)}\n\n" + ", ".join(f"{name} {value}" for name, value in about.items()))
     if keep:
         save("peers", {"machine": about, "rounds": rounds, "contestants": kept}, keep=True)
     sys.exit(1 if failed else 0)
@@ -97,27 +95,7 @@ def line(number: int, name: str, load: str, measured: Measured | None) -> str:
     return json.dumps({"round": number + 1, "contestant": name, "load": load, **rounded})
 
 
-def show(kept: Sequence[Mapping[str, Any]], loads: Sequence[str], against: Sequence[str]) -> None:
-    """The summary, as tables."""
-    headings = "".join(f"{name + ' is':>14}" for name in against)
-    click.echo(f"\n{'contestant':12} {'orders/s':>9} {'(each round)':>24}{headings}   CPU ms/order")
-    for each in kept:
-        each_round = "/".join(f"{per_second:.0f}" for per_second in each["each_round"])
-        ratio = "".join(f"{each['ratios'][other]:>14}" for other in against)
-        split = " + ".join(f"{part} {cpu:.2f}" for part, cpu in each["cpu"].items())
-        said = f"{each['name']:12} {each['per_second']:9.0f} {each_round:>24}{ratio}"
-        click.echo(f"{said}   {each['cpu_total']:.2f} = {split}")
-    for load in loads:
-        click.echo(f"\nlatency at {load}, ms: {'p50':>8} {'p99':>8}   p50 and p99 of each round")
-        for each in kept:
-            if found := each["rates"][load]:
-                each_round = "  ".join(f"{p50:.1f} {p99:.1f}" for p50, p99 in found["each_round"])
-                click.echo(f"  {each['name']:20} {found['p50']:8.1f} {found['p99']:8.1f}   {each_round}")
-            else:
-                click.echo(f"  {each['name']:20} cannot keep up")
-
-
-def summary(results: Results, against: Sequence[str]) -> list[dict[str, Any]]:
+def summary(results: Results) -> list[dict[str, Any]]:
     """What is kept of each contestant: medians of the rounds, paired ratios, latencies over all rounds."""
     kept = []
     for name, by_load in results.items():
@@ -128,7 +106,7 @@ def summary(results: Results, against: Sequence[str]) -> list[dict[str, Any]]:
                 "per_second": statistics.median(each.per_second for each in rounds),
                 "each_round": [each.per_second for each in rounds],
                 "ratios": {
-                    other: paired(results.get(other, {}).get(SATURATED, {}), by_load[SATURATED]) for other in against
+                    other: paired(results.get(other, {}).get(SATURATED, {}), by_load[SATURATED]) for other in AGAINST
                 },
                 "cpu": {part: statistics.median(each.cpu[part] for each in rounds) for part in rounds[0].cpu},
                 "cpu_total": statistics.median(each.cpu_total for each in rounds),
