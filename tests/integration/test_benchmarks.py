@@ -22,6 +22,8 @@ from tests.benchmarks.soak.summary import kinds, summary
 from tests.benchmarks.soak.verdict import complaints
 from tests.benchmarks.system import COUNTING, System, running
 
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1_200)]
+
 
 @contextmanager
 def small_system() -> Iterator[System]:
