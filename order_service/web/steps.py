@@ -40,7 +40,11 @@ def step_routes(commands: Commands, show: Show) -> Routes:
     @routes.arguments(NoteSchema)
     @routes.response(200, OrderSchema)
     def settle_step(body: dict[str, Any], order_id: UUID, step: str) -> Response:
-        """Take a step for done that was seen to by hand. Only when its attempts are spent and it cannot be undone."""
+        """Take a step that needed a person for seen to.
+
+        One that must succeed is then done, one that was being undone counts as undone, whatever is still held. One
+        that can still be turned back by cancelling or reversing cannot be settled.
+        """
         return reply(show(commands.settle(str(order_id), step, current(), body["note"])))
 
     @routes.route(step_path, methods=["PATCH"], parameters=[step_in_path])
