@@ -1,4 +1,4 @@
-"""The consuming side, on the I/O thread: two queues on one channel, and acknowledgments."""
+"""The consuming side: two queues on one channel, and acknowledgments."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import count, takewhile
@@ -58,13 +58,6 @@ class Consuming:
                 channel.basic_ack(tag - self._first)
         for tag in done:
             del self._unacknowledged[tag]
-
-    def reject(self, tags: Sequence[int]) -> None:
-        """To the dead-letter queue, with what else travels in the same message. Unknown tags mean nothing."""
-        for tag in dict.fromkeys(tag // MOST for tag in tags):
-            if tag in self._unacknowledged and (channel := self._open_channel()):
-                channel.basic_reject(tag - self._first, requeue=False)
-                del self._unacknowledged[tag]
 
     def _done(self, tags: Sequence[int]) -> Iterator[int]:
         """The messages of which nothing is left after these events."""

@@ -1,4 +1,5 @@
-"""One AMQP connection on the I/O loop: pika's, with joined writes and a stomach for headers that it cannot read."""
+"""One AMQP connection: pika's SelectConnection; writes are sent together, and a message whose headers cannot be decoded
+arrives without them."""
 
 import logging
 from collections.abc import Callable
@@ -13,11 +14,11 @@ from shared.messaging.broker import AccessRefused, ConnectionLost
 from shared.messaging.brokers.rabbitmq.frames import FRAME, HEADER, HEADER_FRAME, delivery
 
 log = logging.getLogger("fulfillment.broker")
-# It tells each lost socket several times; this package does so once.
+# It logs each lost socket several times; this package does so once.
 logging.getLogger("pika").setLevel(logging.CRITICAL)
 
 SILENCE = {"TCP_USER_TIMEOUT": 30_000, "TCP_KEEPIDLE": 15, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}
-DEFAULTS = {"heartbeat": 15, "blocked_connection_timeout": 30, "tcp_options": SILENCE}
+BLOCKED = 30  # seconds until a publisher that is blocked gives up
 ACCESS_REFUSED = 403
 
 __all__ = ["IOLoop", "Link", "loss", "parameters_for", "reason"]
@@ -78,10 +79,11 @@ class Link(SelectConnection):
             return FRAME.size + size + 1, frame.Header(channel, length, pika.BasicProperties())
 
 
-def parameters_for(url: str, name: str) -> pika.URLParameters:
+def parameters_for(url: str, name: str, heartbeat: int) -> pika.URLParameters:
     """Connection parameters with this project's timeouts where the URL sets none. Raises ValueError."""
     parameters = pika.URLParameters(url)
-    for setting, value in DEFAULTS.items():
+    defaults = {"heartbeat": heartbeat, "blocked_connection_timeout": BLOCKED, "tcp_options": SILENCE}
+    for setting, value in defaults.items():
         if getattr(parameters, setting) is None:
             setattr(parameters, setting, value)
     parameters.client_properties = {"connection_name": name}

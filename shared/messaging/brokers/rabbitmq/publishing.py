@@ -1,4 +1,4 @@
-"""The publishing side, on the I/O thread: pipelined confirms, and a connection that comes back by itself."""
+"""The publishing side: pipelined confirms, and a connection that comes back by itself."""
 
 import logging
 import random
