@@ -8,14 +8,16 @@ from datetime import UTC, datetime
 from typing import ClassVar
 
 import msgspec
-import pika
 import pytest
+from pika.channel import Channel
+from pika.spec import Basic
 from pytest_rabbitmq.factories.executor import RabbitMqExecutor
 
 from shared.ids import uuid7
 from shared.messaging.broker import Broker, Connection, ConnectionLost, Delivery
 from shared.messaging.brokers.embedded import Embedded
 from shared.messaging.brokers.rabbitmq import RabbitMQ
+from shared.messaging.brokers.rabbitmq.link import IOLoop, Link, parameters_for
 from shared.messaging.envelope import Envelope, enclose
 from shared.messaging.topology import DELIVERY_LIMIT, topology
 
@@ -90,15 +92,30 @@ def drop_to_death(broker: Embedded, service: str) -> None:
 
 
 def reject(url: str, service: str) -> None:
-    """As an administrator may."""
-    connection = pika.BlockingConnection(pika.URLParameters(url))
-    channel = connection.channel()
+    """As an administrator may, even what cannot be read."""
+    loop = IOLoop()
+    loop.activate_poller()
+
+    def opened(channel: Channel) -> None:
+        channel.basic_qos(prefetch_count=1)
+        channel.basic_consume(f"{service}.inbox", rejected)
+
+    def rejected(channel: Channel, method: Basic.Deliver, *_: object) -> None:
+        channel.basic_reject(method.delivery_tag, requeue=False)
+        link.close()
+
+    link = Link(
+        parameters_for(url, "rejects", heartbeat=30),
+        on_open_callback=lambda link: link.channel(on_open_callback=opened),
+        custom_ioloop=loop,
+    )
     end = time.monotonic() + DEADLINE
-    while not (method := channel.basic_get(f"{service}.inbox")[0]):
+    while not link.is_closed:
         assert time.monotonic() < end
-        time.sleep(0.02)
-    channel.basic_reject(method.delivery_tag, requeue=False)
-    connection.close()
+        loop.poll()
+        loop.process_timeouts()
+        link.flush()
+    loop.close()
 
 
 def envelope(kind: type[LampRequested] = LampRequested, order: int = 1) -> Envelope:
