@@ -5,12 +5,13 @@ BIN := .venv/bin
 export PATH := $(PATH):/usr/sbin:/sbin
 DESCRIBED := pyproject.toml deploy/prepare
 
-.PHONY: help play demo test check lint format types walls simulate bench-peers bench bench-scaling bench-web bench-embedded bench-memory bench-floor bench-report soak lock clean
+.PHONY: help play demo test screenshots check lint format types walls simulate bench-peers bench bench-scaling bench-web bench-embedded bench-memory bench-floor bench-report soak lock clean
 
 help:
 	@echo "make play                watch orders move on a page, break things there, see them heal; nothing to set up"
 	@echo "make demo                orders through all four services, in one process, with nothing to set up"
 	@echo "make test                every test, against RabbitMQ and PostgreSQL servers of its own"
+	@echo "make screenshots         the pictures of the README and docs, taken from a real run"
 	@echo "make check               lint, formatting, types and the walls between the packages"
 	@echo "make simulate SEED=17    one seeded run of the whole system on a broker that misbehaves"
 	@echo "make bench               orders a second, latency and processor time per order; keeps the figures"
@@ -30,7 +31,12 @@ demo: .venv/.ready
 
 test: .venv/.ready-for-tests
 	deploy/prepare servers
+	deploy/prepare browser
 	$(BIN)/python -m pytest $(ARGS)
+
+screenshots: .venv/.ready-for-tests
+	deploy/prepare browser
+	$(BIN)/python -m tests.browser.screenshots
 
 check: lint format types walls
 

@@ -92,7 +92,9 @@ def place_order() -> Response:
                            backward=False, needs_attention=False, wake_at=held.wake_at, version=held.version,
                            updated_at=now))  # fmt: skip
         for entry in held.entries:
-            session.add(row_of(EntryRow, **entry | {"did": json.dumps(decision.history[0].did), "at": now}))
+            session.add(
+                row_of(EntryRow, **entry | {"did": json.dumps(decision.history[0].did), "at": now, "position": 1})
+            )
         for message in decision.messages:
             envelope = enclose(message, at=now, new_id=uuid7)
             names = (

@@ -40,7 +40,8 @@ def saying(service: str, due: str = "now() + interval '5 s'") -> str:
 
 
 ENTRIES = """
-    INSERT INTO saga_history SELECT order_id, seq, now(), event, cause, actor, step, 'acted', NULL, did, was, became
+    INSERT INTO saga_history SELECT order_id, seq, now(), event, cause, actor, step, 'acted', NULL, did, was, became,
+        pg_current_xact_id()::text::bigint
     FROM json_to_recordset(%(entries)s::json) e (order_id uuid, seq int, event text, cause uuid, actor text, step text,
         did text, was text, became text)"""
 

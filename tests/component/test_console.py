@@ -1,0 +1,265 @@
+"""The console over HTTP: sessions, forms, bad input, and what is shown to whom."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import update
+
+from order_service.tables import TABLES, console_sessions
+from order_service.web.console.sessions import COOKIE, LASTS, VISITOR, form_token
+from shared.clock import DatabaseClock
+from shared.http.serve import end
+from tests.component.apps import KEYS, ORDER, TOKENS, application, bearer, prepare, sign_in
+
+UNKNOWN = "00000000-0000-7000-8000-000000000000"
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> str:
+    url = f"sqlite:///{tmp_path_factory.mktemp('console')}/order.db"
+    prepare("order", url)
+    return url
+
+
+@pytest.fixture(scope="module")
+def app(url: str) -> Iterator[Flask]:
+    app = application("order", url)
+    yield app
+    end(app)
+
+
+@pytest.fixture
+def operator(app: Flask) -> FlaskClient:
+    return signed_in(app, "operator")
+
+
+def signed_in(app: Flask, name: str) -> FlaskClient:
+    client = app.test_client()
+    sign_in(app, client, name)
+    return client
+
+
+def placed(app: Flask, name: str = "alice", **changes: object) -> str:
+    headers = {**bearer(name), "Idempotency-Key": str(uuid4())}
+    order_id: str = app.test_client().post("/orders", json={**ORDER, **changes}, headers=headers).json["id"]
+    return order_id
+
+
+def token_of(client: FlaskClient) -> str:
+    cookie = client.get_cookie(COOKIE)
+    assert cookie
+    return form_token(cookie.value)
+
+
+def test_a_session_is_known_to_every_web_process(app: Flask, url: str, operator: FlaskClient) -> None:
+    """It is in the database: another process lets the same cookie in."""
+    other = application("order", url)
+    client = other.test_client()
+    client.set_cookie(COOKIE, operator.get_cookie(COOKIE).value)
+    assert client.get("/console").status_code == 200
+    end(other)
+
+
+def test_neither_key_nor_cookie_is_kept(app: Flask, url: str) -> None:
+    """Whoever reads the database can sign in with nothing in it."""
+    client = signed_in(app, "alice")
+    content = (
+        Path(url.removeprefix("sqlite:///")).read_bytes() + Path(f"{url.removeprefix('sqlite:///')}-wal").read_bytes()
+    )
+    assert client.get_cookie(COOKIE).value.encode() not in content
+    assert TOKENS["alice"].encode() not in content
+
+
+def test_a_session_ends_with_its_key(app: Flask, url: str) -> None:
+    """When the key is no longer configured, or means somebody else, its sessions are over at once."""
+    client = signed_in(app, "alice")
+    other = application("order", url, API_KEYS=KEYS.replace(TOKENS["alice"], "another"))
+    stranger = other.test_client()
+    stranger.set_cookie(COOKIE, client.get_cookie(COOKIE).value)
+    assert stranger.get("/console").status_code == 303
+    assert client.get("/console").status_code == 200
+    end(other)
+
+
+def test_a_session_lasts_twelve_hours(app: Flask) -> None:
+    """A moment before it is known, a moment later it is not."""
+    client, database = signed_in(app, "alice"), app.extensions["console"].database
+    for left, status in ((timedelta(minutes=1), 200), (timedelta(minutes=-1), 303)):
+        with database.transaction() as connection:
+            now = DatabaseClock().now(connection)
+            connection.execute(update(console_sessions).values(expires_at=now + left))
+        assert client.get("/console").status_code == status
+    assert timedelta(hours=12) == LASTS
+
+
+def test_the_cookie_is_for_this_site_and_no_script(app: Flask) -> None:
+    """HttpOnly and SameSite=Strict always, Secure where there is TLS."""
+    for scheme, secure in (("http", False), ("https", True)):
+        client = app.test_client()
+        client.set_cookie(VISITOR, "v")
+        form = {"key": TOKENS["alice"], "form_token": form_token("v")}
+        answer = client.post("/console/sign-in", data=form, base_url=f"{scheme}://localhost")
+        (cookie,) = [each for each in answer.headers.getlist("Set-Cookie") if each.startswith(COOKIE)]
+        assert "HttpOnly" in cookie
+        assert "SameSite=Strict" in cookie
+        assert ("Secure" in cookie) is secure
+
+
+@pytest.mark.parametrize("cookie", ["", "forged", "a" * 4000, "ü", "\x01"])
+def test_a_forged_cookie_is_nobodys(app: Flask, cookie: str) -> None:
+    """It leads to the form for signing in, as having none does."""
+    answer = app.test_client().get("/console", headers={"Cookie": f"{COOKIE}={cookie}"})
+    assert (answer.status_code, answer.location) == (303, "/console/sign-in?to=/console")
+
+
+@pytest.mark.parametrize(
+    "to", ["https://evil.example/", "//evil.example", "/\\evil.example", "/orders", "javascript:x"]
+)
+def test_signing_in_leads_nowhere_else(app: Flask, to: str) -> None:
+    """Whatever a link says, it ends on a page of the console."""
+    client = app.test_client()
+    client.set_cookie(VISITOR, "v")
+    form = {"key": TOKENS["alice"], "to": to, "form_token": form_token("v")}
+    assert client.post("/console/sign-in", data=form).location == "/console"
+
+
+@pytest.mark.parametrize("token", [None, "", "forged", "ü", "another's"])
+def test_a_form_without_its_token_does_nothing(app: Flask, token: str | None) -> None:
+    """403 with a page that says why; the order is as it was."""
+    client, order_id = signed_in(app, "alice"), placed(app)
+    if token == "another's":
+        token = token_of(signed_in(app, "alice"))
+    answer = client.post(f"/console/orders/{order_id}/cancel", data={} if token is None else {"form_token": token})
+    assert answer.status_code == 403
+    assert "too old" in answer.text
+    assert client.get(f"/orders/{order_id}", headers=bearer("alice")).json["status"] == "pending"
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/console?cursor=nonsense", 422),
+        ("/console?status=lost", 422),
+        ("/console?reason=x", 422),
+        ("/console?id=not-hexadecimal!", 422),
+        (f"/console?id={'a' * 5000}", 422),
+        (f"/console?customer={'a' * 60_000}", 422),
+        ("/console?sku=%00", 422),
+        ("/console?since=yesterday", 422),
+        ("/console/orders/not-an-id", 404),
+        (f"/console/orders/{UNKNOWN}", 404),
+        (f"/console/orders/{UNKNOWN}/live", 404),
+        (f"/console/orders/{UNKNOWN}/participants", 404),
+        ("/console/nowhere", 404),
+        ("/console/static/../sessions.py", 404),
+    ],
+)
+def test_bad_input_gets_a_page_that_says_so(operator: FlaskClient, path: str, status: int) -> None:
+    """A clear page with the status of the problem, never a fault."""
+    answer = operator.get(path)
+    assert answer.status_code == status
+    assert answer.mimetype == "text/html"
+    assert "<h1>" in answer.text
+
+
+@pytest.mark.parametrize(
+    ("path", "form", "status"),
+    [
+        ("cancel", {"note": "x" * 501}, 422),
+        ("steps/payment/deadline", {"minutes": "soon"}, 422),
+        ("steps/payment/deadline", {}, 409),
+        ("steps/payment/settle", {}, 422),
+        ("steps/payment/settle", {"note": "seen to"}, 409),
+        ("steps/no-such-step/retry", {}, 404),
+        ("steps/issue/retry", {}, 409),
+        ("approve", {}, 409),
+        ("cancel", {"note": "x" * 70_000}, 413),
+    ],
+)
+def test_what_cannot_be_done_is_refused_with_a_reason(
+    app: Flask, operator: FlaskClient, path: str, form: dict[str, str], status: int
+) -> None:
+    """A page that says why, and an order that is as it was."""
+    order_id = placed(app)
+    answer = operator.post(f"/console/orders/{order_id}/{path}", data={"form_token": token_of(operator), **form})
+    assert answer.status_code == status
+    assert answer.mimetype == "text/html"
+    order = operator.get(f"/orders/{order_id}", headers=bearer("alice")).json
+    assert (order["status"], order["version"]) == ("pending", 1)
+
+
+def test_a_script_in_a_name_stays_text(app: Flask, operator: FlaskClient) -> None:
+    """What strangers wrote is shown, never run."""
+    script = "<script>alert(1)</script>"
+    order_id = placed(app, ship_to={**ORDER["ship_to"], "name": script})  # type: ignore[dict-item]
+    form = {"form_token": token_of(operator), "note": script}
+    operator.post(f"/console/orders/{order_id}/cancel", data=form)
+    shown = operator.get(f"/console/orders/{order_id}").text
+    assert script not in shown
+    assert shown.count("&lt;script&gt;alert(1)&lt;/script&gt;") >= 3
+
+
+def test_no_page_lets_a_stranger_in(app: Flask, operator: FlaskClient) -> None:
+    """The policy allows nothing inline and nothing from elsewhere."""
+    for path in ("/console", "/console/sign-in", "/console/nowhere", "/console/static/console.css"):
+        with operator.get(path) as answer:
+            policy = answer.headers["Content-Security-Policy"]
+        assert policy.startswith("default-src 'none'; script-src 'self'; style-src 'self'")
+        assert "unsafe" not in policy
+        assert "frame-ancestors 'none'" in policy
+
+
+def test_filters_find_what_they_say(app: Flask, operator: FlaskClient) -> None:
+    """By the beginning of the id, the customer, the product, the time."""
+    order_id = placed(app, "bob", lines=[{"sku": "TEA-TOWEL", "quantity": 3}])
+    other = placed(app, "alice")
+
+    def shown(query: str) -> set[str]:
+        text = operator.get(f"/console?{query}").text
+        return {each for each in (order_id, other) if each in text}
+
+    assert shown("") == {order_id, other}
+    assert shown("customer=bob") == {order_id}
+    assert shown("sku=TEA-TOWEL") == {order_id}
+    assert shown(f"id={order_id[:30]}&customer=bob") == {order_id}
+    assert shown(f"id={order_id}") == {order_id}
+    assert shown("until=2020-01-01T00:00:00Z") == set()
+    assert shown("since=2020-01-01T00:00:00Z") == {order_id, other}
+
+
+def test_dead_letters_are_shown_and_replayed(app: Flask, operator: FlaskClient) -> None:
+    """Grouped by reason, with envelope and body; what was chosen is asked to be worked again."""
+    database = app.extensions["console"].database
+    letters = TABLES.dead_letters
+    with database.transaction() as connection:
+        now = DatabaseClock().now(connection)
+        row = {
+            "message_id": "a-letter",
+            "reason": "unknown_order: <b>nobody's</b>",
+            "state": "parked",
+            "type": "payment.captured",
+            "version": 1,
+            "producer": "payment",
+            "correlation_id": UNKNOWN,
+            "causation_id": None,
+            "occurred_at": now,
+            "traceparent": None,
+            "content_type": "application/json",
+            "body": b'{"amount": 5}',
+            "drops": 0,
+            "received_at": now,
+        }
+        connection.execute(letters.table.insert(), row)
+    part = operator.get("/console/desk/dead-letters").text
+    assert "order: unknown_order (1 × payment.captured)" in part
+    assert "&lt;b&gt;nobody" in part
+    assert "{&#34;amount&#34;: 5}" in part
+    form = {"form_token": token_of(operator), "service": "order", "message_id": "a-letter"}
+    assert operator.post("/console/desk/dead-letters/replay", data=form).location == "/console/desk?replayed=1"
+    shown = operator.get("/dead-letters?state=replaying", headers=bearer("operator")).json["items"]
+    assert [each["message_id"] for each in shown] == ["a-letter"]
