@@ -34,7 +34,7 @@ class Address(Struct, frozen=True, kw_only=True):
     name: Text
     line1: Text
     city: Text
-    postal_code: Annotated[str, Meta(min_length=1, max_length=20)]
+    postal_code: Annotated[str, Meta(max_length=20)]  # empty where the country has none
     country: Annotated[str, Meta(pattern=r"^[A-Z]{2}\Z")]
 
 
