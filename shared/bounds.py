@@ -29,7 +29,7 @@ Token = Annotated[str, Meta(min_length=1, max_length=TOKEN)]
 Carrier = Annotated[str, Meta(min_length=1, max_length=CARRIER)]
 Reference = Annotated[str, Meta(min_length=1, max_length=REFERENCE)]
 Detail = Annotated[str, Meta(min_length=1, max_length=DETAIL)]
-PostalCode = Annotated[str, Meta(min_length=1, max_length=POSTAL_CODE)]
+PostalCode = Annotated[str, Meta(max_length=POSTAL_CODE)]  # empty where the country has none
 
 
 def words(text: str, most: int = DETAIL) -> str:
