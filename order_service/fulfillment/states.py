@@ -96,7 +96,7 @@ def _stimuli(saga: Saga, step: Step) -> Iterator[tuple[str, Heard, datetime, Sag
         if step.when:
             yield f"its turn, not {step.when}", Tick(), MORNING, changed(saga, facts={**saga.facts, step.when: False})
         return
-    for kind in (step.success, step.failure, step.undone, step.undo_refused):
+    for kind in (step.success, step.failure, step.undone, getattr(step, "undo_refused", None)):
         if kind:
             yield kind.type, _said(kind, saga), MORNING, saga
     if was.deadline:
@@ -121,7 +121,7 @@ def _fields(kind: type[Heard]) -> tuple[str, ...]:
 def _key(saga: Saga, step: Step) -> Any:
     """What tells two states of the step apart."""
     was = saga.steps[step.name]
-    return was.status, min(was.attempts, step.attempts + 1), saga.backward, was.deadline is None, was.problem is None
+    return was.status, min(was.attempts, step.attempts + 1), saga.backward, saga.problem(step) is not None
 
 
 def _shown(flow: Workflow, saga: Saga, step: Step) -> str:
