@@ -21,14 +21,16 @@ from shared.values import changed
 def reserve(request: StockRequested, reservations: Reservations) -> InventoryEvent:
     """Set all lines aside, or none. Whoever asked before hears the same again; whoever was released, hears that."""
     reservation = reservations.find(request.order_id)
+    lines = Counter[str]()
+    for line in request.lines:
+        lines[line.sku] += line.quantity
     if reservation is None:
-        lines = Counter[str]()
-        for line in request.lines:
-            lines[line.sku] += line.quantity
         short = shortage(lines, reservations.stock)
         status = Status.UNAVAILABLE if short else Status.RESERVED
         reservation = Reservation(order_id=request.order_id, status=status, lines=lines, detail=short)
         reservations.put(reservation) if short else reservations.move(reservation, Kind.RESERVED)
+    elif reservation.status is not Status.RELEASED and reservation.lines != lines:
+        raise Unprocessable("contradiction: other lines were asked for before")
     match reservation.status:
         case Status.RESERVED | Status.ISSUED:
             return StockReserved(order_id=request.order_id)

@@ -19,8 +19,9 @@ from sqlalchemy import (
 )
 
 from inventory_service.domain import EFFECT, Kind, Reservation, Status, Stock
+from shared import bounds
 from shared.contracts import StockRequested
-from shared.database import BigInt, Id, Json, Transaction, UtcDateTime, VersionedRows, batch_rows, metadata
+from shared.database import BigInt, Chars, Id, Json, Transaction, UtcDateTime, VersionedRows, batch_rows, metadata
 from shared.database.grants import APPEND_ONLY, WEB_WRITES
 from shared.messaging.durability.tables import Tables
 from shared.messaging.handling import Answers
@@ -32,7 +33,7 @@ TABLES = Tables(METADATA)
 stock = Table(
     "stock",
     METADATA,
-    Column("sku", String(64), primary_key=True),
+    Column("sku", Chars(bounds.SKU), primary_key=True),
     Column("on_hand", BigInt, nullable=False),
     Column("reserved", BigInt, nullable=False),
     CheckConstraint("reserved >= 0 AND on_hand >= reserved", name="never_oversold"),
@@ -43,9 +44,9 @@ reservations = Table(
     "reservations",
     METADATA,
     Column("order_id", Id, primary_key=True),
-    Column("status", String(16), nullable=False),
+    Column("status", Chars(16), nullable=False),
     Column("lines", Json, nullable=False),  # quantity by sku
-    Column("detail", String(200)),
+    Column("detail", Chars(bounds.DETAIL)),
     Column("version", Integer, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
     Column("updated_at", UtcDateTime, nullable=False),
@@ -54,9 +55,9 @@ reservations = Table(
 movements = Table(
     "stock_movements",
     METADATA,
-    Column("reference", String(200), primary_key=True),  # the order, or the receipt that brought the goods
-    Column("sku", String(64), primary_key=True),
-    Column("kind", String(16), primary_key=True),
+    Column("reference", Chars(200), primary_key=True),  # the order, or the receipt that brought the goods
+    Column("sku", Chars(bounds.SKU), primary_key=True),
+    Column("kind", Chars(16), primary_key=True),
     Column("quantity", Integer, nullable=False),
     Column("at", UtcDateTime, nullable=False),
     info=APPEND_ONLY | WEB_WRITES,

@@ -129,7 +129,7 @@ def stock_routes(database: Database) -> Routes:
         return {**row, "available": row["on_hand"] - row["reserved"]}
 
     @routes.route("/stock")
-    @requires("operator")
+    @requires("operator", heavy=True)
     @routes.arguments(page_schema(SKU), location="query")
     @routes.response(200, listed(StockSchema))
     def get_stock(query: dict[str, Any]) -> Response:
@@ -141,7 +141,7 @@ def stock_routes(database: Database) -> Routes:
     @routes.route("/stock/<sku>/receipts", methods=["POST"], parameters=[SKU_IN_PATH])
     @problems(409, 422)
     @requires("operator")
-    @routes.arguments(GoodsSchema)
+    @routes.arguments(GoodsSchema, example={"quantity": 50})
     @routes.arguments(IdempotencyHeader, location="headers")
     @routes.response(201, ReceiptSchema)
     def post_receipt(goods: dict[str, Any], header: dict[str, str], sku: str) -> Response:

@@ -4,17 +4,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from order_service.fulfillment.saga import (
+from order_service.fulfillment.inputs import (
     ApprovalGranted,
     ApprovalRefused,
     CancellationRequested,
     DeadlineMoved,
     Input,
-    OrderStatus,
     RetryRequested,
     ReversalRequested,
     SettlementRequested,
 )
+from order_service.fulfillment.saga import OrderStatus
 from order_service.queries import find_order
 from order_service.sagas import Held, Sagas
 from order_service.tables import TABLES

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from order_service.catalog import find_products
 from order_service.domain import NewOrder, Product, price
-from order_service.fulfillment.saga import OrderPlaced
+from order_service.fulfillment.inputs import OrderPlaced
 from order_service.idempotency import Answer, Key, claim_keys, find_answers
 from order_service.sagas import Held, Sagas
 from order_service.store import add_orders

@@ -4,9 +4,10 @@ What changes with every event lives in `sagas`. No column that changes often is 
 PostgreSQL rewrites rows in place (HOT) and leaves the indexes alone.
 """
 
-from sqlalchemy import Boolean, Column, ForeignKey, Index, Integer, String, Table, Text, true
+from sqlalchemy import Boolean, Column, ForeignKey, Index, Integer, Table, Text, true
 
-from shared.database import BigInt, Id, UtcDateTime, metadata
+from shared import bounds
+from shared.database import BigInt, Chars, Id, UtcDateTime, metadata
 from shared.database.grants import APPEND_ONLY, PRUNED
 from shared.messaging.durability.tables import Tables
 
@@ -16,8 +17,8 @@ TABLES = Tables(METADATA)
 products = Table(
     "products",
     METADATA,
-    Column("sku", String(64), primary_key=True),
-    Column("name", String(200), nullable=False),
+    Column("sku", Chars(bounds.SKU), primary_key=True),
+    Column("name", Chars(bounds.NAME), nullable=False),
     Column("unit_price", BigInt, nullable=False),
     Column("added_at", UtcDateTime, nullable=False),
 )
@@ -25,15 +26,15 @@ orders = Table(
     "orders",
     METADATA,
     Column("id", Id, primary_key=True),
-    Column("customer_id", String(64), nullable=False),
+    Column("customer_id", Chars(64), nullable=False),
     Column("lines", Text, nullable=False),  # JSON, as are all texts with several values
     Column("total", BigInt, nullable=False),
-    Column("currency", String(3), nullable=False),
+    Column("currency", Chars(bounds.CURRENCY), nullable=False),
     Column("ship_to", Text, nullable=False),
     Column("placed_at", UtcDateTime, nullable=False),
-    Column("status", String(20), nullable=False),
-    Column("reason", String(20)),
-    Column("reason_detail", String(1000)),
+    Column("status", Chars(20), nullable=False),
+    Column("reason", Chars(20)),
+    Column("reason_detail", Chars(2 * bounds.DETAIL)),
     Column("needs_attention", Boolean, nullable=False),
     postgresql_with={"fillfactor": 60},
 )
@@ -45,8 +46,8 @@ sagas = Table(
     Column("facts", Text, nullable=False),
     Column("steps", Text, nullable=False),  # by name: status, attempts, requested_at, settled_at, deadline
     Column("backward", Boolean, nullable=False),
-    Column("reason", String(20)),
-    Column("reason_detail", String(1000)),
+    Column("reason", Chars(20)),
+    Column("reason_detail", Chars(2 * bounds.DETAIL)),
     Column("needs_attention", Boolean, nullable=False),
     Column("wake_at", UtcDateTime),  # null at rest; else not later than the earliest deadline, see store.wake_at
     Column("version", Integer, nullable=False),
@@ -59,33 +60,33 @@ saga_history = Table(
     Column("order_id", Id, primary_key=True),
     Column("seq", Integer, primary_key=True),
     Column("at", UtcDateTime, nullable=False),
-    Column("event", String(64), nullable=False),
+    Column("event", Chars(64), nullable=False),
     Column("message_id", Id),
-    Column("actor", String(100), nullable=False),
-    Column("step", String(40)),
-    Column("outcome", String(200), nullable=False),
-    Column("detail", String(1000)),
+    Column("actor", Chars(100), nullable=False),
+    Column("step", Chars(40)),
+    Column("outcome", Chars(200), nullable=False),
+    Column("detail", Chars(2 * bounds.DETAIL)),
     Column("did", Text, nullable=False),
-    Column("from_status", String(20), nullable=False),
-    Column("to_status", String(20), nullable=False),
+    Column("from_status", Chars(20), nullable=False),
+    Column("to_status", Chars(20), nullable=False),
     Column("position", BigInt, nullable=False),  # of its transaction among all, see `feed`
     info=APPEND_ONLY,
 )
 idempotency_keys = Table(
     "idempotency_keys",
     METADATA,
-    Column("principal", String(100), primary_key=True),
-    Column("path", String(100), primary_key=True),
-    Column("key", String(128), primary_key=True),
-    Column("body_hash", String(64), nullable=False),
+    Column("principal", Chars(100), primary_key=True),
+    Column("path", Chars(100), primary_key=True),
+    Column("key", Chars(128), primary_key=True),
+    Column("body_hash", Chars(64), nullable=False),
     Column("order_id", Id, nullable=False),
     Column("response", Text, nullable=False),
 )
 console_sessions = Table(
     "console_sessions",
     METADATA,
-    Column("token_hash", String(64), primary_key=True),
-    Column("seal", String(64), nullable=False),
+    Column("token_hash", Chars(64), primary_key=True),
+    Column("seal", Chars(64), nullable=False),
     Column("expires_at", UtcDateTime, nullable=False),
     info=PRUNED,
 )

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from order_service.fulfillment.saga import Tick
+from order_service.fulfillment.inputs import Tick
 from order_service.sagas import Sagas
 from order_service.terms import Flows
 from shared.contracts import Event

@@ -120,6 +120,7 @@ class StepView(TypedDict):
     requested_at: datetime | None
     settled_at: datetime | None
     deadline: datetime | None
+    problem: Annotated[str | None, msgspec.Meta(description="why a person must, or had to, look at it")]
 
 
 class OrderView(TypedDict):
@@ -186,6 +187,7 @@ def order_view(order: Order, flow: Workflow) -> OrderView:
                 "requested_at": progress.requested_at,
                 "settled_at": progress.settled_at,
                 "deadline": progress.deadline,
+                "problem": saga.problem(step) or (progress.problem.words if progress.problem else None),
             }
             for step in flow.steps
             for progress in [saga.steps[step.name]]

@@ -2,6 +2,7 @@
 
 from enum import StrEnum
 
+from shared.bounds import REFERENCE, is_reference, words
 from shared.outside.answers import Answer, Approved, Refused
 from shared.values import Value, changed
 
@@ -37,6 +38,7 @@ class Payment(Value, frozen=True, kw_only=True):
     detail: str | None = None
     capture_refused: bool = False
     reversing: bool = False  # an undo was asked for: from then on nothing new is captured
+    reversal_refused: bool = False  # for good: `detail` says why, and the network is not asked again
     authorized: int = 0
     captured: int = 0
     voided: int = 0
@@ -49,9 +51,9 @@ class Payment(Value, frozen=True, kw_only=True):
                 return Kind.AUTHORIZE
             case Status.CAPTURING:
                 return Kind.CAPTURE
-            case Status.AUTHORIZED if self.reversing:
+            case Status.AUTHORIZED if self.reversing and not self.reversal_refused:
                 return Kind.VOID
-            case Status.CAPTURED if self.reversing:
+            case Status.CAPTURED if self.reversing and not self.reversal_refused:
                 return Kind.REFUND
         return None
 
@@ -62,18 +64,22 @@ class Payment(Value, frozen=True, kw_only=True):
     def heard(self, kind: Kind, answer: Answer) -> "Payment":
         """The payment after the network's answer to what was `owed`."""
         match kind, answer:
-            case Kind.AUTHORIZE, Approved(reference):
+            case Kind.AUTHORIZE, Approved(reference) if is_reference(reference):
                 return changed(
                     self, status=Status.AUTHORIZED, authorization_id=reference, authorized=self.amount, detail=None
                 )
+            case Kind.AUTHORIZE, Approved(reference):  # money is held under a name that nobody can give: in doubt
+                return changed(self, detail=f"an authorization of {len(reference)} characters; {REFERENCE} can be kept")
             case Kind.AUTHORIZE, Refused(detail):
-                return changed(self, status=Status.DECLINED, detail=detail)
+                return changed(self, status=Status.DECLINED, detail=words(detail))
             case Kind.CAPTURE, Approved():
                 return changed(self, status=Status.CAPTURED, captured=self.amount)
             case Kind.CAPTURE, Refused(detail):
-                return changed(self, status=Status.AUTHORIZED, capture_refused=True, detail=detail)
+                return changed(self, status=Status.AUTHORIZED, capture_refused=True, detail=words(detail))
             case Kind.VOID, Approved():
                 return changed(self, status=Status.VOIDED, voided=self.amount)
             case Kind.REFUND, Approved():
                 return changed(self, status=Status.REFUNDED, refunded=self.amount)
-        return self  # no answer, or a reversal refused: it stays owed and is asked again
+            case Kind.VOID | Kind.REFUND, Refused(detail):
+                return changed(self, reversal_refused=True, detail=words(detail))
+        return self  # no answer: it stays owed and is asked again

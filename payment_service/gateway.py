@@ -9,8 +9,13 @@ from shared.outside.answers import Approved, Refused
 from shared.outside.simulator import Inquiry, Simulator
 
 PARTY = "card_network"
-ACCEPTED = ("tok_visa", "tok_mastercard", "tok_amex", "tok_capture_refused", "tok_timeout")
+ACCEPTED = ("tok_visa", "tok_mastercard", "tok_amex", "tok_timeout")
 LOST_ONCE = frozenset({"tok_timeout"})  # approved, and the first answer to each call is lost on the way back
+REFUSED = {  # accepted at first
+    "tok_capture_refused": (Kind.CAPTURE, "the issuer withdrew the authorization"),
+    "tok_void_refused": (Kind.VOID, "the authorization has expired"),
+    "tok_refund_refused": (Kind.REFUND, "the account is closed"),
+}
 DECLINED = {
     "tok_declined": "the card was declined",
     "tok_insufficient_funds": "insufficient funds",
@@ -22,7 +27,11 @@ class CardNetwork(Protocol):
     """Whoever moves the money. All calls of a batch are handed over at once, to be made concurrently."""
 
     def ask(self, calls: Sequence[Call]) -> Answers:
-        """Approved or Refused by idempotency key; a call without an answer is left out."""
+        """Approved or Refused by idempotency key; a call without an answer is left out.
+
+        An authorization's reference has 1 to `bounds.REFERENCE` characters that can be shown; what has not counts as no
+        answer, because the money could not be named again. What a refusal says is cut to `bounds.DETAIL`.
+        """
 
 
 class SimulatedCardNetwork:
@@ -54,14 +63,14 @@ def policy(inquiry: Inquiry, earlier: Mapping[str, bool]) -> Approved | Refused:
     held, captured = earlier.get(Kind.AUTHORIZE, False), earlier.get(Kind.CAPTURE, False)
     reference = f"{inquiry.kind}-{inquiry.order_id}"
     match inquiry.kind:
-        case Kind.AUTHORIZE if inquiry.subject in ACCEPTED:
+        case Kind.AUTHORIZE if inquiry.subject in (*ACCEPTED, *REFUSED):
             return Approved(reference)
         case Kind.AUTHORIZE:
             return Refused(DECLINED.get(inquiry.subject, "the token is not known to the network"))
         case Kind.CAPTURE if earlier.get(Kind.VOID):
             return Refused("the authorization was voided")
-        case Kind.CAPTURE if inquiry.subject == "tok_capture_refused":
-            return Refused("the issuer withdrew the authorization")
+        case kind if inquiry.subject in REFUSED and kind == REFUSED[inquiry.subject][0]:
+            return Refused(REFUSED[inquiry.subject][1])
         case Kind.CAPTURE if held:
             return Approved(reference)
         case Kind.VOID if held and not captured:

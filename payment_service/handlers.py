@@ -9,13 +9,15 @@ from shared.contracts import (
     PaymentCaptured,
     PaymentDeclined,
     PaymentRequested,
+    PaymentReversalRefused,
     PaymentReversalRequested,
     PaymentReversed,
 )
 from shared.messaging.handling import Call, Handlers, Unprocessable
 from shared.values import changed
 
-Fact = PaymentAuthorized | PaymentDeclined | PaymentCaptured | CaptureRefused | PaymentReversed
+Undone = PaymentReversed | PaymentReversalRefused
+Fact = PaymentAuthorized | PaymentDeclined | PaymentCaptured | CaptureRefused | Undone
 
 
 def authorize(request: PaymentRequested, payments: Payments) -> Fact | None:
@@ -27,6 +29,9 @@ def authorize(request: PaymentRequested, payments: Payments) -> Fact | None:
         currency=request.currency,
         token=request.payment_token,
     )
+    asked = (request.amount, request.currency, request.payment_token)
+    if not payment.reversing and asked != (payment.amount, payment.currency, payment.token):
+        raise Unprocessable(f"contradiction: {payment.amount} {payment.currency} were asked for, by {payment.token}")
     payment = advance(payment, payments)
     match payment.status:
         case Status.AUTHORIZING:
@@ -45,6 +50,9 @@ def capture(request: CaptureRequested, payments: Payments) -> Fact | None:
     payment = payments.find(request.order_id)
     if payment is None or payment.status in (Status.AUTHORIZING, Status.DECLINED):
         raise Unprocessable("capture_without_authorization: nothing is known to be held for this order")
+    known = (payment.authorization_id, payment.amount)
+    if not payment.reversing and (request.authorization_id, request.amount) != known:
+        raise Unprocessable(f"contradiction: {payment.amount} is held as {payment.authorization_id}")
     if payment.status is Status.AUTHORIZED and not (payment.capture_refused or payment.reversing):
         payment = changed(payment, status=Status.CAPTURING)
     payment = advance(payment, payments)
@@ -76,8 +84,15 @@ def advance(payment: Payment, payments: Payments) -> Payment:
     return payments.put(payment)
 
 
-def undone(payment: Payment) -> PaymentReversed | None:
+def undone(payment: Payment) -> Undone | None:
     """What is to be said of a payment that must be given back; nothing yet while the network has not answered."""
+    if payment.reversal_refused:
+        return PaymentReversalRefused(
+            order_id=payment.order_id,
+            detail=payment.detail or "refused",
+            held=payment.authorized - payment.captured,
+            kept=payment.captured,
+        )
     if payment.status not in (Status.VOIDED, Status.REFUNDED):
         return None
     return PaymentReversed(order_id=payment.order_id, voided=payment.voided, refunded=payment.refunded)

@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import Boolean, CheckConstraint, Column, Connection, Integer, RowMapping, String, Table, insert, select
+from sqlalchemy import Boolean, CheckConstraint, Column, Connection, Integer, RowMapping, Table, insert, select
 
 from payment_service.domain import Payment
-from shared.database import BigInt, Id, UtcDateTime, VersionedRows, batch_rows, metadata
+from shared import bounds
+from shared.database import BigInt, Chars, Id, UtcDateTime, VersionedRows, batch_rows, metadata
 from shared.database.grants import APPEND_ONLY
 from shared.messaging.durability.tables import Tables
 from shared.messaging.repository import Repository
@@ -19,14 +20,15 @@ payments = Table(
     "payments",
     METADATA,
     Column("order_id", Id, primary_key=True),
-    Column("status", String(16), nullable=False),
+    Column("status", Chars(16), nullable=False),
     Column("amount", BigInt, nullable=False),
-    Column("currency", String(3), nullable=False),
-    Column("token", String(200), nullable=False),
-    Column("authorization_id", String(200)),
-    Column("detail", String(200)),
+    Column("currency", Chars(bounds.CURRENCY), nullable=False),
+    Column("token", Chars(bounds.TOKEN), nullable=False),
+    Column("authorization_id", Chars(bounds.REFERENCE)),
+    Column("detail", Chars(bounds.DETAIL)),
     Column("capture_refused", Boolean, nullable=False),
     Column("reversing", Boolean, nullable=False),
+    Column("reversal_refused", Boolean, nullable=False),
     Column("authorized", BigInt, nullable=False),
     Column("captured", BigInt, nullable=False),
     Column("voided", BigInt, nullable=False),
@@ -41,7 +43,7 @@ movements = Table(
     "payment_movements",
     METADATA,
     Column("order_id", Id, primary_key=True),
-    Column("kind", String(16), primary_key=True),
+    Column("kind", Chars(16), primary_key=True),
     Column("amount", BigInt, nullable=False),
     Column("at", UtcDateTime, nullable=False),
     info=APPEND_ONLY,

@@ -41,6 +41,9 @@ class PaymentSchema(Schema):
     captured = fields.Integer(required=True)
     voided = fields.Integer(required=True)
     refunded = fields.Integer(required=True)
+    reversal_refused = fields.Boolean(
+        required=True, metadata={"description": "the network will not give back what it holds or took, for good"}
+    )
     detail = fields.String(required=True, allow_none=True, metadata={"description": "why it was declined or refused"})
     movements = fields.List(fields.Nested(MovementSchema), required=True)
     created_at = Moment(required=True)
@@ -73,6 +76,7 @@ def create_app(settings: Settings, database: Database, notifier: Notifier) -> Fl
                 "captured": payment.captured,
                 "voided": payment.voided,
                 "refunded": payment.refunded,
+                "reversal_refused": payment.reversal_refused,
                 "detail": payment.detail,
                 "movements": [{"kind": each["kind"], "amount": each["amount"], "at": each["at"]} for each in moved],
                 "created_at": row["created_at"],

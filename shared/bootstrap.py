@@ -19,6 +19,7 @@ from shared.messaging.durability.maintenance import Maintenance
 from shared.messaging.handling import Stop
 from shared.messaging.notifier import Notifier
 from shared.messaging.topology import Topology, topology
+from shared.messaging.watchdog import watch
 from shared.messaging.worker import Pace, Worker
 from shared.service import Service, services
 
@@ -87,6 +88,8 @@ def run_worker(
 
     for each in (signal.SIGTERM, signal.SIGINT):
         signal.signal(each, end)
+    ended = threading.Event()
+    watch(f"{service.name} worker", worker.alive, ended)
     notifier = Notifier(database)
     notifier.listen(worker.wake)
     places = address(settings.broker_url), address(settings.database_url)
@@ -98,6 +101,7 @@ def run_worker(
         log.critical("%s worker stops: %s", service.name, error)
         return 1
     finally:
+        ended.set()
         notifier.close()
         database.dispose()
     log.info("%s worker %d has stopped", service.name, os.getpid())

@@ -71,7 +71,12 @@ def commands(service: Service, *more: click.Command) -> click.Group:
         from shared.messaging.brokers.rabbitmq import RabbitMQ
 
         try:
-            broker = RabbitMQ(settings.broker_url, window=settings.publish_window, bundle=settings.bundle_limit)
+            broker = RabbitMQ(
+                settings.broker_url,
+                window=settings.publish_window,
+                bundle=settings.bundle_limit,
+                longest_batch=settings.watchdog.total_seconds(),
+            )
         except ValueError as error:
             raise Misconfigured(f"{service.name}: BROKER_URL: {error}") from error
         database = open_database(settings, Timeouts.for_worker(settings.watchdog.total_seconds()))

@@ -4,25 +4,18 @@ Requests are published by the order service, facts by the participant that they 
 units of the deployment's one currency. Unknown fields are ignored when reading.
 """
 
-from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, TypeVar
+from typing import Annotated, ClassVar
 
-from msgspec import Meta, Struct, convert
+from msgspec import Meta, Struct
 
-OrderId = Annotated[str, Meta(pattern=r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\Z")]
-Amount = Annotated[int, Meta(ge=1, le=2**53)]
-AmountOrNone = Annotated[int, Meta(ge=0, le=2**53)]
-Quantity = Annotated[int, Meta(ge=1, le=1_000)]
-Sku = Annotated[str, Meta(min_length=1, max_length=64)]
-Text = Annotated[str, Meta(min_length=1, max_length=200)]
-Currency = Annotated[str, Meta(pattern=r"^[A-Z]{3}\Z")]
+from shared import bounds
 
 
 class Line(Struct, frozen=True, kw_only=True):
     """One product of an order and how many of it."""
 
-    sku: Sku
-    quantity: Quantity
+    sku: bounds.Sku
+    quantity: bounds.Quantity
 
 
 Lines = Annotated[tuple[Line, ...], Meta(min_length=1, max_length=100)]
@@ -31,10 +24,10 @@ Lines = Annotated[tuple[Line, ...], Meta(min_length=1, max_length=100)]
 class Address(Struct, frozen=True, kw_only=True):
     """Where a parcel goes; `country` is an ISO 3166 alpha-2 code."""
 
-    name: Text
-    line1: Text
-    city: Text
-    postal_code: Annotated[str, Meta(min_length=1, max_length=20)]
+    name: bounds.Name
+    line1: bounds.Name
+    city: bounds.Name
+    postal_code: bounds.PostalCode
     country: Annotated[str, Meta(pattern=r"^[A-Z]{2}\Z")]
 
 
@@ -45,7 +38,7 @@ class Event(Struct, frozen=True, kw_only=True):
     version: ClassVar[int] = 1
     producer: ClassVar[str]
 
-    order_id: OrderId
+    order_id: bounds.OrderId
 
 
 class OrderEvent(Event, frozen=True, kw_only=True):
@@ -72,9 +65,9 @@ class PaymentRequested(OrderEvent, frozen=True, kw_only=True):
 
     type: ClassVar[str] = "payment.requested"
 
-    amount: Amount
-    currency: Currency
-    payment_token: Text
+    amount: bounds.Amount
+    currency: bounds.Currency
+    payment_token: bounds.Token
 
 
 class PaymentAuthorized(PaymentEvent, frozen=True, kw_only=True):
@@ -82,8 +75,8 @@ class PaymentAuthorized(PaymentEvent, frozen=True, kw_only=True):
 
     type: ClassVar[str] = "payment.authorized"
 
-    authorization_id: Text
-    authorized: Amount
+    authorization_id: bounds.Reference
+    authorized: bounds.Amount
 
 
 class PaymentDeclined(PaymentEvent, frozen=True, kw_only=True):
@@ -91,7 +84,7 @@ class PaymentDeclined(PaymentEvent, frozen=True, kw_only=True):
 
     type: ClassVar[str] = "payment.declined"
 
-    detail: Text
+    detail: bounds.Detail
 
 
 class PaymentReversalRequested(OrderEvent, frozen=True, kw_only=True):
@@ -105,8 +98,21 @@ class PaymentReversed(PaymentEvent, frozen=True, kw_only=True):
 
     type: ClassVar[str] = "payment.reversed"
 
-    voided: AmountOrNone
-    refunded: AmountOrNone
+    voided: bounds.AmountOrNone
+    refunded: bounds.AmountOrNone
+
+
+class PaymentReversalRefused(PaymentEvent, frozen=True, kw_only=True):
+    """The network will not give it back, for good: `detail` says why.
+
+    `held` is held on the card and not taken, `kept` was taken and not given back.
+    """
+
+    type: ClassVar[str] = "payment.reversal_refused"
+
+    detail: bounds.Detail
+    held: bounds.AmountOrNone
+    kept: bounds.AmountOrNone
 
 
 class CaptureRequested(OrderEvent, frozen=True, kw_only=True):
@@ -114,8 +120,8 @@ class CaptureRequested(OrderEvent, frozen=True, kw_only=True):
 
     type: ClassVar[str] = "capture.requested"
 
-    authorization_id: Text
-    amount: Amount
+    authorization_id: bounds.Reference
+    amount: bounds.Amount
 
 
 class PaymentCaptured(PaymentEvent, frozen=True, kw_only=True):
@@ -123,7 +129,7 @@ class PaymentCaptured(PaymentEvent, frozen=True, kw_only=True):
 
     type: ClassVar[str] = "payment.captured"
 
-    captured: Amount
+    captured: bounds.Amount
 
 
 class CaptureRefused(PaymentEvent, frozen=True, kw_only=True):
@@ -131,7 +137,7 @@ class CaptureRefused(PaymentEvent, frozen=True, kw_only=True):
 
     type: ClassVar[str] = "capture.refused"
 
-    detail: Text
+    detail: bounds.Detail
 
 
 # Inventory
@@ -156,7 +162,7 @@ class StockUnavailable(InventoryEvent, frozen=True, kw_only=True):
 
     type: ClassVar[str] = "stock.unavailable"
 
-    detail: Text
+    detail: bounds.Detail
 
 
 class StockReleaseRequested(OrderEvent, frozen=True, kw_only=True):
@@ -200,8 +206,8 @@ class ShipmentBooked(ShippingEvent, frozen=True, kw_only=True):
 
     type: ClassVar[str] = "shipment.booked"
 
-    carrier: Text
-    tracking_number: Text
+    carrier: bounds.Carrier
+    tracking_number: bounds.Reference
 
 
 class ShipmentRefused(ShippingEvent, frozen=True, kw_only=True):
@@ -209,7 +215,7 @@ class ShipmentRefused(ShippingEvent, frozen=True, kw_only=True):
 
     type: ClassVar[str] = "shipment.refused"
 
-    detail: Text
+    detail: bounds.Detail
 
 
 class ShipmentCancellationRequested(OrderEvent, frozen=True, kw_only=True):
@@ -224,26 +230,28 @@ class ShipmentCancelled(ShippingEvent, frozen=True, kw_only=True):
     type: ClassVar[str] = "shipment.cancelled"
 
 
+class ShipmentCancellationRefused(ShippingEvent, frozen=True, kw_only=True):
+    """The carrier will not cancel, for good, and keeps its booking; `detail` says why."""
+
+    type: ClassVar[str] = "shipment.cancellation_refused"
+
+    detail: bounds.Detail
+    carrier: bounds.Carrier
+    tracking_number: bounds.Reference
+
+
 class DispatchRequested(OrderEvent, frozen=True, kw_only=True):
     """Hand the parcel to the carrier that booked it."""
 
     type: ClassVar[str] = "dispatch.requested"
 
-    tracking_number: Text
+    tracking_number: bounds.Reference
 
 
-class ShipmentDispatched(ShippingEvent, frozen=True, kw_only=True):
-    """The parcel is with its carrier."""
+class ShipmentDispatched(ShippingEvent, frozen=True, kw_only=True, omit_defaults=True):
+    """The parcel is with its carrier. (Earlier writers did not say which one.)"""
 
     type: ClassVar[str] = "shipment.dispatched"
 
-
-E = TypeVar("E", bound=Event)
-
-
-def compose(kind: type[E], facts: Mapping[str, Any]) -> E:
-    """An event of this kind; it takes its fields by name from the JSON values in `facts` and leaves the others alone.
-
-    Raises msgspec.ValidationError when a field is missing or not what the contract says.
-    """
-    return convert(facts, kind)
+    carrier: bounds.Carrier | None = None
+    tracking_number: bounds.Reference | None = None

@@ -1,6 +1,11 @@
 """Values: frozen records that cost little, for decisions that make many of them."""
 
-from msgspec import Struct, structs
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from msgspec import Struct, convert, structs
+
+S = TypeVar("S", bound=Struct)
 
 
 class Value(Struct, frozen=True, gc=False):
@@ -11,3 +16,11 @@ class Value(Struct, frozen=True, gc=False):
 
 
 changed = structs.replace  # changed(value, field=...) is the same value but for these fields
+
+
+def compose(kind: type[S], facts: Mapping[str, Any]) -> S:
+    """A record of this kind; it takes its fields by name from the JSON values in `facts` and leaves the others alone.
+
+    Raises msgspec.ValidationError when a field is missing or not what its type says.
+    """
+    return convert(facts, kind)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from enum import StrEnum
 from typing import NamedTuple
 
+from shared.bounds import REFERENCE, is_reference, words
 from shared.outside.answers import Answer, Approved, Refused, Unreachable
 from shared.values import Value, changed
 
@@ -58,6 +59,7 @@ class Shipment(Value, frozen=True, kw_only=True):
     status: Status
     ship_to: Mapping[str, str] | None = None
     cancelling: bool = False  # an undo was asked for: from then on nothing new is booked or dispatched
+    cancellation_refused: bool = False  # for good: `detail` says why, and the carrier is not asked again
     carriers: Mapping[str, Trial] = {}
     intents: int = 0  # how many bookings were about to be asked for: the number of the last one
     carrier: str | None = None
@@ -83,7 +85,7 @@ class Shipment(Value, frozen=True, kw_only=True):
             case Status.BOOKING if not self.cancelling:
                 left = (each for each in CARRIERS if each not in self.carriers and not away(each))
                 return next((Ask(Kind.BOOK, each) for each in left), None)
-            case Status.BOOKED if self.cancelling and self.carrier:
+            case Status.BOOKED if self.cancelling and self.carrier and not self.cancellation_refused:
                 return Ask(Kind.CANCEL, self.carrier)
             case Status.DISPATCHING if self.carrier:
                 return Ask(Kind.DISPATCH, self.carrier)
@@ -100,12 +102,15 @@ class Shipment(Value, frozen=True, kw_only=True):
         """The shipment after the carrier's answer, or its silence."""
         carrier = ask.carrier
         match ask.kind, answer:
-            case Kind.BOOK, Approved(number):
+            case Kind.BOOK, Approved(number) if is_reference(number):
                 booked = changed(self, status=Status.BOOKED, carrier=carrier, tracking_number=number, detail=None)
                 return booked._tried(carrier, Trial.BOOKED)
+            case Kind.BOOK, Approved(number):  # a parcel is booked under a name that nobody can give
+                detail = f"{carrier}: a tracking number of {len(number)} characters; {REFERENCE} can be kept"
+                return changed(self, detail=detail)._tried(carrier, Trial.DOUBTFUL)
             case Kind.BOOK, Refused(reason):
                 detail = f"{self.detail}; {carrier}: {reason}" if self.detail else f"{carrier}: {reason}"
-                tried = changed(self, detail=detail[:200])._tried(carrier, Trial.REFUSED)
+                tried = changed(self, detail=words(detail))._tried(carrier, Trial.REFUSED)
                 refused = all(tried.carriers.get(each) is Trial.REFUSED for each in CARRIERS)
                 return changed(tried, status=Status.REFUSED) if refused else tried
             case Kind.BOOK, Unreachable(self.intents) if self.carriers.get(carrier) is Trial.ASKING:
@@ -117,8 +122,10 @@ class Shipment(Value, frozen=True, kw_only=True):
                 return changed(self, status=Status.CANCELLED)
             case Kind.DISPATCH, Approved():
                 return changed(self, status=Status.DISPATCHED)
-            case _, Refused(reason):  # of what must be done in the end: it stays owed, and an operator sees why
-                return changed(self, detail=f"{carrier}: {reason}"[:200])
+            case Kind.CANCEL, Refused(reason):
+                return changed(self, cancellation_refused=True, detail=words(f"{carrier}: {reason}"))
+            case Kind.DISPATCH, Refused(reason):  # it must be done in the end: it stays owed, and an operator sees why
+                return changed(self, detail=words(f"{carrier}: {reason}"))
         return self
 
     def _tried(self, carrier: str, trial: Trial) -> "Shipment":

@@ -11,9 +11,10 @@ from shipping_service.domain import CARRIERS, Kind, Shipment
 
 NORTHWIND, GLOBEX = CARRIERS
 COVERAGE = {
-    NORTHWIND: ("GB", "DE", "FR"),
+    NORTHWIND: ("GB", "DE", "FR", "CH"),
     GLOBEX: ("DE", "FR", "US"),
 }
+FINAL = {"CH": "it is declared to customs already"}  # where a booking cannot be cancelled
 PREFIX = {NORTHWIND: "NW", GLOBEX: "GX"}
 
 
@@ -23,6 +24,9 @@ class Carriers(Protocol):
     def ask(self, calls: Sequence[Call]) -> Answers:
         """Approved, Refused or Unreachable by idempotency key; a call without an answer is left out. Unreachable tells
         which intent of the shipment it answers.
+
+        A tracking number has 1 to `bounds.REFERENCE` characters that can be shown; a booking under any other counts as
+        in doubt, because the parcel could not be named again. What a refusal says is cut to `bounds.DETAIL`.
         """
 
 
@@ -54,6 +58,8 @@ def policy(inquiry: Inquiry, earlier: Mapping[str, bool]) -> Approved | Refused:
             return Approved(tracking_number(inquiry.party, inquiry.order_id))
         case Kind.BOOK:
             return Refused(f"does not deliver to {inquiry.subject}")
+        case Kind.CANCEL if booked and inquiry.subject in FINAL:
+            return Refused(FINAL[inquiry.subject])
         case Kind.CANCEL if booked and not dispatched:
             return Approved(inquiry.key)
         case Kind.DISPATCH if booked and not cancelled:

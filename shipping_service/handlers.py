@@ -7,6 +7,7 @@ import msgspec
 from shared.contracts import (
     DispatchRequested,
     ShipmentBooked,
+    ShipmentCancellationRefused,
     ShipmentCancellationRequested,
     ShipmentCancelled,
     ShipmentDispatched,
@@ -20,21 +21,23 @@ from shipping_service.domain import Ask, Kind, Shipment, Status
 from shipping_service.store import Shipments
 
 Request = ShipmentRequested | ShipmentCancellationRequested | DispatchRequested
-Fact = ShipmentBooked | ShipmentRefused | ShipmentCancelled | ShipmentDispatched
+Undone = ShipmentCancelled | ShipmentCancellationRefused
+Fact = ShipmentBooked | ShipmentRefused | ShipmentDispatched | Undone
 
 
 def book(request: ShipmentRequested, shipments: Shipments) -> Fact | None:
     """Book the parcel with the first carrier that takes it. Nothing is said while none of them surely refuses."""
+    ship_to = msgspec.to_builtins(request.ship_to)
     shipment = shipments.find(request.order_id) or Shipment(
-        order_id=request.order_id, status=Status.BOOKING, ship_to=msgspec.to_builtins(request.ship_to)
+        order_id=request.order_id, status=Status.BOOKING, ship_to=ship_to
     )
+    if not shipment.cancelling and shipment.ship_to != ship_to:
+        raise Unprocessable("contradiction: a parcel to another address was asked for before")
     shipment = advance(shipment, shipments)
+    if shipment.cancelling:
+        return undone(shipment)
     match shipment.status:
-        case Status.CANCELLED:
-            return ShipmentCancelled(order_id=shipment.order_id)
         case Status.BOOKING:
-            return None
-        case Status.BOOKED if shipment.cancelling:
             return None
         case Status.REFUSED:
             return ShipmentRefused(order_id=shipment.order_id, detail=shipment.detail or "refused")
@@ -50,8 +53,7 @@ def cancel(request: ShipmentCancellationRequested, shipments: Shipments) -> Fact
     shipment = shipments.find(request.order_id) or Shipment(order_id=request.order_id, status=Status.CANCELLED)
     if shipment.status in (Status.DISPATCHING, Status.DISPATCHED):
         raise Unprocessable("dispatched: the parcel is handed over, there is nothing to cancel")
-    shipment = advance(changed(shipment, cancelling=True), shipments)
-    return ShipmentCancelled(order_id=shipment.order_id) if shipment.status is Status.CANCELLED else None
+    return undone(advance(changed(shipment, cancelling=True), shipments))
 
 
 def dispatch(request: DispatchRequested, shipments: Shipments) -> Fact | None:
@@ -61,16 +63,29 @@ def dispatch(request: DispatchRequested, shipments: Shipments) -> Fact | None:
         raise Unprocessable("dispatch_without_booking: no carrier is known to be booked for this order")
     if not shipment.cancelling:
         if request.tracking_number != shipment.tracking_number:
-            raise Unprocessable(f"wrong_tracking_number: {shipment.tracking_number} is booked for this order")
+            raise Unprocessable(f"contradiction: {shipment.tracking_number} is booked for this order")
         if shipment.status is Status.BOOKED:
             shipment = changed(shipment, status=Status.DISPATCHING)
     shipment = advance(shipment, shipments)
-    match shipment.status:
-        case Status.DISPATCHED:
-            return ShipmentDispatched(order_id=shipment.order_id)
-        case Status.CANCELLED:
-            return ShipmentCancelled(order_id=shipment.order_id)
-    return None
+    if shipment.cancelling:
+        return undone(shipment)
+    if shipment.status is not Status.DISPATCHED:
+        return None
+    return ShipmentDispatched(
+        order_id=shipment.order_id, carrier=shipment.carrier, tracking_number=shipment.tracking_number
+    )
+
+
+def undone(shipment: Shipment) -> Undone | None:
+    """What is to be said of a shipment that must be cancelled; nothing yet while its carrier has not answered."""
+    if shipment.cancellation_refused:
+        return ShipmentCancellationRefused(
+            order_id=shipment.order_id,
+            detail=shipment.detail or "refused",
+            carrier=shipment.carrier or "",
+            tracking_number=shipment.tracking_number or "",
+        )
+    return ShipmentCancelled(order_id=shipment.order_id) if shipment.status is Status.CANCELLED else None
 
 
 def advance(shipment: Shipment, shipments: Shipments) -> Shipment:

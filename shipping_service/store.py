@@ -2,9 +2,10 @@
 
 from typing import Any
 
-from sqlalchemy import Boolean, Column, Connection, Integer, RowMapping, String, Table, select
+from sqlalchemy import Boolean, Column, Connection, Integer, RowMapping, Table, select
 
-from shared.database import Id, Json, UtcDateTime, VersionedRows, metadata
+from shared import bounds
+from shared.database import Chars, Id, Json, UtcDateTime, VersionedRows, metadata
 from shared.messaging.durability.tables import Tables
 from shared.messaging.repository import Repository
 from shared.outside.simulator import SimulatedWorld
@@ -18,14 +19,15 @@ shipments = Table(
     "shipments",
     METADATA,
     Column("order_id", Id, primary_key=True),
-    Column("status", String(16), nullable=False),
+    Column("status", Chars(16), nullable=False),
     Column("ship_to", Json),
     Column("cancelling", Boolean, nullable=False),
+    Column("cancellation_refused", Boolean, nullable=False),
     Column("carriers", Json, nullable=False),  # how far the booking got, by carrier
     Column("intents", Integer, nullable=False),
-    Column("carrier", String(40)),
-    Column("tracking_number", String(40)),
-    Column("detail", String(200)),
+    Column("carrier", Chars(bounds.CARRIER)),
+    Column("tracking_number", Chars(bounds.REFERENCE)),
+    Column("detail", Chars(bounds.DETAIL)),
     Column("version", Integer, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
     Column("updated_at", UtcDateTime, nullable=False),

@@ -28,6 +28,9 @@ class ShipmentSchema(Schema):
     status = fields.Enum(Status, by_value=True, required=True)
     carrier = fields.String(required=True, allow_none=True)
     tracking_number = fields.String(required=True, allow_none=True)
+    cancellation_refused = fields.Boolean(
+        required=True, metadata={"description": "the carrier will not cancel its booking, for good"}
+    )
     detail = fields.String(required=True, allow_none=True, metadata={"description": "what the carriers said"})
     carriers = fields.Dict(
         fields.String(),
@@ -40,7 +43,17 @@ class ShipmentSchema(Schema):
     updated_at = Moment(required=True)
 
 
-SHOWN = ("order_id", "status", "carrier", "tracking_number", "detail", "carriers", "created_at", "updated_at")
+SHOWN = (
+    "order_id",
+    "status",
+    "carrier",
+    "tracking_number",
+    "cancellation_refused",
+    "detail",
+    "carriers",
+    "created_at",
+    "updated_at",
+)
 
 
 def create_app(settings: Settings, database: Database, notifier: Notifier) -> Flask:

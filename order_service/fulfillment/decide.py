@@ -1,30 +1,36 @@
 """What an event means for one order. Pure: no clock, no database, no broker, no randomness."""
 
+from collections.abc import Collection
 from datetime import datetime
 
 from order_service.fulfillment import saga as S  # noqa: N812 - by way of its enum, each status would cost a call on Python 3.11
-from order_service.fulfillment.saga import (
-    ASKED,
+from order_service.fulfillment.inputs import (
     CancellationRequested,
     DeadlineMoved,
-    Heard,
-    Kind,
     OrderPlaced,
-    OrderStatus,
-    Progress,
-    Reason,
     RetryRequested,
     ReversalRequested,
-    Saga,
     SettlementRequested,
-    Step,
     StepInput,
-    StepStatus,
     Tick,
-    Workflow,
 )
-from shared.contracts import Event, compose
-from shared.values import Value, changed
+from order_service.fulfillment.saga import (
+    ASKED,
+    Heard,
+    Kind,
+    OrderStatus,
+    Problem,
+    Progress,
+    Reason,
+    Saga,
+    Step,
+    StepStatus,
+    Workflow,
+    told,
+)
+from shared.bounds import words
+from shared.contracts import Event
+from shared.values import Value, changed, compose
 
 ACTED = "acted"
 
@@ -86,8 +92,20 @@ def hear(flow: Workflow, saga: Saga, event: Heard, now: datetime) -> tuple[str |
 
 def hear_fact(saga: Saga, step: Step, reported: StepStatus, event: Heard, now: datetime) -> tuple[Saga, str]:
     """What a participant, or a person, reports of a step; what comes too late to be acted on may still be learned."""
-    was = saga.steps[step.name]
+    was, wrong = saga.steps[step.name], contradiction(saga, step, event)
+    problem = wrong and (was.problem if was.problem and was.problem.words == wrong.words else wrong)
     match reported, was.status:
+        case _, S.WAITING | S.SKIPPED:
+            return saga, "noted: never asked"
+        case S.COMPENSATED | S.COMPENSATING, S.REQUESTED | S.DONE | S.FAILED:
+            return saga, "noted: no undo was asked"
+        case S.DONE, S.FAILED if step.undo:
+            # It happened after all, so an undo is owed; but an order that was cancelled by now stays cancelled.
+            settled_at = None if saga.owing else was.settled_at
+            undoing = Progress(S.COMPENSATING, 0, was.requested_at, settled_at, now, problem)
+            return (saga if problem else saga.learn(event)).put(step, undoing), ACTED
+        case _ if problem:
+            return saga.put(step, changed(was, problem=problem)), f"noted: {problem.words}"[:200]
         case S.DONE, S.REQUESTED:
             return saga.learn(event).put(step, settled(was, S.DONE, now)), ACTED
         case S.FAILED, S.REQUESTED:
@@ -95,18 +113,25 @@ def hear_fact(saga: Saga, step: Step, reported: StepStatus, event: Heard, now: d
             return failed.turn_back(step.refusal, getattr(event, "detail", None)), ACTED
         case S.COMPENSATED, S.COMPENSATING:
             return saga.learn(event).put(step, settled(was, S.COMPENSATED, now)), ACTED
-        case S.DONE, S.FAILED if step.undo:
-            # It happened after all, so an undo is owed; but an order that was cancelled by now stays cancelled.
-            settled_at = None if saga.owing else was.settled_at
-            return saga.learn(event).put(step, Progress(S.COMPENSATING, 0, was.requested_at, settled_at, now)), ACTED
-        case _, S.WAITING | S.SKIPPED:
-            return saga, "noted: never asked"
-        case S.COMPENSATED, S.REQUESTED | S.DONE | S.FAILED:
-            return saga, "noted: no undo was asked"
-        case S.DONE, _:  # too late to act on, yet true: the amounts shown must be right in the end
+        case S.COMPENSATING, S.COMPENSATING if was.deadline:
+            refused = Problem(f"refused: {getattr(event, 'detail', '')}")
+            return saga.learn(event).put(step, changed(was, deadline=None, problem=refused)), ACTED
+        case _:  # too late to act on, yet true: the amounts shown must be right in the end
             return saga.learn(event), f"noted: already {was.status}"
-        case _:
-            return saga, f"noted: already {was.status}"
+
+
+def contradiction(saga: Saga, step: Step, event: Heard) -> Problem | None:
+    """What of this fact cannot be true if what was asked and what was heard before is true; None when all agrees."""
+    said = told(event)
+    again = [
+        f"{name} {value}, not {saga.facts[name]}"
+        for name, value in said.items()
+        if saga.facts.get(name, value) != value
+    ]
+    if not again and step.agrees({**saga.facts, **said}):
+        return None
+    wrong = again or [f"{name} {value}" for name, value in said.items() if name not in saga.facts]
+    return Problem(words(f"contradicts what is known: {', '.join(wrong)}"))
 
 
 def hear_order(flow: Workflow, saga: Saga, event: Heard) -> tuple[Saga, str]:
@@ -135,13 +160,39 @@ def hear_operator(saga: Saga, step: Step, event: StepInput, now: datetime) -> tu
         case ReversalRequested() if step.kind is Kind.PIVOT and was.status is S.REQUESTED:
             return saga.put(step, settled(was, S.WITHDRAWN, now)).turn_back(Reason.OPERATOR_REQUEST, event.note), ACTED
         case RetryRequested() if was.status in ASKED:
-            return saga.put(step, changed(was, attempts=0, deadline=now)), ACTED
-        case SettlementRequested() if step.kind is Kind.RETRIABLE and saga.parked(step):
-            return saga.put(step, settled(was, S.DONE, now)), ACTED
+            return saga.put(step, changed(was, attempts=0, deadline=now, problem=None)), ACTED
+        case SettlementRequested() if (why := saga.problem(step)) and (by_hand := settleable(step, was)):
+            seen = Problem(why, settled=True)
+            return saga.put(
+                step, changed(was, status=by_hand, settled_at=was.settled_at or now, deadline=None, problem=seen)
+            ), ACTED
         case DeadlineMoved(deadline=until) if was.status in ASKED and (until or step.request is None):
             return saga.put(step, changed(was, deadline=until)), ACTED
         case _:
             return saga, f"noted: {step.name} is {was.status}"
+
+
+def settleable(step: Step, was: Progress) -> StepStatus | None:
+    """What a step is when a person has seen to it; None when only its answer, or turning back, can help.
+
+    What is taken for done must tell nothing that a later request needs; and nobody but payment says what was paid.
+    """
+    match was.status:
+        case S.REQUESTED:
+            return S.DONE if step.kind is Kind.RETRIABLE else None
+        case S.COMPENSATING:
+            return S.COMPENSATED
+    return was.status
+
+
+def put_off(flow: Workflow, saga: Saga, unsent: Collection[str], now: datetime) -> Saga:
+    """What was asked for by messages of these types has not left yet: patience for it begins `now`, if it is over."""
+    for step in flow.steps:
+        was = saga.steps[step.name]
+        asking = {S.REQUESTED: step.request, S.COMPENSATING: step.undo}.get(was.status)
+        if asking and asking.type in unsent and overdue(was, now):
+            saga = saga.put(step, asked(flow, step, was, was.status, was.attempts, now))
+    return saga
 
 
 def lose_patience(flow: Workflow, saga: Saga, now: datetime) -> Saga:
@@ -150,7 +201,8 @@ def lose_patience(flow: Workflow, saga: Saga, now: datetime) -> Saga:
         progress = saga.steps[step.name]
         spent = progress.status is S.REQUESTED and progress.attempts >= step.attempts and overdue(progress, now)
         if spent and step.kind is Kind.COMPENSATABLE:
-            return saga.turn_back(step.silence, f"no answer from {step.name} in time")
+            wrong = f": {progress.problem.words}" if progress.problem else ""
+            return saga.turn_back(step.silence, f"no answer from {step.name} in time{wrong}")
     return saga
 
 
@@ -193,4 +245,4 @@ def asked(flow: Workflow, step: Step, was: Progress, status: StepStatus, attempt
     """Asked for the nth time: patience doubles up to the slowest pace, and never ends."""
     patience = min(step.timeout * 2 ** min(attempts - 1, 20), max(flow.slowest, step.timeout))
     settled_at = was.settled_at if status is was.status else None
-    return Progress(status, attempts, was.requested_at or now, settled_at, now + patience)
+    return Progress(status, attempts, was.requested_at or now, settled_at, now + patience, was.problem)

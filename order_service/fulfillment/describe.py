@@ -13,7 +13,7 @@ HEADINGS = (
     "asked after",
     "kind",
     "request → success \\| refusal",
-    "undo: request → fact",
+    "undo: request → fact \\| refusal",
     "timeout × attempts",
 )
 SHAPES = {Kind.COMPENSATABLE: '["{}"]', Kind.PIVOT: '{{{{"{}"}}}}', Kind.RETRIABLE: '("{}")'}
@@ -45,7 +45,8 @@ def row(flow: Workflow, step: Step) -> tuple[str, ...]:
 
 def undoing(step: Step) -> str:
     if step.undo and step.undone:
-        return f"`{step.undo.type}` → `{step.undone.type}`"
+        answers = " \\| ".join(f"`{kind.type}`" for kind in (step.undone, step.undo_refused) if kind)
+        return f"`{step.undo.type}` → {answers}"
     return {
         Kind.COMPENSATABLE: "withdrawn, nothing is sent",
         Kind.PIVOT: "withdrawn, and covered by the undoing of the steps before it",

@@ -1,12 +1,13 @@
-"""The words of a saga: workflow, step, progress, what people and time say. Nothing here decides anything."""
+"""The words of a saga: workflow, step, progress. Nothing here decides anything."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum, auto
 from functools import cached_property
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, Self
 
+from order_service.fulfillment.inputs import Input
 from shared.contracts import Event
 from shared.values import Value, changed
 
@@ -60,71 +61,16 @@ class Reason(StrEnum):
     CAPTURE_REFUSED = auto()
 
 
-@dataclass(frozen=True, kw_only=True)
-class Input:
-    """What a person or the clock says to an order, in no need of a wire; `note` is their own words, for the history."""
-
-    type: ClassVar[str]
-    note: str | None = None
-
-    @property
-    def detail(self) -> str | None:
-        return self.note
-
-
-class OrderPlaced(Input):
-    type = "order_placed"
-
-
-class Tick(Input):
-    type = "tick"
-
-
-@dataclass(frozen=True, kw_only=True)
-class CancellationRequested(Input):
-    type = "cancellation_requested"
-    by: Literal["customer", "operator"] = "customer"
-
-
-class ApprovalGranted(Input):
-    type = "approval_granted"
-
-
-class ApprovalRefused(Input):
-    type = "approval_refused"
-
-
-@dataclass(frozen=True, kw_only=True)
-class StepInput(Input):
-    """What an operator says about the step of this name."""
-
-    step: str
-
-
-class ReversalRequested(StepInput):
-    type = "reversal_requested"  # withdraw the pivot, asked and unanswered, and turn back
-
-
-class RetryRequested(StepInput):
-    type = "retry_requested"  # ask now, and count the attempts anew
-
-
-class SettlementRequested(StepInput):
-    type = "settlement_requested"  # somebody saw by hand to a parked retriable step
-
-
-@dataclass(frozen=True, kw_only=True)
-class DeadlineMoved(StepInput):
-    type = "deadline_moved"
-    deadline: datetime | None  # UTC; None, to wait for ever, only where people are asked
-
-
 Heard = Event | Input
+Facts = Mapping[str, Any]  # what is known of an order, as plain JSON values
 
 
 @dataclass(frozen=True)
 class Step:
-    """One thing to be done: what is asked, what may be answered, how it is undone, and how patient we are."""
+    """One thing to be done: what is asked, what may be answered, how it is undone, and how patient we are.
+
+    `agrees` says whether what was told, together with what was known, can be true.
+    """
 
     name: str
     kind: Kind
@@ -135,6 +81,8 @@ class Step:
     silence: Reason = Reason.TIMED_OUT  # why it does when the attempts are spent
     undo: type[Event] | None = None
     undone: type[Event] | None = None
+    undo_refused: type[Event] | None = None  # for good
+    agrees: Callable[[Facts], bool] = lambda facts: True
     after: tuple[str, ...] = ()
     when: str | None = None  # the fact that makes the step needed
     timeout: timedelta = timedelta(seconds=30)
@@ -178,6 +126,7 @@ class Workflow:
         told = [(s.success, s, StepStatus.DONE) for s in self.steps]
         told += [(s.failure, s, StepStatus.FAILED) for s in self.steps if s.failure]
         told += [(s.undone, s, StepStatus.COMPENSATED) for s in self.steps if s.undone]
+        told += [(s.undo_refused, s, StepStatus.COMPENSATING) for s in self.steps if s.undo_refused]
         return {kind: (step, status) for kind, step, status in told}
 
     @cached_property
@@ -186,14 +135,23 @@ class Workflow:
         return frozenset(kind for kind in self.meaning if issubclass(kind, Event))
 
 
+class Problem(Value, frozen=True, array_like=True):
+    """Why a person must look at a step; the words are kept when an operator has settled it."""
+
+    words: str
+    settled: bool = False
+
+
 class Progress(Value, frozen=True, array_like=True):
-    """How far a step is; moments are UTC. It has a deadline while an answer is awaited, unless that was revoked."""
+    """How far a step is; moments are UTC. It has a deadline while an answer is awaited, unless that was revoked, or the
+    answer was a refusal for good."""
 
     status: StepStatus = StepStatus.WAITING
     attempts: int = 0
     requested_at: datetime | None = None
     settled_at: datetime | None = None
     deadline: datetime | None = None
+    problem: Problem | None = None
 
 
 WAITING, REQUESTED, DONE, SKIPPED, FAILED, COMPENSATING, COMPENSATED, WITHDRAWN = StepStatus
@@ -204,14 +162,14 @@ ASKED = frozenset({REQUESTED, COMPENSATING})
 class Saga(Value, frozen=True):
     """One order under way: the facts known of it (plain JSON values), and how far each step is."""
 
-    facts: Mapping[str, Any]
+    facts: Facts
     steps: Mapping[str, Progress]
     backward: bool = False
     reason: Reason | None = None
     reason_detail: str | None = None
 
     @classmethod
-    def start(cls, flow: Workflow, facts: Mapping[str, Any]) -> Self:
+    def start(cls, flow: Workflow, facts: Facts) -> Self:
         return cls(facts, {step.name: Progress() for step in flow.steps})
 
     def put(self, step: Step, progress: Progress) -> "Saga":
@@ -219,8 +177,7 @@ class Saga(Value, frozen=True):
 
     def learn(self, event: Heard) -> "Saga":
         """Keep what the event tells that was not known; what was heard first stands."""
-        fields = getattr(event, "__struct_fields__", ())
-        news = {name: getattr(event, name) for name in fields if name not in self.facts}
+        news = {name: value for name, value in told(event).items() if name not in self.facts}
         return changed(self, facts={**self.facts, **news}) if news else self
 
     def turn_back(self, reason: Reason, detail: str | None) -> "Saga":
@@ -245,16 +202,25 @@ class Saga(Value, frozen=True):
         """Some step was asked and has not settled yet; a failed step that is undone after all settled once."""
         return any(p.settled_at is None for p in self.steps.values() if p.status in ASKED)
 
-    def parked(self, step: Step) -> bool:
-        """Its attempts are spent and it is asked all the same, at the slowest pace. Any answer settles it."""
+    def problem(self, step: Step) -> str | None:
+        """Why this step needs a person: it is parked, until any answer that agrees settles it. None when it is not."""
         progress = self.steps[step.name]
-        return progress.deadline is not None and progress.attempts > step.attempts
+        if progress.problem and not progress.problem.settled:
+            return progress.problem.words
+        silent = progress.deadline is not None and progress.attempts > step.attempts
+        return f"no answer to {step.attempts} askings" if silent else None
 
     def needs_attention(self, flow: Workflow) -> bool:
-        return any(map(self.parked, flow.steps))
+        return any(map(self.problem, flow.steps))
 
     @property
     def deadline(self) -> datetime | None:
         """The earliest of the steps' deadlines: when to say Tick at the latest."""
         deadlines = [p.deadline for p in self.steps.values() if p.deadline]
         return min(deadlines) if deadlines else None
+
+
+def told(event: Heard) -> dict[str, Any]:
+    """What a fact tells of its order, as plain values, but for its words to people."""
+    fields = ((name, getattr(event, name)) for name in getattr(event, "__struct_fields__", ()) if name != "detail")
+    return {name: value for name, value in fields if value is not None}

@@ -6,19 +6,14 @@ from datetime import UTC, datetime
 from typing import Any
 
 from order_service.fulfillment.decide import decide
-from order_service.fulfillment.saga import (
+from order_service.fulfillment.inputs import (
     CancellationRequested,
-    Heard,
-    Progress,
     RetryRequested,
     ReversalRequested,
-    Saga,
     SettlementRequested,
-    Step,
-    StepStatus,
     Tick,
-    Workflow,
 )
+from order_service.fulfillment.saga import Heard, Progress, Saga, Step, StepStatus, Workflow
 from shared.contracts import Event
 from shared.values import changed
 
@@ -126,7 +121,7 @@ def _fields(kind: type[Heard]) -> tuple[str, ...]:
 def _key(saga: Saga, step: Step) -> Any:
     """What tells two states of the step apart."""
     was = saga.steps[step.name]
-    return was.status, min(was.attempts, step.attempts + 1), saga.backward
+    return was.status, min(was.attempts, step.attempts + 1), saga.backward, saga.problem(step) is not None
 
 
 def _shown(flow: Workflow, saga: Saga, step: Step) -> str:

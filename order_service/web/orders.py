@@ -17,6 +17,7 @@ from order_service.queries import find_rows, history, list_orders
 from order_service.store import Row
 from order_service.view import Order, Show, order_from
 from order_service.web.schemas import (
+    EXAMPLE,
     LONGEST_WAIT,
     EntrySchema,
     NewOrderSchema,
@@ -54,7 +55,7 @@ def order_routes(database: Database, show: Show, counter: GroupCommit, commands:
     @routes.route("/orders", methods=["POST"])
     @problems(409, 503)
     @requires()
-    @routes.arguments(NewOrderSchema)
+    @routes.arguments(NewOrderSchema, example=EXAMPLE)
     @routes.arguments(IdempotencyHeader, location="headers")
     @routes.response(202, OrderSchema, headers=HEADERS)
     def place_order(body: dict[str, Any], header: dict[str, str]) -> Response:
@@ -99,7 +100,7 @@ def order_routes(database: Database, show: Show, counter: GroupCommit, commands:
         return response
 
     @routes.route("/orders")
-    @requires()
+    @requires(heavy=True)
     @routes.arguments(OrdersPageSchema, location="query")
     @routes.response(200, listed(OrderSchema))
     def get_orders(query: dict[str, Any]) -> Response:
@@ -118,7 +119,7 @@ def order_routes(database: Database, show: Show, counter: GroupCommit, commands:
 
     @routes.route("/orders/<uuid:order_id>/history")
     @problems(404)
-    @requires()
+    @requires(heavy=True)
     @routes.arguments(page_schema("[0-9]{1,9}", limit=200), location="query")
     @routes.response(200, listed(EntrySchema))
     def get_history(query: dict[str, Any], order_id: UUID) -> Response:
@@ -148,7 +149,7 @@ def _add_commands(routes: Routes, commands: Commands, show: Show) -> None:
     @routes.route("/orders/<uuid:order_id>/approval", methods=["POST"])
     @problems(404, 409)
     @requires("operator")
-    @routes.arguments(VerdictSchema)
+    @routes.arguments(VerdictSchema, example={"decision": "approve", "note": "a customer of many years"})
     @routes.response(200, OrderSchema)
     def decide_approval(verdict: dict[str, Any], order_id: UUID) -> Response:
         """Approve or refuse an order that awaits it."""

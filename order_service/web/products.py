@@ -23,7 +23,7 @@ def product_routes(database: Database, clock: Clock, currency: str) -> Routes:
         return {**vars(product), "currency": currency}
 
     @routes.route("/products")
-    @requires()
+    @requires(heavy=True)
     @routes.arguments(page_schema(SKU), location="query")
     @routes.response(200, listed(ProductSchema))
     def get_products(query: dict[str, Any]) -> Response:
@@ -35,7 +35,7 @@ def product_routes(database: Database, clock: Clock, currency: str) -> Routes:
     @routes.route("/products", methods=["POST"])
     @problems(409)
     @requires("operator")
-    @routes.arguments(NewProductSchema)
+    @routes.arguments(NewProductSchema, example={"sku": "NEW-STOOL", "name": "New stool", "unit_price": 4500})
     @routes.response(201, ProductSchema)
     @routes.alt_response(200, schema=ProductSchema, description="It was sold at this price already.", success=True)
     def add_product(body: dict[str, Any]) -> Response:

@@ -8,8 +8,8 @@ from marshmallow import Schema, ValidationError, fields, validate, validates_sch
 from order_service.domain import LARGEST_UNIT_PRICE
 from order_service.fulfillment.saga import OrderStatus
 from order_service.view import EntryView, OrderView
-from order_service.web.countries import COUNTRIES
-from shared.http.fields import SKU, Moment, StrictSchema, Text, Whole, WholeText
+from order_service.web.countries import COUNTRIES, WITHOUT_POSTAL_CODES
+from shared.http.fields import LINES, SKU, Moment, StrictSchema, Text, Whole, WholeText
 from shared.http.pages import page_schema
 from shared.http.schemas import schema_of
 
@@ -17,6 +17,17 @@ ORDER_ID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 TOKEN = r"^[A-Za-z][A-Za-z0-9_-]{0,199}$"  # noqa: S105 - begins with a letter, so that no card number is one
 LONGEST_WAIT = 30  # seconds
 
+EXAMPLE = {
+    "lines": [{"sku": "POPULAR-LAMP", "quantity": 2}],
+    "payment_token": "tok_visa",
+    "ship_to": {
+        "name": "Ada Lovelace",
+        "line1": "12 St James's Square",
+        "city": "London",
+        "postal_code": "SW1Y 4JH",
+        "country": "GB",
+    },
+}
 MINOR_UNITS = {"description": "in minor units of the currency"}
 
 
@@ -43,8 +54,17 @@ class AddressSchema(StrictSchema):
     name = Text(200, required=True)
     line1 = Text(200, required=True)
     city = Text(200, required=True)
-    postal_code = Text(20, required=True)
-    country = fields.String(required=True, validate=validate.OneOf(COUNTRIES, error="Is no ISO 3166 alpha-2 code."))
+    postal_code = Text(
+        20, least=0, load_default="", metadata={"description": "may be left out where the country has none"}
+    )
+    country = fields.String(
+        required=True, validate=validate.OneOf(COUNTRIES, error="Is no ISO 3166 alpha-2 code, and not XK.")
+    )
+
+    @validates_schema
+    def postal_code_where_there_are_any(self, address: Mapping[str, Any], **_: Any) -> None:
+        if not address["postal_code"] and address["country"] not in WITHOUT_POSTAL_CODES:
+            raise ValidationError("Is needed in this country.", "postal_code")
 
 
 class NewOrderSchema(StrictSchema):
@@ -72,13 +92,13 @@ class VerdictSchema(StrictSchema):
     """What an operator thinks of an order that is worth thinking about."""
 
     decision = fields.String(required=True, validate=validate.OneOf(["approve", "refuse"]))
-    note = Text(500, load_default=None, allow_none=True)
+    note = Text(500, pattern=LINES, load_default=None, allow_none=True)
 
 
 class NoteSchema(StrictSchema):
     """Why, in an operator's own words."""
 
-    note = Text(500, required=True)
+    note = Text(500, pattern=LINES, required=True)
 
 
 class DeadlineSchema(StrictSchema):

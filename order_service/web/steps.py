@@ -37,16 +37,20 @@ def step_routes(commands: Commands, show: Show) -> Routes:
     @routes.route(f"{step_path}/settle", methods=["POST"], parameters=[step_in_path])
     @problems(404, 409)
     @requires("operator")
-    @routes.arguments(NoteSchema)
+    @routes.arguments(NoteSchema, example={"note": "handed over at the counter"})
     @routes.response(200, OrderSchema)
     def settle_step(body: dict[str, Any], order_id: UUID, step: str) -> Response:
-        """Take a step for done that was seen to by hand. Only when its attempts are spent and it cannot be undone."""
+        """Take a step that needed a person for seen to.
+
+        One that must succeed is then done, one that was being undone counts as undone, whatever is still held. One
+        that can still be turned back by cancelling or reversing cannot be settled.
+        """
         return reply(show(commands.settle(str(order_id), step, current(), body["note"])))
 
     @routes.route(step_path, methods=["PATCH"], parameters=[step_in_path])
     @problems(404, 409)
     @requires("operator")
-    @routes.arguments(DeadlineSchema)
+    @routes.arguments(DeadlineSchema, example={"deadline": "2027-01-31T12:00:00Z"})
     @routes.response(200, OrderSchema)
     def move_deadline(body: dict[str, Any], order_id: UUID, step: str) -> Response:
         """Wait for an answer until another moment; only an approval may be awaited for ever."""

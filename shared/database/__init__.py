@@ -16,12 +16,13 @@ from shared.database.errors import (
 from shared.database.rowsets import batch_rows
 from shared.database.statements import BatchTransaction, NotConstant, Transaction
 from shared.database.transactions import Database
-from shared.database.types import BigInt, Id, Json, UtcDateTime, metadata, timestamp
+from shared.database.types import BigInt, Chars, Id, Json, UtcDateTime, metadata, timestamp
 from shared.database.versioned_rows import VersionedRows
 
 __all__ = [
     "BatchTransaction",
     "BigInt",
+    "Chars",
     "Database",
     "DatabaseError",
     "Duplicate",

@@ -5,8 +5,10 @@ from functools import lru_cache
 from typing import Any
 
 import msgspec
-from sqlalchemy import BigInteger, Dialect, Integer, MetaData, String, Text
+from sqlalchemy import BigInteger, Column, Dialect, Integer, MetaData, String, Text
 from sqlalchemy.dialects import postgresql
+from sqlalchemy.dialects.sqlite.base import SQLiteTypeCompiler
+from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from shared.database.errors import ValueRefused
@@ -32,6 +34,21 @@ def timestamp(at: datetime) -> str:
     if at.tzinfo is None:
         raise ValueRefused(f"a naive time would be ambiguous: {at!r}")
     return at.astimezone(UTC).isoformat(timespec="microseconds")
+
+
+class Chars(String):
+    """A text of at most so many characters, on both databases: SQLite, which takes any length, is given a CHECK."""
+
+    inherit_cache = True
+
+
+@compiles(Chars, "sqlite")
+def _sqlite(type_: Chars, compiler: SQLiteTypeCompiler, type_expression: Any = None, **kw: Any) -> str:
+    plain = compiler.visit_VARCHAR(type_, **kw)
+    if not isinstance(type_expression, Column):
+        return plain
+    column = compiler.dialect.identifier_preparer.format_column(type_expression)
+    return f"{plain} CHECK (length({column}) <= {type_.length})"
 
 
 class UtcDateTime(TypeDecorator[datetime]):

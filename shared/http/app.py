@@ -133,6 +133,9 @@ def _document_problems(doc: dict[str, Any], doc_info: dict[str, Any], **_: Any) 
     if doc_info.get("arguments"):
         doc.get("responses", {}).pop("422", None)
     own |= {401, 403, 429} if roles else set()
+    if name := doc_info.get("operation"):
+        first, *more = name.split("_")
+        doc["operationId"] = first + "".join(map(str.capitalize, more))
     doc["security"] = [{"bearer": []}] if roles else []
     for status in sorted(own):
         doc.setdefault("responses", {})[str(status)] = HTTPStatus(status).name

@@ -15,17 +15,20 @@ from shared.http.rates import Rate, Share
 View = TypeVar("View", bound=Callable[..., Any])
 Door = Callable[[Keys], Principal]  # says who is calling, or ends the request
 
+HEAVY_AT_A_TIME = 3  # lists and the like, for each caller
+
 PUBLIC: frozenset[Role] = frozenset()
 
 
-def requires(*roles: Role | str, door: Door | None = None) -> Callable[[View], View]:
+def requires(*roles: Role | str, door: Door | None = None, heavy: bool = False) -> Callable[[View], View]:
     """Open a view to callers with one of these roles. A view without this or `public` is open to nobody.
 
-    They are known by their bearer token, or by what else `door` looks at.
+    They are known by their bearer token, or by what else `door` looks at. Of `heavy` views, which take the processor
+    for long, one caller has few at a time.
     """
     allowed = frozenset(Role(role) for role in roles) or frozenset(Role)
 
-    return lambda view: _open(view, allowed, door)
+    return lambda view: _open(view, allowed, door, heavy)
 
 
 def public(view: View) -> View:
@@ -33,9 +36,9 @@ def public(view: View) -> View:
     return _open(view, PUBLIC)
 
 
-def _open(view: View, roles: frozenset[Role], door: Door | None = None) -> View:
-    documentation = {**getattr(view, "_apidoc", {}), "roles": sorted(roles)}
-    view.__dict__.update(roles=roles, door=door, _apidoc=documentation)
+def _open(view: View, roles: frozenset[Role], door: Door | None = None, heavy: bool = False) -> View:
+    documentation = {**getattr(view, "_apidoc", {}), "roles": sorted(roles), "operation": view.__name__}
+    view.__dict__.update(roles=roles, door=door, heavy=heavy, _apidoc=documentation)
     return view
 
 
@@ -60,25 +63,29 @@ def guard(app: Flask, settings: Settings) -> None:
     keys = settings.api_keys
     rate = Rate(settings.key_rate, 2 * settings.key_rate)
     wrong = Rate(settings.wrong_tokens / 60, max(1, settings.wrong_tokens))
-    threads = settings.web_threads * settings.key_share // 100
-    share = Share(max(1, threads) if settings.key_share < 100 else sys.maxsize)
+    limited = settings.key_share < 100
+    share = Share(max(1, settings.web_threads * settings.key_share // 100) if limited else sys.maxsize)
+    heavy_share = Share(HEAVY_AT_A_TIME if limited else sys.maxsize)
 
     def authorize() -> None:
         if request.endpoint is None or (roles := roles_of(app, request.endpoint)) is PUBLIC:
             return
-        door: Door = getattr(app.view_functions[request.endpoint], "door", None) or _bearer(wrong)
+        view = app.view_functions[request.endpoint]
+        door: Door = getattr(view, "door", None) or _bearer(wrong)
         who = g.principal = door(keys)
         if wait := rate.take(who.id):
             problem(429, f"More than {settings.key_rate} requests a second.", headers={"Retry-After": str(wait)})
-        if not share.take(who.id):
-            problem(429, "Too many requests at a time.", headers={"Retry-After": "1"})
-        g.share = who.id
+        g.held = []
+        for each in (share, heavy_share) if getattr(view, "heavy", False) else (share,):
+            if not each.take(who.id):
+                problem(429, "Too many requests at a time.", headers={"Retry-After": "1"})
+            g.held.append((each, who.id))
         if roles is None or who.role not in roles:
             problem(403, f"This needs the role {' or '.join(sorted(roles or {'nobody'}))}.")
 
     def leave(error: BaseException | None) -> None:
-        if held := g.pop("share", None):
-            share.give_back(held)
+        for each, holder in g.pop("held", ()):
+            each.give_back(holder)
 
     app.before_request(authorize)
     app.teardown_request(leave)

@@ -83,7 +83,7 @@ def dead_letter_routes(letters: DeadLetters, database: Database, clock: Clock, n
 
     @routes.route("/dead-letters/replay", methods=["POST"])
     @requires("operator")
-    @routes.arguments(ReplaySchema)
+    @routes.arguments(ReplaySchema, example={"message_ids": None})
     @routes.response(202, ReplayedSchema)
     def replay_dead_letters(body: dict[str, Any]) -> Response:
         """Have letters worked again by the service's workers, each under a new message id."""

@@ -17,6 +17,15 @@ from shared.http.problems import problem, wrong_parameter
 
 SKU = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 
+# What nobody sees: spaces, zero-width and other invisible characters, fillers, selectors, private and unassigned marks.
+_UNSEEN = (
+    r"\s\x00-\x20\x7f-\xa0\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2000-\u200f\u2028-\u202f\u205f-\u206f"
+    r"\u2800\u3000\u3164\ue000-\uf8ff\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb"
+)
+_CONTROLS = r"\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069"  # and what reverses the direction of writing
+LINE = rf"^[^{_CONTROLS}]*[^{_UNSEEN}][^{_CONTROLS}]*$"
+LINES = LINE.replace(r"\x00-\x1f", r"\x00-\x08\x0b\x0c\x0e-\x1f")  # tabs and ends of lines, too
+
 
 class StrictSchema(Schema):
     """Unknown fields are refused."""
@@ -26,9 +35,13 @@ class StrictSchema(Schema):
 
 
 class Text(fields.String):
-    """A string of `least` to `most` characters, without NUL and lone surrogates, and all of it matching `pattern`."""
+    """A string of `least` to `most` characters without lone surrogates, and all of it matching `pattern`.
 
-    def __init__(self, most: int, *, least: int = 1, pattern: str = r"^[^\x00]*$", **kwargs: Any) -> None:
+    That is something to be seen, without control characters, unless said otherwise; nothing at all when `least` is 0.
+    """
+
+    def __init__(self, most: int, *, least: int = 1, pattern: str = LINE, **kwargs: Any) -> None:
+        pattern = pattern if least else f"^$|{pattern}"
         metadata = {"pattern": pattern, **kwargs.pop("metadata", {})}
         super().__init__(validate=validate.Length(least, most), metadata=metadata, **kwargs)
         self._pattern = re.compile(pattern)
@@ -38,8 +51,13 @@ class Text(fields.String):
         if not text.isascii() and text.encode("utf-8", "ignore").decode() != text:
             raise ValidationError("Has a lone surrogate.")
         if not self._pattern.fullmatch(text):
-            raise ValidationError("Has a NUL character." if "\0" in text else "Has a form that is not allowed.")
+            raise ValidationError(self._complaint(text))
         return text
+
+    def _complaint(self, text: str) -> str:
+        if self._pattern.pattern not in (LINE, LINES, f"^$|{LINE}", f"^$|{LINES}"):
+            return "Has a form that is not allowed."
+        return "Has nothing to be seen." if re.fullmatch(f"[{_UNSEEN}]*", text) else "Has a control character."
 
 
 class Whole(fields.Integer):

@@ -26,6 +26,7 @@ KINDS: dict[int, tuple[str, ...]] = {
     408: ("request-timeout",),
     409: ("conflict", "order-state", "key-in-use", "sold-otherwise"),
     413: ("body-too-large",),
+    414: ("address-too-long",),
     415: ("not-json",),
     422: ("invalid-request", "key-used-otherwise", "not-sold"),
     429: ("too-many-requests", "too-many-wrong-tokens", "too-many-open-orders"),

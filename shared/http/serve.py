@@ -1,6 +1,7 @@
 """Serving an application: in this process and as many more as are wished, or by threads of this one."""
 
 import socket
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from shared.http.listening import allow_connections, listen
 from shared.http.server import Server
 from shared.processes import run_several, stopped_by_signals
 
+SWITCH = 0.001  # seconds for which a thread that makes a long list may keep the interpreter from a short request
 GRACE = 10.0  # seconds that requests under way have after SIGTERM
 
 
@@ -75,6 +77,7 @@ def _work(app: Flask, settings: Settings, listener: socket.socket) -> None:
         connections=allow_connections(settings.web_connections),
         proxy=settings.trusted_proxy,
     )
+    sys.setswitchinterval(SWITCH)
     stop = stopped_by_signals(server.pull_trigger)
     app.extensions["stopping"] = stop.is_set
     try:

@@ -3,7 +3,7 @@
 Two adapters keep the same promises under one contract suite: `rabbitmq` and `embedded`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -42,7 +42,7 @@ class Settled:
 
 class Connection(Protocol):
     """One worker's connection to the broker, for one service: consumes `{service}.inbox` and `{service}.dlq`, publishes
-    to `{service}.events`. All calls may come from one worker thread; `wake` from any thread.
+    to `{service}.events`. All calls come from one thread, which also does the input and output; `wake` from any thread.
 
     Every call but `wake` and `close` raises ConnectionLost when consuming is impossible; the worker then closes this
     connection and opens another one. A broken or blocked publishing side alone is not a loss: its messages come back as
@@ -61,9 +61,6 @@ class Connection(Protocol):
         Except along with others that they travelled with, if those are not acknowledged: then they come once more.
         """
 
-    def reject(self, deliveries: Sequence[Delivery]) -> None:
-        """They go to the service's dead-letter queue, with what travelled with them; returns at once."""
-
     def publish(self, envelopes: Sequence[Envelope]) -> None:
         """Hand them over, persistent and mandatory, by their type; returns at once. `settled` tells how it went."""
 
@@ -79,7 +76,7 @@ class Connection(Protocol):
         """
 
     def wake(self) -> None:
-        """Make a `take` that waits, or the next one, return at once. From any thread."""
+        """Make a `take` that waits, or the next one, return at once. From any thread, and from a signal handler."""
 
     def close(self) -> None:
         """Give back what was not acknowledged. Never raises; may be called twice."""
@@ -88,9 +85,5 @@ class Connection(Protocol):
 class Broker(Protocol):
     """Where connections come from."""
 
-    def connect(self, service: str, alive: Callable[[], bool] = lambda: True) -> Connection:
-        """Open a connection for a service whose topology is provisioned; raises ConnectionLost.
-
-        `alive` is asked about once a second by the thread that does the I/O, where there is one: when it says no, the
-        process is ended at once with exit code 75 (a handler hangs; the message comes again and is worked alone).
-        """
+    def connect(self, service: str) -> Connection:
+        """Open a connection for a service whose topology is provisioned; raises ConnectionLost."""

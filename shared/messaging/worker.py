@@ -120,7 +120,7 @@ class Worker:
     def turn(self, patience: float = 1.0) -> None:
         """One round. Waits at most `patience` seconds for something to do. Raises ConnectionLost and TransientError."""
         if self.connection is None:
-            self.connection = self.broker.connect(self.service, self.alive)
+            self.connection = self.broker.connect(self.service)
         self._settle(self.connection)
         batch = self.held or self._take(self.connection, patience)
         self._busy_since = self.monotonic()
@@ -143,8 +143,8 @@ class Worker:
         until = self.monotonic() + patience
         try:
             while self.connection and self.in_flight and self.monotonic() < until:
+                self.connection.take(0, 0.01)
                 self._settle(self.connection)
-                time.sleep(0.01)
             self._mark()
         except (ConnectionLost, TransientError) as error:
             log.warning(

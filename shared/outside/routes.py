@@ -1,6 +1,6 @@
 """The calls by which an operator changes how the simulated outside world behaves, while it runs."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from flask import Response
@@ -14,12 +14,12 @@ from shared.outside.simulator import Conduct, SimulatedWorld
 
 
 class ConductSchema(StrictSchema):
-    """How a simulated party behaves; what is left out takes its default."""
+    """How a simulated party behaves; what is left out is as this service is configured."""
 
-    latency_ms = Whole(0, 600_000, load_default=0, metadata={"description": "milliseconds until each answer"})
-    error_rate = Share(load_default=0.0, metadata={"description": "share of answers that are lost"})
-    outage = Truth(load_default=False)
-    timeout_ms = Whole(1, 600_000, load_default=2_000, metadata={"description": "later answers are lost"})
+    latency_ms = Whole(0, 600_000, metadata={"description": "milliseconds until each answer"})
+    error_rate = Share(metadata={"description": "share of answers that are lost"})
+    outage = Truth()
+    timeout_ms = Whole(1, 600_000, metadata={"description": "later answers are lost"})
 
 
 class ShownSchema(Schema):
@@ -54,14 +54,14 @@ def simulation_routes(world: SimulatedWorld, database: Database, default: Conduc
 
     @routes.route("/simulation", methods=["PUT"])
     @requires("operator")
-    @routes.arguments(ConductSchema)
+    @routes.arguments(ConductSchema, example={"latency_ms": 300, "error_rate": 0.1})
     @routes.arguments(Which, location="query")
     @routes.response(200, everybody)
     def put_simulation(conduct: dict[str, Any], query: dict[str, str]) -> Response:
         """Make it slow, unreliable or silent, from the next batch on."""
         with database.transaction() as connection:
             for party in [query["party"]] if "party" in query else parties:
-                world.set_conduct(connection, party, Conduct(**conduct))
+                world.set_conduct(connection, party, replace(default, **conduct))
         return shown()
 
     return routes

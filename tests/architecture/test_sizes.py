@@ -14,10 +14,13 @@ SILENT = {
     *(tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER),
 }
 ROOMS = {  # lines of code when the budget was set, and what they are for
-    "the messaging mechanism": (1_070, ["shared/messaging/*.py", "shared/messaging/durability/*.py"]),
+    "the messaging mechanism": (1_130, ["shared/messaging/*.py", "shared/messaging/durability/*.py"]),
     "the brokers": (940, ["shared/messaging/brokers/*.py", "shared/messaging/brokers/rabbitmq/*.py"]),
     "the database": (950, ["shared/database/*.py"]),
-    "the deciding core": (380, [f"order_service/fulfillment/{name}.py" for name in ("workflow", "saga", "decide")]),
+    "the deciding core": (
+        430,
+        [f"order_service/fulfillment/{name}.py" for name in ("workflow", "saga", "inputs", "decide")],
+    ),
     "what prints it": (180, [f"order_service/fulfillment/{name}.py" for name in ("describe", "states")]),
     **{
         f"the rooms of {name}": (350, [f"{name}_service/{room}.py" for room in ("domain", "handlers", "store")])

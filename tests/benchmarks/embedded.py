@@ -38,7 +38,7 @@ class Noting(Embedded):
         super().__init__(system_topology())
         self.heard: dict[str, float] = {}
 
-    def connect(self, service: str, alive: Any = None) -> EmbeddedConnection:
+    def connect(self, service: str) -> EmbeddedConnection:
         connection = super().connect(service)
         if service == "order":
             acknowledge = connection.acknowledge

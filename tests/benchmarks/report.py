@@ -61,7 +61,7 @@ def _others() -> dict[str, str]:
         parts["memory"] = table(["MiB resident", f"{first['orders']:,} orders", f"{last['orders']:,}"], rows)
     if soak := load("soak"):
         shown = soak_table(soak["processes"], kinds(soak["processes"]))
-        parts["soak"] = f"{RULE}\n\n{verdict(soak)}\n\n{shown}"
+        parts["soak"] = f"{RULE}\n\nCommit {soak['machine']['commit']}, {verdict(soak)}\n\n{shown}"
     if web := load("web"):
         names = ("what", "per_second", "p50", "p99", "cpu", "memory", "stop")
         head = ["server and handler", "requests/s", "p50 ms", "p99", "CPU ms/request", "MiB", "s to stop"]

@@ -58,12 +58,16 @@ def _place(lines: list[str], options: dict[str, str]) -> int:
 def _describe(tree: Path) -> None:
     """What pip would write down about the copy, so that its entry points are found and not those of the original."""
     project = tomllib.loads((tree / "pyproject.toml").read_text())["project"]
-    about = tree / "order_fulfillment-0.1.0.dist-info"
-    about.mkdir()
+    about = _about(tree) / "order_fulfillment-0.1.0.dist-info"
+    about.mkdir(parents=True)
     (about / "METADATA").write_text("Metadata-Version: 2.1\nName: order-fulfillment\nVersion: 0.1.0\n")
     services = project["entry-points"]["fulfillment.services"].items()
     lines = ["[fulfillment.services]", *(f"{name} = {place}" for name, place in services)]
     (about / "entry_points.txt").write_text("\n".join(lines) + "\n")
+
+
+def _about(tree: Path) -> Path:
+    return tree.with_name(f"{tree.name}-about")
 
 
 def outputs(page: Path) -> list[str]:
@@ -78,7 +82,7 @@ def programs(page: Path) -> list[str]:
 
 def run(tree: Path, *words: str) -> str:
     """What Python prints there, given these words; a failure is an AssertionError with all that it said."""
-    environment = {**os.environ, "PYTHONPATH": str(tree), "PYTHONDONTWRITEBYTECODE": "1"}
+    environment = {**os.environ, "PYTHONPATH": f"{tree}{os.pathsep}{_about(tree)}", "PYTHONDONTWRITEBYTECODE": "1"}
     done = subprocess.run(
         [sys.executable, *words], cwd=tree, env=environment, capture_output=True, text=True, timeout=90
     )

@@ -134,8 +134,8 @@ class Shop(Bench):
         super().close()
 
 
-def authorized_and_reserved(order_id: str) -> list[Any]:
-    authorized = PaymentAuthorized(order_id=order_id, authorization_id=f"authorize-{order_id}", authorized=1999)
+def authorized_and_reserved(order_id: str, total: int = 1999) -> list[Any]:
+    authorized = PaymentAuthorized(order_id=order_id, authorization_id=f"authorize-{order_id}", authorized=total)
     return [authorized, StockReserved(order_id=order_id)]
 
 

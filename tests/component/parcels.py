@@ -8,6 +8,7 @@ from shared.contracts import (
     Line,
     ShipmentBooked,
     ShipmentCancellationRequested,
+    ShipmentDispatched,
     ShipmentRequested,
 )
 from shared.outside.simulator import Conduct
@@ -20,6 +21,7 @@ NORTHWIND, GLOBEX = CARRIERS
 ORDER = order_id(1)
 UNDO = ShipmentCancellationRequested(order_id=ORDER)
 DISPATCH = DispatchRequested(order_id=ORDER, tracking_number=tracking_number(NORTHWIND, ORDER))
+DISPATCHED = ShipmentDispatched(order_id=ORDER, carrier=NORTHWIND, tracking_number=tracking_number(NORTHWIND, ORDER))
 DOWN = Conduct(outage=True)
 LOST = Conduct(latency_ms=2, timeout_ms=1)  # what is asked is done, and the answer comes too late
 

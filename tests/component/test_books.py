@@ -247,3 +247,29 @@ def test_the_last_line_is_the_verdict(
     with terminal.capture() as printed:
         terminal.print(report(tampered(*changes)))
     assert printed.get().splitlines()[-1].startswith(verdict)
+
+
+def test_what_could_not_be_undone_is_told_and_shown(tmp_path: Path) -> None:
+    """The card network will not void: the order waits for a person and says why; settled with a note, it ends, its
+    customer is told what is still held, and the books agree that this is so."""
+    with running_system(tmp_path, TIMINGS) as system:
+        play = Play(system.urls)
+        play.place(sku="RARE-VASE", quantity=4, card="tok_void_refused")
+        play.until("in need of a person", lambda order: bool(order["needs_attention"]))
+        (payment, *_) = play.order["steps"]
+        assert (payment["status"], payment["problem"]) == (
+            "compensating",
+            "refused: the authorization has expired",
+        )
+        play.operator.post(f"/orders/{play.order['id']}/steps/payment/settle", {"note": "the bank frees it on Friday"})
+        play.until("at its end", is_final)
+        assert play.order["status"] == "cancelled"
+        assert not play.order["needs_attention"]
+        total = play.order["total"]
+        assert play.order["payment"] == {"authorized": total, "captured": 0, "voided": 0, "refunded": 0}
+        assert play.order["steps"][0]["problem"] == payment["problem"]
+        play.close()
+        books = settled_books(system.databases, wait=10)
+    assert books.differences == []
+    assert books.under_way == []
+    assert books.money.network.held == total

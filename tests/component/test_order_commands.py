@@ -105,7 +105,7 @@ def test_it_is_too_late_to_cancel(shop: Shop) -> None:
 def test_an_operator_approves(shop: Shop) -> None:
     """A dear order waits for a person; the word sends it on its way, and is said once."""
     (order,) = shop.placed(DEAR)
-    assert shop.deliver(*authorized_and_reserved(order)) == []
+    assert shop.deliver(*authorized_and_reserved(order, shop.find(order).total)) == []
     assert shop.find(order).status == "awaiting_approval"
     assert shop.commands.approve(order, OPAL, "known customer").status == "confirmed"
     assert "shipment.requested" in shop.waiting()
@@ -117,7 +117,7 @@ def test_an_operator_approves(shop: Shop) -> None:
 def test_an_operator_refuses(shop: Shop) -> None:
     """A refusal turns the order back, and the note is what the customer reads."""
     (order,) = shop.placed(DEAR)
-    shop.deliver(*authorized_and_reserved(order))
+    shop.deliver(*authorized_and_reserved(order, shop.find(order).total))
     after = shop.commands.refuse(order, OPAL, "too good to be true")
     assert (after.status, after.reason, after.reason_detail) == (
         "cancelling",
@@ -142,7 +142,7 @@ def test_an_operator_asks_again(shop: Shop) -> None:
     after = shop.commands.retry(order, "payment", OPAL)
     assert after.saga.steps["payment"].attempts == 1
     assert after.saga.steps["payment"].deadline == shop.clock.moment + timedelta(seconds=30)
-    shop.deliver(*authorized_and_reserved(order))
+    shop.deliver(*authorized_and_reserved(order, shop.find(order).total))
     refused(shop, order, lambda: shop.commands.retry(order, "payment", OPAL))
 
 
@@ -158,7 +158,7 @@ def test_an_operator_reverses_the_capture(shop: Shop) -> None:
     asked, answered = shop.placed(wanted("asked"), wanted("answered"))
     for order in (asked, answered):
         refused(shop, order, lambda order=order: shop.commands.reverse(order, "capture", OPAL))
-        shop.deliver(*authorized_and_reserved(order))
+        shop.deliver(*authorized_and_reserved(order, shop.find(order).total))
         shop.deliver(*booked(order))
     refused(shop, asked, lambda: shop.commands.reverse(asked, "payment", OPAL))
     after = shop.commands.reverse(asked, "capture", OPAL, "fraud")
@@ -190,7 +190,7 @@ def test_approval_may_wait_for_ever(shop: Shop) -> None:
     """Only where people are asked can the deadline be revoked; and the order still counts as under way."""
     (order,) = shop.placed(DEAR)
     refused(shop, order, lambda: shop.commands.move_deadline(order, "payment", None, OPAL))
-    shop.deliver(*authorized_and_reserved(order))
+    shop.deliver(*authorized_and_reserved(order, shop.find(order).total))
     after = shop.commands.move_deadline(order, "approval", None, OPAL, "on holiday")
     assert after.saga.steps["approval"].deadline is None
     shop.clock.move(days=400)
@@ -203,7 +203,7 @@ def test_approval_may_wait_for_ever(shop: Shop) -> None:
 def test_a_deadline_moves_nearer(shop: Shop) -> None:
     """An earlier deadline is kept, and missed there and then."""
     (order,) = shop.placed(DEAR)
-    shop.deliver(*authorized_and_reserved(order))
+    shop.deliver(*authorized_and_reserved(order, shop.find(order).total))
     shop.commands.move_deadline(order, "approval", NOON + timedelta(minutes=5), OPAL)
     shop.clock.move(minutes=6)
     shop.tick()

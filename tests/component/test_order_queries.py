@@ -36,7 +36,8 @@ def crowd(shop: Shop) -> dict[str, str]:
         zip(names, shop.placed(*(wanted(name) for name in names[:-1]), wanted("dear", LINEN_SOFA=1)), strict=True)
     )
     shop.fulfill(orders["fulfilled"])
-    shop.deliver(*authorized_and_reserved(orders["confirmed"]), *authorized_and_reserved(orders["awaiting_approval"]))
+    for name in ("confirmed", "awaiting_approval"):
+        shop.deliver(*authorized_and_reserved(orders[name], shop.find(orders[name]).total))
     for name in ("cancelling", "cancelled"):
         shop.commands.cancel(orders[name], ALICE)
     cancelled = orders["cancelled"]

@@ -13,14 +13,25 @@ import pytest
 from shared.contracts import (
     ShipmentBooked,
     ShipmentCancelled,
-    ShipmentDispatched,
 )
 from shared.messaging.envelope import Envelope
 from shared.outside.simulator import Conduct, Simulator
 from shipping_service.gateway import SimulatedCarriers, policy
 from shipping_service.service import SERVICE
 from shipping_service.store import WORLD
-from tests.component.parcels import DISPATCH, DOWN, GLOBEX, LOST, NORTHWIND, ORDER, UNDO, Shipping, booked, wanted
+from tests.component.parcels import (
+    DISPATCH,
+    DISPATCHED,
+    DOWN,
+    GLOBEX,
+    LOST,
+    NORTHWIND,
+    ORDER,
+    UNDO,
+    Shipping,
+    booked,
+    wanted,
+)
 
 
 @pytest.fixture
@@ -67,7 +78,7 @@ def test_a_worker_killed_around_the_dispatch(shipping: Shipping, moment: str) ->
     envelope = shipping.enclose(DISPATCH)
     die(shipping, moment, envelope)
     assert shipping.status() == "dispatching"
-    assert shipping.deliver(envelope) == [ShipmentDispatched(order_id=ORDER)]
+    assert shipping.deliver(envelope) == [DISPATCHED]
     assert shipping.books() == {NORTHWIND: {"book", "dispatch"}, GLOBEX: set()}
 
 

@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from shared import contracts
-from shared.contracts import ShipmentRequested, StockIssued
+from shared.contracts import ShipmentDispatched, ShipmentRequested, StockIssued
 from shared.messaging.brokers.rabbitmq.bundle import bundled, delivered
 from shared.messaging.brokers.rabbitmq.wire import envelope_of, properties_of
 from shared.messaging.envelope import Envelope, Reader
@@ -66,6 +66,14 @@ def test_what_a_newer_writer_adds_is_ignored() -> None:
     newer = READER.open(received(read("other_writers/shipment.requested.v1.newer.json")))
     assert isinstance(newer, ShipmentRequested)
     assert newer == READER.open(received(read("shipment.requested.v1.json")))
+
+
+def test_which_parcel_left_is_told_by_later_writers_only() -> None:
+    """Without carrier and number a dispatch is read, and written, as it was; with them, they are there."""
+    told = READER.open(received(read("other_writers/shipment.dispatched.v1.newer.json")))
+    assert isinstance(told, ShipmentDispatched)
+    assert (told.carrier, told.tracking_number) == ("northwind-parcels", "NW0123456789ABCD")
+    assert msgspec.to_builtins(told) == read("other_writers/shipment.dispatched.v1.newer.json")["body"]
 
 
 def test_a_bundle_is_read_and_would_be_written_again() -> None:

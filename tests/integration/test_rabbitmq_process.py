@@ -1,26 +1,32 @@
-"""A worker's process and RabbitMQ: heartbeats without the batch thread, and the end of a process that hangs."""
+"""A worker's process and RabbitMQ: how long a batch may take, and the end of a process that hangs."""
 
+import os
 import subprocess
 import sys
 import threading
 import time
 
+import pytest
+
+from shared.messaging.broker import ConnectionLost
 from shared.messaging.brokers.rabbitmq import RabbitMQ
 from tests.contract.test_broker import TOPOLOGY, envelope, settle, take
 
 HANGS = """
 import sys, threading
 from shared.messaging.brokers.rabbitmq import RabbitMQ
-connection = RabbitMQ(sys.argv[1]).connect("store", alive=lambda: False)
+from shared.messaging.watchdog import watch
+connection = RabbitMQ(sys.argv[1]).connect("store")
 assert connection.take(1, 20.0)
 print("taken", flush=True)
+watch("store", lambda: False, threading.Event())
 threading.Event().wait()
 """
 
 
-def test_heartbeats_do_not_need_the_batch_thread(broker_url: str) -> None:
-    """A batch may take longer than the broker waits for a heartbeat: what was taken can still be acknowledged."""
-    broker = RabbitMQ(f"{broker_url}?heartbeat=1")
+def test_a_batch_may_take_as_long_as_was_agreed(broker_url: str) -> None:
+    """So long nothing is read and no heartbeat is sent: then what was taken can still be acknowledged and published."""
+    broker = RabbitMQ(broker_url, longest_batch=4)
     broker.provision(TOPOLOGY, settle=0)
     shop, store = broker.connect("shop"), broker.connect("store")
     shop.publish([envelope()])
@@ -33,6 +39,22 @@ def test_heartbeats_do_not_need_the_batch_thread(broker_url: str) -> None:
     assert delivery.drops == 0
     shop.close()
     store.close()
+
+
+def test_whoever_is_silent_for_longer_loses_its_messages(broker_url: str) -> None:
+    """A worker that was stopped for long learns that its connection is lost, and its messages go to another."""
+    frozen = RabbitMQ(f"{broker_url}?heartbeat=1")
+    frozen.provision(TOPOLOGY, settle=0)
+    shop, store = RabbitMQ(broker_url).connect("shop"), frozen.connect("store")
+    shop.publish([envelope()])
+    taken = take(store, 1)
+    other = RabbitMQ(broker_url).connect("store")
+    (delivery,) = take(other, 1)  # meanwhile the first one is silent
+    assert (delivery.envelope, delivery.drops) == (taken[0].envelope, 1)
+    with pytest.raises(ConnectionLost):
+        take(store, 1)
+    for connection in (shop, store, other):
+        connection.close()
 
 
 def test_a_process_that_hangs_is_ended(broker_url: str) -> None:
@@ -51,13 +73,13 @@ def test_a_process_that_hangs_is_ended(broker_url: str) -> None:
     store.close()
 
 
-def test_closing_leaves_no_thread_behind(broker_url: str) -> None:
-    """A closed connection's I/O thread has ended, its sockets with it."""
+def test_a_connection_leaves_nothing_behind(broker_url: str) -> None:
+    """It starts no thread, and a closed one has closed its files."""
     broker = RabbitMQ(broker_url)
     broker.provision(TOPOLOGY, settle=0)
-    before = threading.active_count()
+    threads, files = threading.active_count(), len(os.listdir("/proc/self/fd"))
     connections = [broker.connect(service) for service in ("shop", "store", "museum")]
-    assert threading.active_count() == before + 3
+    assert threading.active_count() == threads
     for connection in connections:
         connection.close()
-    assert threading.active_count() == before
+    assert len(os.listdir("/proc/self/fd")) == files

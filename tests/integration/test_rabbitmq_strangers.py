@@ -14,7 +14,7 @@ from pika.adapters.blocking_connection import BlockingChannel
 from order_service.cli.stack import RabbitMQServer
 from shared.messaging.broker import AccessRefused, Connection
 from shared.messaging.brokers.rabbitmq import RabbitMQ
-from tests.contract.test_broker import TOPOLOGY, LampPacked, LampRequested, envelope, settle, take
+from tests.contract.test_broker import TOPOLOGY, LampPacked, LampRequested, envelope, reject, settle, take
 
 PASSWORDS = {name: f"secret of {name}" for name in ("shop", "store", "museum", "provision", "listener")}
 
@@ -74,7 +74,9 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("kind", HOSTILE)
-def test_a_hostile_message_can_be_looked_at(kind: str, store: Connection, stranger: BlockingChannel) -> None:
+def test_a_hostile_message_can_be_looked_at(
+    kind: str, store: Connection, stranger: BlockingChannel, broker_url: str
+) -> None:
     """Whatever its properties, a message arrives with an envelope that any database can hold, and the worker lives."""
     stranger.basic_publish("shop.events", "lamp.requested", b"\xff\0{", HOSTILE[kind])
     (delivery,) = take(store, 1)
@@ -91,12 +93,15 @@ def test_a_hostile_message_can_be_looked_at(kind: str, store: Connection, strang
         # their database and acknowledge it, so it never has to.
         store.acknowledge([delivery])
         return
-    store.reject([delivery])
+    store.close()
+    reject(broker_url, "store")
+    store = RabbitMQ(broker_url).connect("store")
     (dead,) = take(store, 1)
     readable = not isinstance(HOSTILE[kind], Raw)
     assert (dead.death, dead.envelope.producer) == (("rejected", "shop") if readable else ("unknown", ""))
     assert (dead.envelope.id, dead.envelope.body) == (seen.id, seen.body)
     store.acknowledge([dead])
+    store.close()
 
 
 def test_a_message_without_an_id_keeps_the_one_it_gets(store: Connection, stranger: BlockingChannel) -> None:
@@ -139,7 +144,9 @@ def test_the_definitions_are_all_a_service_needs(confined: Callable[[str], str])
     heard = take(shop, 1)
     assert heard[0].envelope == packed
     shop.acknowledge(heard)
-    store.reject(first)
+    store.close()
+    reject(confined("provision"), "store")
+    store = RabbitMQ(confined("store")).connect("store")
     dead = take(store, 1)
     assert dead[0].death == "rejected"
     store.acknowledge(dead)

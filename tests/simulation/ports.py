@@ -1,7 +1,7 @@
 """The ports that services are given in a simulation: the real ones, where the world may strike at every boundary."""
 
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -111,10 +111,10 @@ class StruckBroker:
     def __init__(self, world: "World", broker: Embedded) -> None:
         self.world, self.broker = world, broker
 
-    def connect(self, service: str, alive: Callable[[], bool] = lambda: True) -> "StruckConnection":
+    def connect(self, service: str) -> "StruckConnection":
         if self.world.seconds < self.world.broker_away_until:
             raise ConnectionLost("the broker is away")
-        return StruckConnection(self.world, self.broker.connect(service, alive))
+        return StruckConnection(self.world, self.broker.connect(service))
 
 
 class StruckConnection:
@@ -134,9 +134,6 @@ class StruckConnection:
         self.world.strike(Point.BEFORE_ACK)
         self.connection.acknowledge(deliveries)
         self.world.strike(Point.AFTER_ACK)
-
-    def reject(self, deliveries: Sequence[Delivery]) -> None:
-        self.connection.reject(deliveries)
 
     def publish(self, envelopes: Sequence[Envelope]) -> None:
         half = len(envelopes) // 2

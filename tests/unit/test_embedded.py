@@ -8,7 +8,7 @@ import pytest
 from shared.messaging.broker import ConnectionLost
 from shared.messaging.brokers.embedded import Embedded
 from shared.messaging.envelope import Envelope
-from tests.contract.test_broker import TOPOLOGY, LampAdmired, LampPacked, envelope
+from tests.contract.test_broker import TOPOLOGY, LampAdmired, LampPacked, drop_to_death, envelope
 
 
 @dataclass
@@ -51,11 +51,12 @@ def test_a_confirm_is_the_consumers_acknowledgment() -> None:
 
 
 def test_the_dead_are_confirmed_when_they_are_laid_to_rest() -> None:
-    """A rejected message is confirmed when it leaves the dead-letter queue."""
+    """A dead message is confirmed when it leaves the dead-letter queue."""
     broker = Embedded(TOPOLOGY)
-    shop, store = broker.connect("shop"), broker.connect("store")
+    shop = broker.connect("shop")
     shop.publish([envelope()])
-    store.reject(store.take(1, 0))
+    drop_to_death(broker, "store")
+    store = broker.connect("store")
     assert shop.settled().confirmed == []
     store.acknowledge(store.take(1, 0))
     assert len(shop.settled().confirmed) == 1

@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from shared.database import BigInt, Id, Json, UtcDateTime
+from shared.database import BigInt, Chars, Id, Json, UtcDateTime
 from shared.messaging.durability.schema import create_messaging_tables, drop_messaging_tables
 
 revision = "0001"
@@ -16,7 +16,7 @@ def upgrade() -> None:
     create_messaging_tables()
     op.create_table(
         "stock",
-        sa.Column("sku", sa.String(64), nullable=False),
+        sa.Column("sku", Chars(64), nullable=False),
         sa.Column("on_hand", BigInt, nullable=False),
         sa.Column("reserved", BigInt, nullable=False),
         sa.PrimaryKeyConstraint("sku", name="pk_stock"),
@@ -26,9 +26,9 @@ def upgrade() -> None:
     op.create_table(
         "reservations",
         sa.Column("order_id", Id(), nullable=False),
-        sa.Column("status", sa.String(16), nullable=False),
+        sa.Column("status", Chars(16), nullable=False),
         sa.Column("lines", Json(), nullable=False),
-        sa.Column("detail", sa.String(200)),
+        sa.Column("detail", Chars(500)),
         sa.Column("version", sa.Integer(), nullable=False),
         sa.Column("created_at", UtcDateTime(), nullable=False),
         sa.Column("updated_at", UtcDateTime(), nullable=False),
@@ -37,18 +37,18 @@ def upgrade() -> None:
     )
     op.create_table(
         "stock_movements",
-        sa.Column("reference", sa.String(200), nullable=False),
-        sa.Column("sku", sa.String(64), nullable=False),
-        sa.Column("kind", sa.String(16), nullable=False),
+        sa.Column("reference", Chars(200), nullable=False),
+        sa.Column("sku", Chars(64), nullable=False),
+        sa.Column("kind", Chars(16), nullable=False),
         sa.Column("quantity", sa.Integer(), nullable=False),
         sa.Column("at", UtcDateTime(), nullable=False),
         sa.PrimaryKeyConstraint("reference", "sku", "kind", name="pk_stock_movements"),
     )
     op.create_table(
         "receipts",
-        sa.Column("principal", sa.String(64), nullable=False),
-        sa.Column("sku", sa.String(64), nullable=False),
-        sa.Column("key", sa.String(128), nullable=False),
+        sa.Column("principal", Chars(64), nullable=False),
+        sa.Column("sku", Chars(64), nullable=False),
+        sa.Column("key", Chars(128), nullable=False),
         sa.Column("quantity", sa.Integer(), nullable=False),
         sa.Column("on_hand", BigInt),
         sa.Column("received_at", UtcDateTime(), nullable=False),

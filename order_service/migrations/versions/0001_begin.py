@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from shared.database import BigInt, Id, UtcDateTime
+from shared.database import BigInt, Chars, Id, UtcDateTime
 from shared.messaging.durability.schema import create_messaging_tables, drop_messaging_tables
 
 revision = "0001"
@@ -16,8 +16,8 @@ def upgrade() -> None:
     create_messaging_tables()
     op.create_table(
         "products",
-        sa.Column("sku", sa.String(64), nullable=False),
-        sa.Column("name", sa.String(200), nullable=False),
+        sa.Column("sku", Chars(64), nullable=False),
+        sa.Column("name", Chars(200), nullable=False),
         sa.Column("unit_price", BigInt, nullable=False),
         sa.Column("added_at", UtcDateTime(), nullable=False),
         sa.PrimaryKeyConstraint("sku", name="pk_products"),
@@ -25,15 +25,15 @@ def upgrade() -> None:
     op.create_table(
         "orders",
         sa.Column("id", Id(), nullable=False),
-        sa.Column("customer_id", sa.String(64), nullable=False),
+        sa.Column("customer_id", Chars(64), nullable=False),
         sa.Column("lines", sa.Text(), nullable=False),
         sa.Column("total", BigInt, nullable=False),
-        sa.Column("currency", sa.String(3), nullable=False),
+        sa.Column("currency", Chars(3), nullable=False),
         sa.Column("ship_to", sa.Text(), nullable=False),
         sa.Column("placed_at", UtcDateTime(), nullable=False),
-        sa.Column("status", sa.String(20), nullable=False),
-        sa.Column("reason", sa.String(20)),
-        sa.Column("reason_detail", sa.String(1000)),
+        sa.Column("status", Chars(20), nullable=False),
+        sa.Column("reason", Chars(20)),
+        sa.Column("reason_detail", Chars(1000)),
         sa.Column("needs_attention", sa.Boolean(), nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_orders"),
         postgresql_with={"fillfactor": 60},
@@ -45,8 +45,8 @@ def upgrade() -> None:
         sa.Column("facts", sa.Text(), nullable=False),
         sa.Column("steps", sa.Text(), nullable=False),
         sa.Column("backward", sa.Boolean(), nullable=False),
-        sa.Column("reason", sa.String(20)),
-        sa.Column("reason_detail", sa.String(1000)),
+        sa.Column("reason", Chars(20)),
+        sa.Column("reason_detail", Chars(1000)),
         sa.Column("needs_attention", sa.Boolean(), nullable=False),
         sa.Column("wake_at", UtcDateTime()),
         sa.Column("version", sa.Integer(), nullable=False),
@@ -60,23 +60,23 @@ def upgrade() -> None:
         sa.Column("order_id", Id(), nullable=False),
         sa.Column("seq", sa.Integer(), nullable=False),
         sa.Column("at", UtcDateTime(), nullable=False),
-        sa.Column("event", sa.String(64), nullable=False),
+        sa.Column("event", Chars(64), nullable=False),
         sa.Column("message_id", Id()),
-        sa.Column("actor", sa.String(100), nullable=False),
-        sa.Column("step", sa.String(40)),
-        sa.Column("outcome", sa.String(200), nullable=False),
-        sa.Column("detail", sa.String(1000)),
+        sa.Column("actor", Chars(100), nullable=False),
+        sa.Column("step", Chars(40)),
+        sa.Column("outcome", Chars(200), nullable=False),
+        sa.Column("detail", Chars(1000)),
         sa.Column("did", sa.Text(), nullable=False),
-        sa.Column("from_status", sa.String(20), nullable=False),
-        sa.Column("to_status", sa.String(20), nullable=False),
+        sa.Column("from_status", Chars(20), nullable=False),
+        sa.Column("to_status", Chars(20), nullable=False),
         sa.PrimaryKeyConstraint("order_id", "seq", name="pk_saga_history"),
     )
     op.create_table(
         "idempotency_keys",
-        sa.Column("principal", sa.String(100), nullable=False),
-        sa.Column("path", sa.String(100), nullable=False),
-        sa.Column("key", sa.String(128), nullable=False),
-        sa.Column("body_hash", sa.String(64), nullable=False),
+        sa.Column("principal", Chars(100), nullable=False),
+        sa.Column("path", Chars(100), nullable=False),
+        sa.Column("key", Chars(128), nullable=False),
+        sa.Column("body_hash", Chars(64), nullable=False),
         sa.Column("order_id", Id(), nullable=False),
         sa.Column("response", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("principal", "path", "key", name="pk_idempotency_keys"),

@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from shared.database import BigInt, UtcDateTime
+from shared.database import BigInt, Chars, UtcDateTime
 
 revision = "0002"
 down_revision = "0001"
@@ -14,8 +14,8 @@ depends_on = None
 def upgrade() -> None:
     op.create_table(
         "console_sessions",
-        sa.Column("token_hash", sa.String(64), nullable=False),
-        sa.Column("seal", sa.String(64), nullable=False),
+        sa.Column("token_hash", Chars(64), nullable=False),
+        sa.Column("seal", Chars(64), nullable=False),
         sa.Column("expires_at", UtcDateTime(), nullable=False),
         sa.PrimaryKeyConstraint("token_hash", name="pk_console_sessions"),
     )

@@ -5,18 +5,17 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from order_service.fulfillment.decide import decide
-from order_service.fulfillment.saga import (
+from order_service.fulfillment.inputs import (
     ApprovalGranted,
     ApprovalRefused,
     CancellationRequested,
     DeadlineMoved,
     Input,
-    Kind,
     RetryRequested,
     ReversalRequested,
     SettlementRequested,
-    Workflow,
 )
+from order_service.fulfillment.saga import Kind, Workflow
 from order_service.view import Order
 from shared.api_keys import Principal
 

@@ -24,7 +24,7 @@ from order_service.web.events import look
 from order_service.web.streams import Frame, frame, response
 from shared.api_keys import Principal
 from shared.http.auth import current
-from shared.http.fields import Text, WholeText
+from shared.http.fields import LINES, Text, WholeText
 from shared.http.problems import problem
 
 ENTRIES = 500  # of the history, on the page
@@ -41,7 +41,7 @@ DONE = {
 
 
 class ActSchema(FormSchema):
-    note = Text(500, least=0, load_default="")
+    note = Text(500, least=0, pattern=LINES, load_default="")
     step = Text(40, load_default=None)
     minutes = WholeText(0, 527_040, load_default=None)
 

@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from shared.database import BigInt, Id, UtcDateTime
+from shared.database import BigInt, Chars, Id, UtcDateTime
 from shared.messaging.durability.schema import create_messaging_tables, drop_messaging_tables
 from shared.outside.schema import create_world_tables, drop_world_tables
 
@@ -18,14 +18,15 @@ def upgrade() -> None:
     op.create_table(
         "payments",
         sa.Column("order_id", Id(), nullable=False),
-        sa.Column("status", sa.String(16), nullable=False),
+        sa.Column("status", Chars(16), nullable=False),
         sa.Column("amount", BigInt, nullable=False),
-        sa.Column("currency", sa.String(3), nullable=False),
-        sa.Column("token", sa.String(200), nullable=False),
-        sa.Column("authorization_id", sa.String(200)),
-        sa.Column("detail", sa.String(200)),
+        sa.Column("currency", Chars(3), nullable=False),
+        sa.Column("token", Chars(200), nullable=False),
+        sa.Column("authorization_id", Chars(500)),
+        sa.Column("detail", Chars(500)),
         sa.Column("capture_refused", sa.Boolean(), nullable=False),
         sa.Column("reversing", sa.Boolean(), nullable=False),
+        sa.Column("reversal_refused", sa.Boolean(), nullable=False),
         sa.Column("authorized", BigInt, nullable=False),
         sa.Column("captured", BigInt, nullable=False),
         sa.Column("voided", BigInt, nullable=False),
@@ -42,7 +43,7 @@ def upgrade() -> None:
     op.create_table(
         "payment_movements",
         sa.Column("order_id", Id(), nullable=False),
-        sa.Column("kind", sa.String(16), nullable=False),
+        sa.Column("kind", Chars(16), nullable=False),
         sa.Column("amount", BigInt, nullable=False),
         sa.Column("at", UtcDateTime(), nullable=False),
         sa.PrimaryKeyConstraint("order_id", "kind", name="pk_payment_movements"),

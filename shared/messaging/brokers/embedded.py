@@ -62,8 +62,8 @@ class Embedded:
         self._connections: list[EmbeddedConnection] = []
         self._numbers = 0
 
-    def connect(self, service: str, alive: Callable[[], bool] = lambda: True) -> "EmbeddedConnection":
-        """A connection for a service of the topology; raises ConnectionLost. Nobody asks `alive`."""
+    def connect(self, service: str) -> "EmbeddedConnection":
+        """A connection for a service of the topology; raises ConnectionLost."""
         if service not in self.topology.publishes:
             raise ConnectionLost(f"no queue {inbox_of(service)}")
         with self._lock:
@@ -196,14 +196,6 @@ class EmbeddedConnection:
             for delivery in deliveries:
                 if held := self._held.pop(delivery.tag, None):
                     self._broker._done(held.copy)
-
-    def reject(self, deliveries: Sequence[Delivery]) -> None:
-        with self._changed:
-            self._check()
-            for delivery in deliveries:
-                if held := self._held.pop(delivery.tag, None):
-                    self._broker._bury(held.queue, held.copy, "rejected")
-            self._broker._call()
 
     def publish(self, envelopes: Sequence[Envelope]) -> None:
         with self._changed:

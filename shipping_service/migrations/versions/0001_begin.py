@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from shared.database import Id, Json, UtcDateTime
+from shared.database import Chars, Id, Json, UtcDateTime
 from shared.messaging.durability.schema import create_messaging_tables, drop_messaging_tables
 from shared.outside.schema import create_world_tables, drop_world_tables
 
@@ -18,14 +18,15 @@ def upgrade() -> None:
     op.create_table(
         "shipments",
         sa.Column("order_id", Id(), nullable=False),
-        sa.Column("status", sa.String(16), nullable=False),
+        sa.Column("status", Chars(16), nullable=False),
         sa.Column("ship_to", Json()),
         sa.Column("cancelling", sa.Boolean(), nullable=False),
+        sa.Column("cancellation_refused", sa.Boolean(), nullable=False),
         sa.Column("carriers", Json(), nullable=False),
         sa.Column("intents", sa.Integer(), nullable=False),
-        sa.Column("carrier", sa.String(40)),
-        sa.Column("tracking_number", sa.String(40)),
-        sa.Column("detail", sa.String(200)),
+        sa.Column("carrier", Chars(64)),
+        sa.Column("tracking_number", Chars(500)),
+        sa.Column("detail", Chars(500)),
         sa.Column("version", sa.Integer(), nullable=False),
         sa.Column("created_at", UtcDateTime(), nullable=False),
         sa.Column("updated_at", UtcDateTime(), nullable=False),

@@ -12,16 +12,8 @@ from operator import or_
 from typing import Any, NamedTuple
 
 from order_service.fulfillment.decide import Decision, decide
-from order_service.fulfillment.saga import (
-    DeadlineMoved,
-    Heard,
-    Progress,
-    Reason,
-    RetryRequested,
-    Saga,
-    SettlementRequested,
-    Workflow,
-)
+from order_service.fulfillment.inputs import DeadlineMoved, RetryRequested, SettlementRequested
+from order_service.fulfillment.saga import Heard, Kind, Progress, Reason, Saga, Workflow
 from shared.contracts import (
     CaptureRequested,
     DispatchRequested,
@@ -99,7 +91,7 @@ SHIPPING: Participant = {
     },
     DispatchRequested: {row: [("dispatched", told.dispatched)] for row in ("booked", "dispatched")},
 }
-LEARNED = {name for fact in told.FACTS_HEARD for name in fact.__struct_fields__} - {"order_id", "detail"}
+LEARNED = sorted({name for fact in told.FACTS_HEARD for name in fact.__struct_fields__} - {"order_id", "detail"})
 PARTICIPANTS = (PAYMENT, INVENTORY, SHIPPING)
 
 
@@ -108,6 +100,40 @@ def fickle(participant: Participant) -> Participant:
     work, *others = participant
     refusal = participant[work][""][1][0]
     return {work: {**participant[work], refusal: participant[work][""]}, **{kind: participant[kind] for kind in others}}
+
+
+def refusing(participant: Participant) -> Participant:
+    """The same participant when whoever is asked outside may refuse, for good, to take back what was done."""
+    refusals = {
+        "authorized": ("void refused", told.void_refused),
+        "captured": ("refund refused", told.refund_refused),
+        "booked": ("cancel refused", told.cancel_refused),
+    }
+    undo = next(
+        (kind for kind in participant if kind in (PaymentReversalRequested, ShipmentCancellationRequested)), None
+    )
+    if undo is None:
+        return participant
+    mine = {row: refusal for row, refusal in refusals.items() if row in participant[undo]}
+    for_good: dict[str, Answers] = {row: [(row, fact)] for row, fact in mine.values()}
+    asked = {row: [*answers, *([mine[row]] if row in mine else [])] for row, answers in participant[undo].items()}
+    return {**{kind: {**answers, **for_good} for kind, answers in participant.items()}, undo: {**asked, **for_good}}
+
+
+def lying(participant: Participant) -> Participant:
+    """The same participant when its facts cannot all be true: it does what it should, and may say something else."""
+    lies = {
+        told.authorized: told.LIES["payment"],
+        told.captured: told.LIES["capture"],
+        told.voided: told.LIES["voided"],
+    }
+    lies |= {told.dispatched: told.LIES["dispatch"]}
+    return {
+        kind: {
+            row: [*said, *((then, lies[fact]) for then, fact in said if fact in lies)] for row, said in answers.items()
+        }
+        for kind, answers in participant.items()
+    }
 
 
 class World(NamedTuple):
@@ -129,10 +155,27 @@ Check = Callable[[Workflow, Saga, Heard, Decision], None]
 
 
 class Exploration:
-    """All worlds that can be reached, breadth first; `check` sees every decision on the way."""
+    """All worlds that can be reached, breadth first; `check` sees every decision on the way.
 
-    def __init__(self, flow: Workflow, participants: tuple[Participant, ...], check: Check, **facts: Any) -> None:
+    With `helped`, an operator settles undos, too, and that is part of the way to a good end. Unless they are `busy`,
+    operators neither ask again nor move deadlines.
+    """
+
+    def __init__(
+        self,
+        flow: Workflow,
+        participants: tuple[Participant, ...],
+        check: Check,
+        *,
+        helped: bool = False,
+        busy: bool = True,
+        **facts: Any,
+    ) -> None:
         self.flow, self.check, self.decisions = flow, check, 0
+        self.helped, self.busy = helped, busy
+        tables = chain.from_iterable(table.values() for table in participants)
+        said = chain.from_iterable(chain.from_iterable(table.values()) for table in tables)
+        self.facts = list(dict.fromkeys(fact for _, fact in said))
         self.sagas: list[Saga] = []
         self._requests = [(kind, n, table[kind]) for n, table in enumerate(participants) for kind in table]
         self._bits: dict[object, int] = {}
@@ -195,10 +238,13 @@ class Exploration:
         return self._moves[number]
 
     def _events(self) -> list[Heard]:
-        by_step = [(RetryRequested(step=step.name), SettlementRequested(step=step.name)) for step in self.flow.steps]
-        moved = [DeadlineMoved(step=step.name, deadline=at) for step in self.flow.steps for at in (None, LATER)]
+        settled = [step for step in self.flow.steps if self.helped or step.kind is Kind.RETRIABLE]
+        by_step: list[Heard] = [SettlementRequested(step=step.name) for step in settled]
+        if self.busy:
+            by_step += [RetryRequested(step=step.name) for step in self.flow.steps]
+            by_step += [DeadlineMoved(step=step.name, deadline=at) for step in self.flow.steps for at in (None, LATER)]
         people = (told.placed, told.cancelled, told.granted, told.refused, told.reversed_by_operator)
-        return [told.tick, *told.FACTS_HEARD, NOTHING_HELD, *people, *chain.from_iterable(by_step), *moved]
+        return [told.tick, *self.facts, *people, *by_step]
 
     def _decide(self, saga: Saga, event: Heard) -> Decision:
         decision = decide(self.flow, saga, event, told.NOON)
@@ -209,8 +255,12 @@ class Exploration:
     def _move(self, event: Heard, decision: Decision) -> Move:
         sends = reduce(or_, map(self._bit, decision.messages), 0)
         heard = isinstance(event, Event)
-        meddling = not heard and event not in (told.tick, told.placed, told.granted)
-        return Move(self._bit(event) if heard else 0, self._number(decision.saga), sends, meddling)
+        helping = (
+            heard
+            or event in (told.tick, told.placed, told.granted)
+            or (self.helped and isinstance(event, SettlementRequested))
+        )
+        return Move(self._bit(event) if heard else 0, self._number(decision.saga), sends, not helping)
 
     def _bit(self, message: Event) -> int:
         """Requests are told apart by their kind, facts by what they say."""
@@ -224,7 +274,8 @@ class Exploration:
             p = saga.steps[step.name]
             if (step.name, p) not in self._timeless:
                 settled, deadline = p.settled_at and told.NOON, p.deadline and LATER
-                timeless = Progress(p.status, min(p.attempts, step.attempts + 1), None, settled, deadline)
+                problem = p.problem and changed(p.problem, words="a problem")
+                timeless = Progress(p.status, min(p.attempts, step.attempts + 1), None, settled, deadline, problem)
                 self._timeless[step.name, p] = timeless
             steps[step.name] = self._timeless[step.name, p]
         key = (*steps.values(), saga.backward, *map(saga.facts.get, LEARNED))

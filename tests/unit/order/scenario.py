@@ -5,18 +5,15 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from order_service.fulfillment.decide import Decision, decide
-from order_service.fulfillment.saga import (
+from order_service.fulfillment.inputs import (
     ApprovalGranted,
     ApprovalRefused,
     CancellationRequested,
-    Heard,
     OrderPlaced,
-    OrderStatus,
     ReversalRequested,
-    Saga,
     Tick,
-    Workflow,
 )
+from order_service.fulfillment.saga import Heard, OrderStatus, Saga, Workflow
 from order_service.fulfillment.workflow import FULFILLMENT
 from shared.contracts import (
     CaptureRefused,
@@ -24,8 +21,10 @@ from shared.contracts import (
     PaymentAuthorized,
     PaymentCaptured,
     PaymentDeclined,
+    PaymentReversalRefused,
     PaymentReversed,
     ShipmentBooked,
+    ShipmentCancellationRefused,
     ShipmentCancelled,
     ShipmentDispatched,
     ShipmentRefused,
@@ -63,20 +62,34 @@ authorized = PaymentAuthorized(order_id=ID, authorization_id="AUTH-1", authorize
 declined = PaymentDeclined(order_id=ID, detail="insufficient funds")
 voided = PaymentReversed(order_id=ID, voided=89_90, refunded=0)
 refunded = PaymentReversed(order_id=ID, voided=0, refunded=89_90)
+void_refused = PaymentReversalRefused(order_id=ID, detail="the authorization expired", held=89_90, kept=0)
+refund_refused = PaymentReversalRefused(order_id=ID, detail="the account is closed", held=0, kept=89_90)
 reserved = StockReserved(order_id=ID)
 unavailable = StockUnavailable(order_id=ID, detail="POPULAR-LAMP: 2 wanted, 1 left")
 released = StockReleased(order_id=ID)
 booked = ShipmentBooked(order_id=ID, carrier="Albatross", tracking_number="ALB-7")
 undeliverable = ShipmentRefused(order_id=ID, detail="no carrier goes there")
 unbooked = ShipmentCancelled(order_id=ID)
+cancel_refused = ShipmentCancellationRefused(
+    order_id=ID, detail="it is in the van", carrier="Albatross", tracking_number="ALB-7"
+)
 captured = PaymentCaptured(order_id=ID, captured=89_90)
 capture_refused = CaptureRefused(order_id=ID, detail="the authorization expired")
 issued = StockIssued(order_id=ID)
-dispatched = ShipmentDispatched(order_id=ID)
+dispatched = ShipmentDispatched(order_id=ID, carrier="Albatross", tracking_number="ALB-7")
+
+# What cannot be true of this order.
+LIES: dict[str, Event] = {
+    "payment": PaymentAuthorized(order_id=ID, authorization_id="AUTH-1", authorized=1),
+    "capture": PaymentCaptured(order_id=ID, captured=1),
+    "voided": PaymentReversed(order_id=ID, voided=1, refunded=0),
+    "refused": PaymentReversalRefused(order_id=ID, detail="we keep a part", held=1, kept=0),
+    "dispatch": ShipmentDispatched(order_id=ID, carrier="Albatross", tracking_number="ALB-8"),
+}
 
 FACTS_HEARD = (
     *(authorized, declined, voided, refunded, reserved, unavailable, released, booked, undeliverable, unbooked),
-    *(captured, capture_refused, issued, dispatched),
+    *(captured, capture_refused, issued, dispatched, void_refused, refund_refused, cancel_refused),
 )
 TO_CAPTURE = (placed, authorized, reserved, booked)
 TO_THE_END = (*TO_CAPTURE, captured, issued, dispatched)
@@ -137,6 +150,11 @@ class Scenario:
     @property
     def status(self) -> str:
         return self.saga.status(self.flow)
+
+    @property
+    def problems(self) -> dict[str, str]:
+        """Why which step needs a person."""
+        return {step.name: why for step in self.flow.steps if (why := self.saga.problem(step))}
 
     def then(
         self,

@@ -3,14 +3,14 @@
 import pytest
 
 from order_service.fulfillment.decide import ACTED
-from order_service.fulfillment.saga import (
+from order_service.fulfillment.inputs import (
     CancellationRequested,
     DeadlineMoved,
-    OrderStatus,
     RetryRequested,
     ReversalRequested,
     SettlementRequested,
 )
+from order_service.fulfillment.saga import OrderStatus
 from order_service.fulfillment.workflow import FULFILLMENT
 from shared.contracts import (
     CaptureRequested,

@@ -197,9 +197,3 @@ def test_amounts_add_up_even_when_a_message_was_lost() -> None:
     assert amounts(order.saga.facts) == {"authorized": 89_90, "captured": 89_90, "voided": 0, "refunded": 89_90}
     assert amounts(given(placed, cancelled, voided).saga.facts)["authorized"] == 89_90
     assert amounts(given(placed).saga.facts) == {"authorized": 0, "captured": 0, "voided": 0, "refunded": 0}
-
-
-def test_what_was_heard_first_stands() -> None:
-    """A repeated success with another story does not rewrite what is known."""
-    other = type(booked)(order_id=booked.order_id, carrier="Stork", tracking_number="STO-1")
-    assert given(*TO_CAPTURE).when(other).then(noted="already done").saga.facts["carrier"] == "Albatross"

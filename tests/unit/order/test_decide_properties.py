@@ -6,16 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from order_service.fulfillment.decide import ACTED, decide
-from order_service.fulfillment.saga import (
-    DeadlineMoved,
-    Heard,
-    RetryRequested,
-    ReversalRequested,
-    Saga,
-    SettlementRequested,
-    Tick,
-    Workflow,
-)
+from order_service.fulfillment.inputs import DeadlineMoved, RetryRequested, ReversalRequested, SettlementRequested, Tick
+from order_service.fulfillment.saga import Heard, Saga, Workflow
 from order_service.fulfillment.workflow import FULFILLMENT
 from shared.contracts import Event, PaymentReversed, StockRequested
 from tests.unit.order import scenario as told

@@ -17,7 +17,7 @@ def test_the_table_has_a_row_for_each_step() -> None:
     assert len(lines) == 2 + len(FULFILLMENT.steps)
     assert lines[2] == (
         "| `payment` | – | compensatable | `payment.requested` → `payment.authorized` \\| `payment.declined` "
-        "| `payment.reversal_requested` → `payment.reversed` | 30 s × 3 |"
+        "| `payment.reversal_requested` → `payment.reversed` \\| `payment.reversal_refused` | 30 s × 3 |"
     )
     assert "payment, inventory; only if `needs_approval`" in lines[4]
     assert lines[8].startswith("| `dispatch` | capture (parallel) | retriable |")

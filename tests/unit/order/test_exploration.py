@@ -5,26 +5,19 @@ from functools import cache
 import pytest
 
 from order_service.fulfillment.decide import Decision
-from order_service.fulfillment.saga import (
-    ASKED,
-    SETTLED,
-    Heard,
-    Kind,
-    OrderStatus,
-    Saga,
-    SettlementRequested,
-    Tick,
-    Workflow,
-)
+from order_service.fulfillment.inputs import SettlementRequested, Tick
+from order_service.fulfillment.saga import ASKED, SETTLED, Heard, Kind, OrderStatus, Saga, Workflow
 from order_service.fulfillment.saga import StepStatus as S
 from order_service.fulfillment.workflow import FULFILLMENT, amounts
 from shared.contracts import CaptureRequested, DispatchRequested, StockIssueRequested
-from tests.unit.order.exploration import PARTICIPANTS, Exploration, World, fickle
+from tests.unit.order.exploration import PARTICIPANTS, Exploration, World, fickle, lying, refusing
+from tests.unit.order.scenario import LIES
 
 UNHAPPY = {"", "declined", "nothing held", "voided", "refunded", "unavailable", "released", "refused", "cancelled"}
 
 # How many worlds there are. A change of these figures is a change of behavior: look at it, then write it down here.
-SIZES = {("honest", False): 28_841, ("honest", True): 56_862, ("fickle", False): 39_386, ("fickle", True): 39_682}
+SIZES = {("honest", False): 29_849, ("honest", True): 58_878, ("fickle", False): 39_866, ("fickle", True): 40_162}
+SIZES |= {("refusing", False): 39_190, ("lying", False): 56_382}
 RANK = [*OrderStatus].index
 
 
@@ -43,6 +36,7 @@ def check(flow: Workflow, saga: Saga, event: Heard, decision: Decision) -> None:
     assert len(kinds) == len(decision.messages), "nothing is asked twice at once"
     for step in flow.steps:
         was, now = saga.steps[step.name], after.steps[step.name]
+        by_hand = isinstance(event, SettlementRequested) and event.step == step.name and saga.problem(step)
         if step.request in kinds:
             assert not after.backward, "nothing new is asked after turning back"
             assert all(after.steps[name].status in SETTLED for name in step.after), "nothing is asked too early"
@@ -50,12 +44,17 @@ def check(flow: Workflow, saga: Saga, event: Heard, decision: Decision) -> None:
             assert after.backward
             assert was.status not in (S.WAITING, S.SKIPPED), "no undo goes to a step that was not asked"
         if now.status is S.DONE is not was.status:
-            by_hand = isinstance(event, SettlementRequested) and step.kind is Kind.RETRIABLE and saga.parked(step)
             assert by_hand or type(event) is step.success, "only its success, or an operator, says that a step is done"
+            assert event not in LIES.values(), "a contradiction settles nothing"
+        if now.status is S.COMPENSATED is not was.status:
+            assert by_hand or type(event) is step.undone, "only its fact, or an operator, says that a step is undone"
+            assert event not in LIES.values(), "a contradiction settles nothing"
         if after.backward and step.kind is Kind.COMPENSATABLE:
             assert now.status not in (S.REQUESTED, S.DONE), "undo is sent at once to all that may have happened"
         assert (now.deadline is not None) <= (now.status in ASKED), "only who is asked has a deadline"
-        assert now.deadline or now.status not in ASKED or step.request is None, "no question is ever forgotten"
+        asked = now.status in ASKED and step.request is not None
+        assert now.deadline or now.problem or not asked, "no question is ever forgotten"
+        assert now.deadline or not asked or after.problem(step), "whoever is not asked again is looked at by a person"
         assert now.deadline is None or now.status is S.REQUESTED or after.backward
 
 
@@ -64,27 +63,44 @@ def status(found: Exploration, world: World) -> OrderStatus:
 
 
 def balanced(found: Exploration, world: World) -> bool:
-    """The order has ended, nothing more is owed, and what the customer is told is what the participants did."""
+    """The order has ended, nothing more is owed but what a person has seen to, and what the customer is told is what
+    the participants did."""
     saga = found.sagas[world.saga]
     money = amounts(saga.facts)
     total = saga.facts["amount"]
-    match saga.status(found.flow), world.rows:
-        case OrderStatus.FULFILLED, ("captured", "issued" | "reserved", "dispatched" | "booked"):  # the latter by hand
-            truth = {"authorized": total, "captured": total, "voided": 0, "refunded": 0}
-        case OrderStatus.CANCELLED, (payment, *_) if UNHAPPY.issuperset(world.rows):
-            voided, refunded = total * (payment == "voided"), total * (payment == "refunded")
-            truth = {"authorized": voided + refunded, "captured": refunded, "voided": voided, "refunded": refunded}
+    payment, inventory, shipping = world.rows
+    by_hand = {name for name, progress in saga.steps.items() if progress.problem and progress.problem.settled}
+    match saga.status(found.flow):
+        case OrderStatus.FULFILLED:
+            right = payment == "captured" and inventory in ("issued", *(["reserved"] * ("issue" in by_hand)))
+            right = right and shipping in ("dispatched", *(["booked"] * ("dispatch" in by_hand)))
+        case OrderStatus.CANCELLED:
+            names = ("payment", "inventory", "shipping")
+            right = all(row in UNHAPPY or name in by_hand for name, row in zip(names, world.rows, strict=True))
         case _:
             return False
-    return money == truth and saga.deadline is None
+    taken = total * (payment in ("captured", "refunded", "refund refused"))
+    held = taken or total * (payment in ("authorized", "voided", "void refused"))
+    truth = {
+        "authorized": held,
+        "captured": taken,
+        "voided": total * (payment == "voided"),
+        "refunded": total * (payment == "refunded"),
+    }
+    unknown = "payment" in by_hand  # it may have been settled without an answer
+    return right and (money == truth or unknown) and saga.deadline is None
+
+
+MANNERS = {"honest": lambda each: each, "fickle": fickle, "refusing": refusing, "lying": lying}
 
 
 @cache
 def explore(manner: str, needs_approval: bool) -> Exploration:
     patience = 2 if manner == "honest" else 1
     flow = FULFILLMENT.paced({}, {step.name: patience for step in FULFILLMENT.steps}, FULFILLMENT.slowest)
-    participants = PARTICIPANTS if manner == "honest" else tuple(map(fickle, PARTICIPANTS))
-    return Exploration(flow, participants, check, needs_approval=needs_approval)
+    participants = tuple(map(MANNERS[manner], PARTICIPANTS))
+    helped, busy = manner == "refusing", manner in ("honest", "fickle")
+    return Exploration(flow, participants, check, helped=helped, busy=busy, needs_approval=needs_approval)
 
 
 QUICK = ("honest", False)
@@ -94,6 +110,7 @@ everywhere = pytest.mark.parametrize(
 )
 
 
+@pytest.mark.timeout(400)  # it explores, and the others find what it found
 @everywhere
 def test_every_decision_in_every_state_keeps_the_promises(manner: str, needs_approval: bool) -> None:
     """In every state that can be reached, and for every event there, the decision is right: see `check`."""
@@ -121,7 +138,7 @@ def test_at_rest_the_books_balance(manner: str, needs_approval: bool) -> None:
     """An order that has ended holds no money and no goods that it should not, and its amounts tell the truth."""
     found = explore(manner, needs_approval)
     for world in found.worlds:
-        if manner == "honest" and status(found, world).final:
+        if manner in ("honest", "refusing") and status(found, world).final:
             assert balanced(found, world), (world, found.sagas[world.saga])
 
 

@@ -1,5 +1,6 @@
 """The workflow is checked like a circuit: nothing dangles or loops, and nothing is asked that nobody can supply."""
 
+from collections import Counter
 from datetime import timedelta
 from itertools import pairwise
 
@@ -48,9 +49,10 @@ def test_there_is_one_pivot_and_it_parts_the_steps(flow: Workflow) -> None:
 @flows
 def test_what_is_sent_can_be_undone_and_what_must_succeed_cannot_refuse(flow: Workflow) -> None:
     """A compensatable step has an undo and its fact, unless it asks people and sends nothing; a retriable step has
-    neither undo nor refusal."""
+    neither undo nor refusal; only an undo can be refused for good."""
     for step in flow.steps:
         assert (step.undo is None) == (step.undone is None), step.name
+        assert step.undo is not None or step.undo_refused is None, step.name
         assert (step.undo is not None) == (step.kind is Kind.COMPENSATABLE and step.request is not None), step.name
         assert (step.failure is None) == (step.kind is Kind.RETRIABLE), step.name
         assert step.request is not None or step.kind is Kind.COMPENSATABLE, step.name
@@ -59,7 +61,8 @@ def test_what_is_sent_can_be_undone_and_what_must_succeed_cannot_refuse(flow: Wo
 @flows
 def test_no_event_means_two_things(flow: Workflow) -> None:
     """Each fact is about one step and says one thing; each request is sent by one step."""
-    heard = [kind for step in flow.steps for kind in (step.success, step.failure, step.undone) if kind]
+    answers = [(step.success, step.failure, step.undone, step.undo_refused) for step in flow.steps]
+    heard = [kind for kinds in answers for kind in kinds if kind]
     sent = [kind for step in flow.steps for kind in (step.request, step.undo) if kind]
     assert len(set(heard + sent)) == len(heard + sent)
     assert len({kind.type for kind in heard + sent}) == len(heard + sent)
@@ -88,9 +91,11 @@ def test_every_request_can_be_filled_in(flow: Workflow) -> None:
 
 @flows
 def test_no_fact_hides_another(flow: Workflow) -> None:
-    """What is heard first stands, so no two kinds of facts tell a field of one name, nor one that the order gave."""
-    told = [field for step in flow.steps for kind in (step.success, step.undone) if kind for field in fields(kind)]
-    assert len(set(told)) == len(told)
+    """What is heard first stands, so no fact tells a field that the order gave; two kinds tell a field of one name only
+    where both must say the same: of a parcel."""
+    kinds = [kind for step in flow.steps for kind in (step.success, step.undone, step.undo_refused) if kind]
+    told = Counter(field for kind in kinds for field in fields(kind) - {"detail"})
+    assert {field for field, times in told.items() if times > 1} == {"carrier", "tracking_number"}
     assert not set(told) & set(flow.given)
 
 

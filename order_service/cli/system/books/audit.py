@@ -97,12 +97,13 @@ def _fulfilled(order: Order, paid: Payment, held: Reservation, sent: Shipment) -
 
 
 def _cancelled(order: Order, paid: Payment, held: Reservation, sent: Shipment) -> Iterator[str]:
-    """Nothing is held, kept, reserved or booked."""
-    if paid.status not in ("none", "declined", "voided", "refunded") or paid.amounts.held or paid.amounts.kept:
+    """Nothing is held, kept, reserved or booked; save for what a person has seen to instead."""
+    given_back = paid.status in ("none", "declined", "voided", "refunded")
+    if "payment" not in order.settled and (not given_back or paid.amounts.held or paid.amounts.kept):
         yield f"its payment is {paid.status}: {paid.amounts}"
-    if held.status not in ("none", "unavailable", "released"):
+    if "inventory" not in order.settled and held.status not in ("none", "unavailable", "released"):
         yield f"its goods are {held.status}"
-    if sent.status not in ("none", "refused", "cancelled"):
+    if "shipping" not in order.settled and sent.status not in ("none", "refused", "cancelled"):
         yield f"its parcel is {sent.status}"
 
 

@@ -11,7 +11,8 @@ from sqlalchemy import Connection, func, select
 from order_service.cli.system.books.money import Amounts
 from order_service.cli.system.books.reading import Difference, OrderId
 from order_service.fulfillment.decide import ACTED
-from order_service.fulfillment.saga import OrderStatus, SettlementRequested
+from order_service.fulfillment.inputs import SettlementRequested
+from order_service.fulfillment.saga import OrderStatus
 from order_service.fulfillment.workflow import amounts
 from order_service.tables import orders, saga_history, sagas
 

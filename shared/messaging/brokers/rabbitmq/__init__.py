@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pika
@@ -22,17 +22,20 @@ NOT_FOUND = 404
 class RabbitMQ:
     """The broker at an `amqp://` or `amqps://` address; RabbitMQ 3.10 or later."""
 
-    def __init__(self, url: str, *, window: int = 1_000, bundle: int = 50) -> None:
+    def __init__(self, url: str, *, window: int = 1_000, bundle: int = 50, longest_batch: float = 60.0) -> None:
         """At most `window` messages of a worker are unconfirmed at a time, of at most `bundle` events each.
 
-        Raises ValueError for a bad address.
+        A worker may leave its connection alone for `longest_batch` seconds. RabbitMQ gives a client up after two
+        heartbeats of silence, so the heartbeat follows from it, unless the URL sets one. Raises ValueError for a bad
+        address.
         """
         self.url, self.window, self.bundle = url, window, bundle
-        parameters_for(url, "")
+        self.heartbeat = int(longest_batch / 2) + 1
+        parameters_for(url, "", self.heartbeat)
 
-    def connect(self, service: str, alive: Callable[[], bool] = lambda: True) -> Session:
+    def connect(self, service: str) -> Session:
         """A connection for a worker of this service; raises ConnectionLost, or AccessRefused which is one."""
-        return Session(self.url, service, alive, self.window, self.bundle)
+        return Session(self.url, service, self.heartbeat, self.window, self.bundle)
 
     def provision(self, topology: Topology, settle: float = 2.0) -> None:
         """Declare what is missing and wait until every queue delivers; may be repeated. Raises ConnectionLost.
@@ -82,7 +85,7 @@ class RabbitMQ:
     @contextmanager
     def _channel(self, name: str) -> Iterator[BlockingChannel]:
         try:
-            connection = pika.BlockingConnection(parameters_for(self.url, f"{name} looks"))
+            connection = pika.BlockingConnection(parameters_for(self.url, f"{name} looks", self.heartbeat))
             try:
                 yield connection.channel()
             finally:

@@ -1,8 +1,7 @@
-"""The consuming side, on the I/O thread: two queues on one channel, and acknowledgments."""
+"""The consuming side: two queues on one channel, and acknowledgments."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import count, takewhile
-from typing import Any
 
 from pika.channel import Channel
 from pika.connection import Parameters
@@ -44,7 +43,6 @@ class Consuming:
             on_open_error_callback=lambda _link, error: on_loss(error),
             on_close_callback=lambda _link, error: on_loss(error),
             custom_ioloop=loop,
-            on_read=self._delivered,
         )
 
     def acknowledge(self, tags: Sequence[int]) -> None:
@@ -58,13 +56,6 @@ class Consuming:
                 channel.basic_ack(tag - self._first)
         for tag in done:
             del self._unacknowledged[tag]
-
-    def reject(self, tags: Sequence[int]) -> None:
-        """To the dead-letter queue, with what else travels in the same message. Unknown tags mean nothing."""
-        for tag in dict.fromkeys(tag // MOST for tag in tags):
-            if tag in self._unacknowledged and (channel := self._open_channel()):
-                channel.basic_reject(tag - self._first, requeue=False)
-                del self._unacknowledged[tag]
 
     def _done(self, tags: Sequence[int]) -> Iterator[int]:
         """The messages of which nothing is left after these events."""
@@ -88,29 +79,25 @@ class Consuming:
         channel.add_on_close_callback(lambda _channel, error: self.on_loss(error))
         channel.add_on_cancel_callback(lambda frame: self.on_loss(_Cancelled(frame.method.consumer_tag)))
         channel.basic_qos(prefetch_count=DEAD_LETTERS_AT_A_TIME)
-        channel.basic_consume(dead_letters_of(self.service), self._unusual, consumer_tag=DEAD_LETTERS)
+        channel.basic_consume(dead_letters_of(self.service), self._delivered, consumer_tag=DEAD_LETTERS)
         self._consume_inbox(channel, 1, self.on_ready)
 
     def _consume_inbox(self, channel: Channel, number: int, then: Callable[[], None] = lambda: None) -> None:
         self._consumers += 1
         inbox = inbox_of(self.service)
         channel.basic_qos(prefetch_count=number)
-        channel.basic_consume(inbox, self._unusual, consumer_tag=self._consumer(), callback=lambda _frame: then())
+        channel.basic_consume(inbox, self._delivered, consumer_tag=self._consumer(), callback=lambda _frame: then())
 
     def _consumer(self) -> str:
         return f"inbox {self._consumers}"
 
-    def _unusual(self, _channel: Channel, method: Basic.Deliver, said: BasicProperties, body: bytes) -> None:
-        consumer, tag, redelivered = method.consumer_tag, method.delivery_tag, method.redelivered
-        self._delivered(str(consumer), int(tag or 0), bool(redelivered), str(method.exchange), vars(said), body)
-
-    def _delivered(
-        self, consumer: str, tag: int, redelivered: bool, exchange: str, said: Mapping[str, Any], body: bytes
-    ) -> None:
-        death, exchange = death_of(said) if consumer == DEAD_LETTERS else (None, exchange)
-        tag += self._first
-        drops = drops_of(said, redelivered)
-        events = delivered(said, body, exchange=exchange, service=self.service)
+    def _delivered(self, _channel: Channel, method: Basic.Deliver, said: BasicProperties, body: bytes) -> None:
+        properties, exchange, death = vars(said), str(method.exchange), None
+        if method.consumer_tag == DEAD_LETTERS:
+            death, exchange = death_of(properties)
+        tag = int(method.delivery_tag or 0) + self._first
+        drops = drops_of(properties, bool(method.redelivered))
+        events = delivered(properties, body, exchange=exchange, service=self.service)
         self.size += (len(events) - self.size) / 16
         self._unacknowledged[tag] = (1 << len(events)) - 1
         for part, event in enumerate(events, tag * MOST):

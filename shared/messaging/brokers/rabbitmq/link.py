@@ -1,57 +1,43 @@
-"""One AMQP connection on the I/O loop: pika's, with joined writes and a stomach for headers that it cannot read."""
+"""One AMQP connection: pika's SelectConnection; writes are sent together, and a message whose headers cannot be decoded
+arrives without them."""
 
 import logging
-from collections.abc import Callable
-from contextlib import suppress
+import struct
 from typing import Any
 
 import pika
-from pika import exceptions, frame
+from pika import exceptions, frame, spec
 from pika.adapters.select_connection import IOLoop, SelectConnection
 
 from shared.messaging.broker import AccessRefused, ConnectionLost
-from shared.messaging.brokers.rabbitmq.frames import FRAME, HEADER, HEADER_FRAME, delivery
 
 log = logging.getLogger("fulfillment.broker")
-# It tells each lost socket several times; this package does so once.
+# It logs each lost socket several times; this package does so once.
 logging.getLogger("pika").setLevel(logging.CRITICAL)
 
 SILENCE = {"TCP_USER_TIMEOUT": 30_000, "TCP_KEEPIDLE": 15, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}
-DEFAULTS = {"heartbeat": 15, "blocked_connection_timeout": 30, "tcp_options": SILENCE}
+BLOCKED = 30  # seconds until a publisher that is blocked gives up
 ACCESS_REFUSED = 403
+CONTENT_HEADER = struct.Struct(">BHIHHQ")  # type, channel, size; class, weight, size of the body
 
 __all__ = ["IOLoop", "Link", "loss", "parameters_for", "reason"]
 
 
 class Link(SelectConnection):
-    """Three tiny writes for each message become one for all messages of a turn of the loop, when `flush` is called."""
+    """Three tiny writes for each message become one for all messages that are said together, when `flush` is called."""
 
-    def __init__(self, *arguments: Any, on_read: Callable[..., None] | None = None, **options: Any) -> None:
+    def __init__(self, *arguments: Any, **options: Any) -> None:
         self._held: list[bytes] = []
-        self._on_read = on_read
         super().__init__(*arguments, **options)
 
-    def write(self, data: bytes) -> None:
-        """Have this sent by the next `flush`, behind what pika has said until now."""
+    def _adapter_emit_data(self, data: bytes) -> None:
         self._held.append(data)
 
-    _adapter_emit_data = write
-
     def flush(self) -> None:
-        """Hand what was written since the last time to the socket."""
-        data, self._held = b"".join(self._held), []
-        if data and not self.is_closed:
-            if not self.params.ssl_options and not self._get_write_buffer_size():  # type: ignore[attr-defined]
-                with suppress(OSError):  # pika tries again, and sees to it
-                    data = data[self._transport._sock.send(data) :]  # type: ignore[attr-defined]
-            if data:
-                super()._adapter_emit_data(data)  # type: ignore[misc]
-
-    def _on_stream_connected(self) -> None:
-        self._transport._MAX_RECV_BYTES = 65_536  # type: ignore[attr-defined]
-        if not self.params.ssl_options:
-            self._transport._MAX_CONSUME_BYTES = 1  # type: ignore[attr-defined]  # read once a turn, not until EAGAIN
-        super()._on_stream_connected()  # type: ignore[misc]
+        """Send what was said since the last time."""
+        if self._held and not self.is_closed:
+            data, self._held = b"".join(self._held), []
+            super()._adapter_emit_data(data)  # type: ignore[misc]
 
     def drop(self) -> None:
         """Close the socket without asking the broker, in the next turn of the loop."""
@@ -59,29 +45,24 @@ class Link(SelectConnection):
             self._terminate_stream(exceptions.StreamLostError("given up"))  # type: ignore[attr-defined]
 
     def _read_frame(self) -> Any:
-        """Everyday deliveries are handed over first, all there are; other frames go pika's way, one at a time.
-
-        A message with undecodable properties arrives without any: it shall not kill one consumer after another.
-        """
-        buffer, at = self._frame_buffer, 0  # type: ignore[attr-defined]
-        while self._on_read and (read := delivery(buffer, at)):
-            at, message = read
-            self._on_read(*message)
-        self._trim_frame_buffer(at)  # type: ignore[attr-defined]
+        """A message with undecodable properties arrives without any: it shall not kill one consumer after another."""
         try:
             return super()._read_frame()  # type: ignore[misc]
         except Exception as error:
-            if buffer[at] != HEADER:
+            buffer = self._frame_buffer  # type: ignore[attr-defined]
+            if buffer[0] != spec.FRAME_HEADER:
                 raise
-            _, channel, size, _, _, length, _ = HEADER_FRAME.unpack_from(buffer, at)
+            _, channel, size, _, _, length = CONTENT_HEADER.unpack_from(buffer)
             log.warning("a message came with properties that cannot be read: %s", reason(error))
-            return FRAME.size + size + 1, frame.Header(channel, length, pika.BasicProperties())
+            whole = spec.FRAME_HEADER_SIZE + size + spec.FRAME_END_SIZE
+            return whole, frame.Header(channel, length, pika.BasicProperties())
 
 
-def parameters_for(url: str, name: str) -> pika.URLParameters:
+def parameters_for(url: str, name: str, heartbeat: int) -> pika.URLParameters:
     """Connection parameters with this project's timeouts where the URL sets none. Raises ValueError."""
     parameters = pika.URLParameters(url)
-    for setting, value in DEFAULTS.items():
+    defaults = {"heartbeat": heartbeat, "blocked_connection_timeout": BLOCKED, "tcp_options": SILENCE}
+    for setting, value in defaults.items():
         if getattr(parameters, setting) is None:
             setattr(parameters, setting, value)
     parameters.client_properties = {"connection_name": name}

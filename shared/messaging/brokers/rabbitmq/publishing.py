@@ -1,4 +1,4 @@
-"""The publishing side, on the I/O thread: pipelined confirms, and a connection that comes back by itself."""
+"""The publishing side: pipelined confirms, and a connection that comes back by itself."""
 
 import logging
 import random
@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import takewhile
 
+from pika import exceptions
 from pika.channel import Channel
 from pika.connection import Parameters
 from pika.frame import Method
@@ -15,7 +16,6 @@ from pika.spec import Basic, BasicProperties
 
 from shared.messaging.broker import ConnectionLost
 from shared.messaging.brokers.rabbitmq.bundle import bundled
-from shared.messaging.brokers.rabbitmq.frames import FRAME, publishing
 from shared.messaging.brokers.rabbitmq.link import IOLoop, Link, loss, reason
 from shared.messaging.brokers.rabbitmq.wire import properties_of
 from shared.messaging.envelope import Envelope
@@ -87,13 +87,13 @@ class Publishing:
             self.on_settled((each, why))
 
     def _pump(self) -> None:
-        exchange, channel, link = exchange_of(self.service), self._channel, self.link
-        while self._waiting and channel and link and not self._blocked and len(self._unconfirmed) < self.window:
+        exchange, channel = exchange_of(self.service), self._channel
+        while self._waiting and channel and not self._blocked and len(self._unconfirmed) < self.window:
             envelope, ids = self._waiting.popleft()
-            message = envelope.type, properties_of(envelope), envelope.body, link.params.frame_max - FRAME.size - 1
+            properties = BasicProperties(**properties_of(envelope))
             try:
-                link.write(publishing(channel.channel_number, exchange, *message))
-            except (ValueError, struct.error) as error:
+                channel.basic_publish(exchange, envelope.type, envelope.body, properties, mandatory=True)
+            except (ValueError, struct.error, exceptions.AMQPError) as error:
                 self._tell(ids, f"unsendable: {reason(error)}")
             else:
                 self._published += 1
