@@ -31,7 +31,7 @@ def create_app(settings: Settings, database: Database, notifier: Notifier) -> Fl
     """The application. It starts threads with the first requests, so it may be built before a fork."""
     paced, clock = flows(settings), DatabaseClock()
     show = Show(paced)
-    counter = GroupCommit(database, terms(settings), clock, notifier, backlog_limit=settings.backlog_limit)
+    group_commit = GroupCommit(database, terms(settings), clock, notifier, backlog_limit=settings.backlog_limit)
     commands = Commands(database=database, flows=paced, clock=clock, notifier=notifier)
     share = max(1, settings.web_threads // 3)  # of the threads, for those who wait, and as much for those who view
     watch = Watch(database, most=share, each=max(1, share // 2), streams=share, stopping=lambda: is_stopping(app))
@@ -41,7 +41,7 @@ def create_app(settings: Settings, database: Database, notifier: Notifier) -> Fl
         title="Orders",
         description="Takes orders and sees each one through to its end: fulfilled, or cancelled with nothing owed.",
         routes=[
-            order_routes(database, show, counter, commands, watch),
+            order_routes(database, show, group_commit, commands, watch),
             step_routes(commands, show),
             event_routes(database, show, settings, watch),
             product_routes(database, clock, settings.currency),
@@ -64,5 +64,5 @@ def create_app(settings: Settings, database: Database, notifier: Notifier) -> Fl
             activity=Activity(clock),
         ),
     )
-    at_the_end(app, counter.close, watch.close)
+    at_the_end(app, group_commit.close, watch.close)
     return app

@@ -43,7 +43,7 @@ HEADERS = {
 }
 
 
-def order_routes(database: Database, show: Show, counter: GroupCommit, commands: Commands, watch: Watch) -> Routes:
+def order_routes(database: Database, show: Show, group_commit: GroupCommit, commands: Commands, watch: Watch) -> Routes:
     def rows_of(order_ids: Sequence[str]) -> Sequence[Row | None]:
         with database.reading() as connection:
             found = find_rows(connection, order_ids)
@@ -64,7 +64,7 @@ def order_routes(database: Database, show: Show, counter: GroupCommit, commands:
         The same key with the same body is the same order and gets the same answer, however often it is sent.
         """
         try:
-            outcome = counter.submit(_new_order(current(), header["key"], body))
+            outcome = group_commit.submit(_new_order(current(), header["key"], body))
         except InUse:
             problem(
                 409,
