@@ -16,6 +16,7 @@ from shared.messaging.broker import Connection
 from shared.messaging.brokers.rabbitmq import RabbitMQ
 from shared.messaging.topology import topology
 from tests.component.bench import Bench, order_id
+from tests.contract.test_broker import settle
 
 HANDLED = topology({"order": [], "payment": list(SERVICE.handlers), "inventory": [], "shipping": []})
 ORDERS = 300
@@ -54,14 +55,16 @@ def until_quiet(bench: Bench, broker_url: str, watchdog: str, done: str) -> list
     ends: list[int] = []
     deadline = time.monotonic() + 400
     worker = subprocess.Popen([sys.executable, "-m", "tests.integration.lethal_worker"], env=environment)
-    while not bench.rows(done)[0][0]:
-        assert time.monotonic() < deadline, ends
-        try:
-            ends.append(worker.wait(0.2))
-        except subprocess.TimeoutExpired:
-            continue
-        worker = subprocess.Popen([sys.executable, "-m", "tests.integration.lethal_worker"], env=environment)
-    worker.terminate()
+    try:
+        while not bench.rows(done)[0][0]:
+            assert time.monotonic() < deadline, ends
+            try:
+                ends.append(worker.wait(0.2))
+            except subprocess.TimeoutExpired:
+                continue
+            worker = subprocess.Popen([sys.executable, "-m", "tests.integration.lethal_worker"], env=environment)
+    finally:
+        worker.terminate()
     assert worker.wait(120) == 0
     return ends
 
@@ -78,6 +81,7 @@ def test_a_lethal_message_is_put_aside(
     """Its worker dies twice with its batch and five times alone; then it is a dead letter, and nobody else is."""
     tokens = chain(["tok_visa"] * LETHAL, [token], ["tok_visa"] * (ORDERS - LETHAL - 1))
     order_side.publish([bench.enclose(request(number, each)) for number, each in enumerate(tokens)])
+    assert settle(order_side, ORDERS)[1] == {}
     ends = until_quiet(
         bench,
         broker_url,

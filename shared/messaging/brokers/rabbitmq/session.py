@@ -24,7 +24,8 @@ class Session:
     """The port, on two AMQP connections so that a blocked publisher never holds back acknowledgments.
 
     There is no thread behind it: `take` and `settled` turn the loop, and what is published or acknowledged is written
-    at once. Between two calls nothing is read and no heartbeat is sent: see `RabbitMQ` for how long that may last.
+    at once, as far as the socket takes it; the rest goes with the next turn. Between two calls nothing is read and no
+    heartbeat is sent: see `RabbitMQ` for how long that may last.
     """
 
     def __init__(self, url: str, service: str, heartbeat: int, window: int, bundle: int) -> None:
