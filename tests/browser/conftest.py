@@ -25,6 +25,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "browser" in getattr(item, "fixturenames", ()):
             item.add_marker(needs)
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(scope="session")
