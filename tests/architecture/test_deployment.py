@@ -14,8 +14,20 @@ ONCE = ["definitions", "provision", *(f"{service}-migrate" for service in servic
 
 
 def test_every_process_has_a_container() -> None:
-    """Two servers, eight processes, and what runs once before them."""
-    assert set(CONTAINERS) == {"rabbitmq", "postgres", *EIGHT, *ONCE}
+    """Two servers, a proxy, eight processes, and what runs once before them."""
+    assert set(CONTAINERS) == {"rabbitmq", "postgres", "proxy", *EIGHT, *ONCE}
+
+
+def test_the_proxy_is_the_only_door_to_the_apis() -> None:
+    """It alone publishes their ports, shares no network with databases and broker, and knows each service by name."""
+    published = {name for name in CONTAINERS if CONTAINERS[name].get("ports")}
+    assert published == {"proxy", "rabbitmq"}  # the latter its management pages
+    assert CONTAINERS["proxy"]["networks"] == ["front"]
+    configuration = (ROOT / "deploy/nginx.conf").read_text()
+    for name, service in services().items():
+        assert f"{service.port} {name}-web:{service.port};" in configuration
+        assert f"listen {service.port};" in configuration
+        assert CONTAINERS[f"{name}-web"]["environment"]["TRUSTED_PROXY"] == "*"
 
 
 @pytest.mark.parametrize("name", CONTAINERS)
@@ -38,7 +50,7 @@ def test_ports_open_on_this_machine_only(name: str) -> None:
     assert not (ports and name.endswith("-worker"))
 
 
-@pytest.mark.parametrize("name", ["rabbitmq", "postgres", *EIGHT])
+@pytest.mark.parametrize("name", ["rabbitmq", "postgres", "proxy", *EIGHT])
 def test_what_stays_up_is_watched_and_comes_back(name: str) -> None:
     """Servers and processes have a health check, restart by themselves, and are given time to finish."""
     container = CONTAINERS[name]
@@ -61,7 +73,7 @@ def test_every_service_is_where_it_says(name: str) -> None:
     """Ports and addresses are those of the services, and both servers are told a password for each."""
     port, web = services()[name].port, CONTAINERS[f"{name}-web"]
     assert web["environment"]["PORT"] == str(port)
-    assert [each.rpartition(":")[2] for each in web["ports"]] == [str(port)]
+    assert str(port) in [each.rpartition(":")[2] for each in CONTAINERS["proxy"]["ports"]]
     if name in services()["order"].urls:
         assert web["environment"][f"{name.upper()}_URL"] == f"http://{name}-web:{port}"
     assert f"{name}=" in CONTAINERS["definitions"]["environment"]["BROKER_PASSWORDS"]
