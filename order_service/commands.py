@@ -1,4 +1,4 @@
-"""What people tell an order: each is one transaction that locks the saga, decides, writes and lets the relay speak."""
+"""What people tell an order: each is one transaction that locks the saga, decides, and writes; workers then publish."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
