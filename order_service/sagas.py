@@ -1,20 +1,22 @@
 """Sagas in hand: new ones and those of a batch, moved in memory by what they hear, and written by `Sagas.flush`."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from order_service import store
-from order_service.fulfillment.decide import Decision, Entry, decide
+from order_service.fulfillment.decide import Decision, Entry, decide, put_off
 from order_service.fulfillment.saga import Heard, Saga, Workflow
 from order_service.store import Row, json, saga_from
+from order_service.tables import TABLES
 from order_service.terms import Flows, flow_of
 from shared.contracts import Event
 from shared.database import Transaction, timestamp
 from shared.messaging.envelope import Envelope
 from shared.messaging.handling import Unprocessable
 
+LOOK_AGAIN = timedelta(seconds=10)  # whether what was to be asked has left meanwhile
 NEVER = datetime(9999, 12, 1, tzinfo=UTC)  # not at rest, and not waiting for any time either
 
 
@@ -49,6 +51,13 @@ class Held:
         """Whether it must be written."""
         return self.row is None or bool(self.entries) or self.wake_at != self.row["wake_at"]
 
+    def put_off(self, unsent: Collection[str], now: datetime) -> None:
+        """What messages of these types ask for has not left: patience for it does not run out, and begins anew later
+        than when they leave."""
+        saga = put_off(self.flow, self.saga, unsent, now + LOOK_AGAIN)
+        if saga is not self.saga:
+            self.saga, self.wake_at = saga, now + LOOK_AGAIN
+
     def hear(self, event: Heard, now: datetime, actor: str, message_id: str | None = None) -> Decision:
         """Decide what the event means, and note it for the history."""
         decision = decide(self.flow, self.saga, event, now)
@@ -73,12 +82,24 @@ class Sagas:
     @classmethod
     def load(cls, connection: Transaction, order_ids: Iterable[str], flows: Flows, now: datetime) -> "Sagas":
         """The sagas of these orders. Raises UnknownVersion."""
-        return cls(connection, now, (Held.read(row, flows) for row in store.lock_sagas(connection, order_ids)))
+        found = cls(connection, now, (Held.read(row, flows) for row in store.lock_sagas(connection, order_ids)))
+        found._put_off()
+        return found
 
     @classmethod
     def due(cls, connection: Transaction, flows: Flows, now: datetime, most: int) -> "Sagas":
         """At most `most` sagas whose time has come and that nobody else has locked. Raises UnknownVersion."""
-        return cls(connection, now, (Held.read(row, flows) for row in store.lock_due_sagas(connection, now, most)))
+        found = cls(connection, now, (Held.read(row, flows) for row in store.lock_due_sagas(connection, now, most)))
+        found._put_off()
+        return found
+
+    def _put_off(self) -> None:
+        """An asking that has not left is no asking: where time seems to be over, the outbox knows if it has begun."""
+        late = [held for held in self.held.values() if held.wake_at and held.wake_at <= self._now]
+        if late:
+            unsent = TABLES.outbox.unsent(self._connection, [held.order_id for held in late])
+            for held in late:
+                held.put_off(unsent.get(held.order_id, ()), self._now)
 
     def hear(self, fact: Event) -> tuple[Event, ...]:
         """Tell the saga of its order; returns what is to be published."""

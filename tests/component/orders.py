@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 
 from order_service.commands import Commands
 from order_service.domain import NewOrder, Wish
@@ -14,6 +14,7 @@ from order_service.placing import Outcome, Placed, place
 from order_service.queries import find_order, history
 from order_service.sagas import Sagas
 from order_service.service import SERVICE
+from order_service.tables import TABLES
 from order_service.terms import Flows, Terms
 from order_service.timers import due
 from order_service.view import Order
@@ -96,8 +97,17 @@ class Shop(Bench):
         assert all(isinstance(each, Placed) for each in outcomes)
         return [each.order_id for each in outcomes if isinstance(each, Placed)]
 
-    def tick(self, most: int = 200) -> list[Any]:
-        """Let time do its work; returns what the service says."""
+    def publish(self) -> None:
+        """All that is to be said has left."""
+        with self.database.transaction() as connection:
+            outbox = TABLES.outbox.table
+            ids = connection.execute(select(outbox.c.id).where(outbox.c.published_at.is_(None)))
+            TABLES.outbox.mark_published(connection, ids.scalars().all(), self.clock.now(connection))
+
+    def tick(self, most: int = 200, *, publishing: bool = True) -> list[Any]:
+        """Let time do its work; returns what the service says. If it is publishing, what it said before has left."""
+        if publishing:
+            self.publish()
         return [open_envelope(each) for each in self.consumer.advance(most)]
 
     def find(self, order_id: str) -> Order:

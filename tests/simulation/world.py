@@ -87,7 +87,8 @@ class World:
         for each in self.databases.values():
             each.reset(self)
         handled = {name: list(service.handlers) for name, service in self.services.items()}
-        self.broker = Embedded(topology(handled), self.faults, clock=lambda: self.seconds)
+        lasting = self.chance.random() < 0.7
+        self.broker = Embedded(topology(handled), self.faults, clock=lambda: self.seconds, lasting=lasting)
         self.port = StruckBroker(self, self.broker)
         self.outside = Outside(self)
         self.processes = [Process(self, name, number) for name in self.services for number in range(WORKERS)]

@@ -51,8 +51,15 @@ class Embedded:
     """
 
     def __init__(
-        self, topology: Topology, faults: Faults | None = None, clock: Callable[[], float] = time.monotonic
+        self,
+        topology: Topology,
+        faults: Faults | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        lasting: bool = False,
     ) -> None:
+        """One that is `lasting`, because it outlives the processes that use it, confirms what it has queued."""
+        self.lasting = lasting
         self.topology, self.faults, self.clock = topology, faults or NoFaults(), clock
         self._lock = RLock()
         self._queues: dict[str, list[_Copy]] = {name: [] for name in topology.queues}  # each sorted by arrival
@@ -104,7 +111,7 @@ class Embedded:
             for delay in delays or ():
                 self._send(queue, _Copy(self.clock() + delay, 0, envelope, publication))
                 publication.open_copies += 1
-        if not publication.open_copies:
+        if self.lasting or not publication.open_copies:
             publisher._confirmed.append(envelope.id)
 
     def _send(self, queue: str, copy: _Copy) -> None:
@@ -127,7 +134,7 @@ class Embedded:
     def _done(self, copy: _Copy) -> None:
         publication = copy.publication
         publication.open_copies -= 1
-        if not publication.open_copies:
+        if not publication.open_copies and not self.lasting:
             publication.publisher._confirmed.append(publication.message_id)
 
     def _give_back(self, queue: str, copy: _Copy) -> None:

@@ -13,6 +13,7 @@ from sqlalchemy import (
     Table,
     Text,
     bindparam,
+    false,
     func,
     insert,
     null,
@@ -79,9 +80,22 @@ class Outbox:
             .returning(*(c for c in columns if c.name != "due_at"))
         )
         self.prune = Prune(outbox.c.id, outbox.c.published_at, ~unpublished)
+        asked = batch_rows("wanted", correlation_id=Id)
+        # All that is unpublished is read, by its own index, and each is looked up among those that are wanted. (Said as
+        # a condition on its own, PostgreSQL does not make a join of it, and hashes.)
+        among = func.coalesce(outbox.c.correlation_id.in_(select(asked.c.correlation_id)), false())
+        self._unsent = select(outbox.c.correlation_id, outbox.c.type).where(unpublished, among)
         self._backlog = select(func.count()).select_from(
             select(null()).where(unpublished).limit(bindparam("most")).subquery()
         )
+
+    def unsent(self, connection: Transaction, correlation_ids: Collection[str]) -> dict[str, set[str]]:
+        """The types of the messages about these that have not been published yet, by correlation id."""
+        wanted = [{"correlation_id": each} for each in correlation_ids]
+        found: dict[str, set[str]] = {}
+        for row in connection.execute(self._unsent, {"wanted": wanted}):
+            found.setdefault(row.correlation_id, set()).add(row.type)
+        return found
 
     def add(self, connection: Transaction, envelopes: Iterable[Envelope], due_at: datetime) -> None:
         """Keep them with what the transaction decides; nobody else publishes them before `due_at`."""
