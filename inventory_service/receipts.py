@@ -8,7 +8,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 
 from inventory_service.domain import Kind
 from inventory_service.store import METADATA, movements, stock
-from shared.clock import SystemClock
+from shared.clock import DatabaseClock
 from shared.database import BigInt, LockTimeout, UtcDateTime
 from shared.database.grants import WEB_WRITES
 
@@ -88,6 +88,6 @@ def receive(connection: Connection, now: datetime, *, principal: str, sku: str, 
 
 def seed(connection: Connection) -> None:
     """The demo stock, received once and never again."""
-    now = SystemClock().now(connection)
+    now = DatabaseClock().now(connection)
     for sku, quantity in DEMO_STOCK.items():
         receive(connection, now, principal="demo", sku=sku, key="seed", quantity=quantity)

@@ -12,7 +12,7 @@ from sqlalchemy import RowMapping
 from inventory_service.domain import Kind, Status
 from inventory_service.receipts import KeyInUse, KeyReused, receive
 from inventory_service.store import TABLES, find_movements, find_reservation, list_stock, stock
-from shared.clock import SystemClock
+from shared.clock import DatabaseClock
 from shared.config import Settings
 from shared.database import Database
 from shared.http.app import Routes, problems, readable, reply
@@ -87,7 +87,7 @@ def create_app(settings: Settings, database: Database, notifier: Notifier) -> Fl
         routes=[
             reservation_routes(database),
             stock_routes(database),
-            dead_letter_routes(TABLES.dead_letters, database, SystemClock(), notifier),
+            dead_letter_routes(TABLES.dead_letters, database, DatabaseClock(), notifier),
         ],
         ready={"database": readable(database, stock)},
     )
@@ -150,7 +150,7 @@ def stock_routes(database: Database) -> Routes:
             wrong_parameter("sku", "Has a form that is not allowed.")
         try:
             with database.transaction() as connection:
-                now = SystemClock().now(connection)
+                now = DatabaseClock().now(connection)
                 who = current().id
                 receipt = receive(
                     connection, now, principal=who, sku=sku, key=header["key"], quantity=goods["quantity"]

@@ -3,7 +3,7 @@
 from payment_service.gateway import LOST_ONCE, CardNetwork, SimulatedCardNetwork, policy
 from payment_service.handlers import CALLS, HANDLERS
 from payment_service.store import METADATA, TABLES, WORLD, Payments
-from shared.clock import SystemClock
+from shared.clock import DatabaseClock
 from shared.config import Settings
 from shared.database import Database
 from shared.messaging.handling import Handling
@@ -13,7 +13,7 @@ from shared.service import Service
 
 def handling(settings: Settings, database: Database) -> Handling:
     """All that a worker needs, with the simulated card network at the other end."""
-    simulator = Simulator(WORLD, database, SystemClock(), policy, conduct_from(settings), lost_once=LOST_ONCE)
+    simulator = Simulator(WORLD, database, DatabaseClock(), policy, conduct_from(settings), lost_once=LOST_ONCE)
     network: CardNetwork = SimulatedCardNetwork(simulator)
     return Handling(handlers=HANDLERS, load=Payments.load, calls=CALLS, ask=network.ask)
 

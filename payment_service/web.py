@@ -8,7 +8,7 @@ from marshmallow import Schema, fields, validate
 from payment_service.domain import Status
 from payment_service.gateway import PARTY
 from payment_service.store import KINDS, TABLES, WORLD, Payments, find_movements, find_payment, payments
-from shared.clock import SystemClock
+from shared.clock import DatabaseClock
 from shared.config import Settings
 from shared.database import Database
 from shared.http.app import Routes, problems, readable, reply
@@ -91,7 +91,7 @@ def create_app(settings: Settings, database: Database, notifier: Notifier) -> Fl
         routes=[
             routes,
             simulation_routes(WORLD, database, conduct_from(settings), (PARTY,)),
-            dead_letter_routes(TABLES.dead_letters, database, SystemClock(), notifier),
+            dead_letter_routes(TABLES.dead_letters, database, DatabaseClock(), notifier),
         ],
         ready={"database": readable(database, payments)},
     )

@@ -9,7 +9,7 @@ from sqlalchemy import text
 from shared.database import Transaction
 
 TRUSTED = 1.0  # seconds
-_ASK = text("SELECT clock_timestamp()")  # a new one each time would be prepared anew each time, and stay
+_ASK = text("SELECT clock_timestamp()")
 
 
 def today() -> date:
@@ -19,11 +19,11 @@ def today() -> date:
 
 class Clock(Protocol):
     def now(self, connection: Transaction) -> datetime:
-        """The moment, UTC-aware; `connection` is the transaction in which it will be used."""
+        """The time, UTC-aware; `connection` is the transaction in which it will be used."""
 
 
 class SystemClock:
-    """This machine's clock."""
+    """This machine's clock. What is kept in a database is told by the database's own: there is one for each."""
 
     def now(self, connection: Transaction) -> datetime:
         return datetime.now(UTC)

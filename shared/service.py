@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, MetaData
 
-from shared.clock import Clock, SystemClock
+from shared.clock import Clock, DatabaseClock
 from shared.config import Settings, load
 from shared.database import Database
 from shared.messaging.durability.tables import Tables
@@ -38,7 +38,7 @@ class Service:
     handlers: Handlers
     handling: Callable[[Settings, Database], Handling]
     seed: Callable[[Connection], None] = lambda connection: None
-    clock: Clock = field(default_factory=SystemClock)
+    clock: Clock = field(default_factory=DatabaseClock)
     urls: Mapping[str, str] = field(default_factory=dict)
 
     def settings(

@@ -1,6 +1,6 @@
 """The shipping service, as data."""
 
-from shared.clock import SystemClock
+from shared.clock import DatabaseClock
 from shared.config import Settings
 from shared.database import Database
 from shared.messaging.handling import Handling
@@ -13,7 +13,7 @@ from shipping_service.store import METADATA, TABLES, WORLD, Shipments
 
 def handling(settings: Settings, database: Database) -> Handling:
     """All that a worker needs, with the simulated carriers at the other end."""
-    simulator = Simulator(WORLD, database, SystemClock(), policy, conduct_from(settings))
+    simulator = Simulator(WORLD, database, DatabaseClock(), policy, conduct_from(settings))
     carriers: Carriers = SimulatedCarriers(simulator)
     return Handling(handlers=HANDLERS, load=Shipments.load, calls=CALLS, ask=carriers.ask)
 

@@ -5,7 +5,7 @@ from uuid import UUID
 from flask import Flask, Response
 from marshmallow import Schema, fields
 
-from shared.clock import SystemClock
+from shared.clock import DatabaseClock
 from shared.config import Settings
 from shared.database import Database
 from shared.http.app import Routes, problems, readable, reply
@@ -79,7 +79,7 @@ def create_app(settings: Settings, database: Database, notifier: Notifier) -> Fl
         routes=[
             routes,
             simulation_routes(WORLD, database, conduct_from(settings), CARRIERS),
-            dead_letter_routes(TABLES.dead_letters, database, SystemClock(), notifier),
+            dead_letter_routes(TABLES.dead_letters, database, DatabaseClock(), notifier),
         ],
         ready={"database": readable(database, shipments)},
     )

@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from datetime import timedelta
 
-from shared.clock import Clock
+from shared.clock import Clock, SystemClock
 from shared.database import Database
 from shared.messaging.broker import Delivery
 from shared.messaging.durability.outbox import LEFT_BEHIND
@@ -16,8 +16,9 @@ BEGINNING = ("00000000-0000-0000-0000-000000000000",) * 2  # before all ids of o
 class Maintenance:
     """The small transactions of one service's messaging tables."""
 
-    def __init__(self, tables: Tables, database: Database, clock: Clock) -> None:
-        self.tables, self.database, self.clock = tables, database, clock
+    def __init__(self, tables: Tables, database: Database, clock: Clock, machine: Clock | None = None) -> None:
+        """`clock` tells the times that are kept. What is old must be old by the `machine`'s own clock, too."""
+        self.tables, self.database, self.clock, self.machine = tables, database, clock, machine or SystemClock()
         self._pruned = BEGINNING
 
     def claim(self, most: int, *, everything: bool = False) -> list[Envelope]:
@@ -58,7 +59,7 @@ class Maintenance:
         """Forget at most `most` old rows of each table; says whether there may be more. The next call goes on from
         there: what was deleted stays in the index for a while, and would be walked over each time."""
         with self.database.batch() as connection:
-            now = self.clock.now(connection)
+            now = min(self.clock.now(connection), self.machine.now(connection))  # one that jumped ahead deletes nothing
             said, heard = self._pruned
             gone = self.tables.outbox.prune(connection, now - outbox_kept, most, said)
             forgotten = self.tables.inbox.prune(connection, now - inbox_kept, most, heard)

@@ -17,6 +17,7 @@ from sqlalchemy import (
     func,
     insert,
     null,
+    or_,
     select,
     update,
 )
@@ -26,6 +27,7 @@ from shared.database.grants import PRUNED
 from shared.messaging.durability.pruning import Prune
 from shared.messaging.envelope import Envelope
 
+BEYOND = timedelta(minutes=1)  # no row is due so far ahead: a clock went wrong when it was written, or since
 LEFT_BEHIND = timedelta(seconds=5)  # a worker publishes what it committed well before this, unless it died
 
 
@@ -68,7 +70,13 @@ class Outbox:
         )
         due = (
             select(outbox.c.id)
-            .where(unpublished, outbox.c.due_at <= bindparam("until", type_=UtcDateTime))
+            .where(
+                unpublished,
+                or_(
+                    outbox.c.due_at <= bindparam("until", type_=UtcDateTime),
+                    outbox.c.due_at > bindparam("beyond", type_=UtcDateTime),
+                ),
+            )
             .order_by(outbox.c.due_at, outbox.c.id)
             .limit(bindparam("most"))
             .with_for_update(skip_locked=True)
@@ -124,8 +132,10 @@ class Outbox:
             connection.execute(self._mark, {"ids": [{"id": each} for each in ids], "now": now})
 
     def claim(self, connection: Transaction, until: datetime, most: int, *, again_at: datetime) -> list[Envelope]:
-        """At most `most` unpublished messages that are due by `until`; nobody else gets them before `again_at`."""
-        found = connection.execute(self._claim, {"until": until, "most": most, "again_at": again_at})
+        """At most `most` unpublished messages that are due by `until`, or that a wrong clock made due in a far future;
+        nobody else gets them before `again_at`."""
+        times = {"until": until, "beyond": again_at + BEYOND, "again_at": again_at}
+        found = connection.execute(self._claim, {"most": most, **times})
         return sorted((_envelope(row._asdict()) for row in found), key=lambda each: each.id)
 
     def backlog(self, connection: Connection, most: int) -> int:
