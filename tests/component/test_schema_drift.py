@@ -1,4 +1,4 @@
-"""A schema, a grant or a server that is not as it should be: no message is blamed, and all is worked when it is mended."""
+"""A schema, a grant or a server that is not as it should be: no message is blamed, and all is worked later."""
 
 import logging
 from collections.abc import Iterator
@@ -35,12 +35,9 @@ def run(database: Database, statement: str) -> None:
 @pytest.mark.parametrize(
     ("break_it", "mend_it"),
     [
-        (
-            "ALTER TABLE payments RENAME COLUMN detail TO details",
-            "ALTER TABLE payments RENAME COLUMN details TO detail",
-        ),
-        ("ALTER TABLE payments RENAME TO payment", "ALTER TABLE payment RENAME TO payments"),
-        ("ALTER TABLE inbox RENAME TO in_box", "ALTER TABLE in_box RENAME TO inbox"),
+        ("payments RENAME COLUMN detail TO details", "payments RENAME COLUMN details TO detail"),
+        ("payments RENAME TO payment", "payment RENAME TO payments"),
+        ("inbox RENAME TO in_box", "in_box RENAME TO inbox"),
     ],
 )
 def test_a_worker_waits_for_the_migration_and_says_so(
@@ -52,15 +49,16 @@ def test_a_worker_waits_for_the_migration_and_says_so(
     maintenance = Maintenance(bench.service.tables, bench.database, bench.clock)
     worker = Worker("payment", bench.consumer, maintenance, broker, Pace())
     with Database(bench.database.url) as owner:
-        run(owner, break_it)
+        run(owner, f"ALTER TABLE {break_it}")
         with caplog.at_level(logging.WARNING, "fulfillment.worker"):
             assert worker.round(0.0) > 0
-        run(owner, mend_it)
+        run(owner, f"ALTER TABLE {mend_it}")
     assert any(name in caplog.text for name in ("detail", "payments", "inbox"))
     assert bench.buried() == []
-    while worker.round(0.0):  # the statement that failed is prepared again
-        continue
+    for _ in range(10):
+        worker.round(0.0)
     assert bench.rows("SELECT COUNT(*) FROM payments") == [(3,)]
+    assert bench.buried() == []
     worker.finish(0.0)
 
 
