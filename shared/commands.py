@@ -12,7 +12,7 @@ import click
 from shared import logs
 from shared.bootstrap import collecting_seldom, open_database, run_worker
 from shared.config import Misconfigured
-from shared.database import Database, Timeouts, TransientError, not_migrated
+from shared.database import Database, Timeouts, TransientError, UnsuitableServer, not_migrated
 from shared.ids import uuid7
 from shared.messaging.notifier import Notifier
 from shared.service import Service
@@ -33,6 +33,8 @@ def complaining(name: str) -> Iterator[None]:
         yield
     except Misconfigured as error:
         sys.exit(f"{error}")
+    except UnsuitableServer as error:
+        sys.exit(f"{name}: DATABASE_URL: {error}")
     except TransientError as error:
         missing = "has not been migrated" if not_migrated(error) else "cannot be used"
         sys.exit(f"{name}: the database {missing}: {logs.first_line(error)}")
@@ -50,6 +52,9 @@ def commands(service: Service, *more: click.Command) -> click.Group:
         settings = service.settings(required=["API_KEYS"])
         logs.configure(settings)
         from shared.http.serve import at_the_end, serve
+
+        with open_database(settings, Timeouts.for_requests()) as database:
+            database.check()
 
         def build() -> Any:
             database = open_database(settings, Timeouts.for_requests())
@@ -80,6 +85,7 @@ def commands(service: Service, *more: click.Command) -> click.Group:
         except ValueError as error:
             raise Misconfigured(f"{service.name}: BROKER_URL: {error}") from error
         database = open_database(settings, Timeouts.for_worker(settings.watchdog.total_seconds()))
+        database.check()
         sys.exit(run_worker(service, settings, database, broker, heartbeat))
 
     @group.command(help="Bring the tables up to date; leave a small demo catalog and stock behind unless SEED=none.")

@@ -1,6 +1,5 @@
 """One database per service, SQLite or PostgreSQL. What is handed on here is all that other packages need."""
 
-from shared.database.engines import Timeouts
 from shared.database.errors import (
     DatabaseError,
     Duplicate,
@@ -10,11 +9,13 @@ from shared.database.errors import (
     SchemaMismatch,
     StalePlan,
     TransientError,
+    UnsuitableServer,
     ValueRefused,
     not_migrated,
 )
 from shared.database.rowsets import batch_rows
 from shared.database.statements import BatchTransaction, NotConstant, Transaction
+from shared.database.timeouts import Timeouts
 from shared.database.transactions import Database
 from shared.database.types import BigInt, Chars, Id, Json, UtcDateTime, metadata, timestamp
 from shared.database.versioned_rows import VersionedRows
@@ -37,6 +38,7 @@ __all__ = [
     "Timeouts",
     "Transaction",
     "TransientError",
+    "UnsuitableServer",
     "UtcDateTime",
     "ValueRefused",
     "VersionedRows",

@@ -4,79 +4,16 @@ import math
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
-import psycopg
-from psycopg.pq import TransactionStatus
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 
-from shared.database.errors import NoAnswer, SilentServer, StalePlan, TransientError, translated
-
-# A plan that is made while a table is small, and kept, must not read the whole of it when it has grown.
-BY_KEY = {"enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off", "jit": "off"}
-
-LANGUAGE = {  # whatever the server's own is
-    "datestyle": "ISO",
-    "timezone": "UTC",
-    "client_encoding": "UTF8",
-    "bytea_output": "hex",
-    "extra_float_digits": "1",
-}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Timeouts:
-    """What is waited for at most, in seconds, before a transaction fails with a TransientError.
-
-    `answer` is how long PostgreSQL may say nothing, as a frozen server does; it must be longer than `lock` and
-    `statement`, which the server itself keeps. `connection` is the wait for one of the pool.
-    """
-
-    connect: float = 5.0
-    connection: float = 30.0
-    lock: float = 2.0
-    statement: float = 30.0
-    answer: float = 35.0
-
-    @classmethod
-    def for_requests(cls) -> "Timeouts":
-        """Of a web process: whoever asks is told within about two seconds that the database cannot be used."""
-        return cls(connect=2.0, connection=1.0, lock=1.5, statement=2.0, answer=2.5)
-
-    @classmethod
-    def for_worker(cls, watchdog: float) -> "Timeouts":
-        """Of a worker whose batch must not take longer than `watchdog`: it is for handlers that hang, and a worker that
-        waits for its own database gives up well before."""
-        answer = min(25.0, watchdog * 0.4)
-        return cls(connect=min(5.0, answer), lock=min(2.0, answer / 2), statement=answer * 0.8, answer=answer)
-
-    def __post_init__(self) -> None:
-        if self.answer <= max(self.lock, self.statement):
-            raise ValueError("the server must be given time to say that a lock or a statement took too long")
-
-
-class CircuitBreaker:
-    """Remembers for a second that a server did not answer, so that not every thread finds it out by waiting."""
-
-    def __init__(self, seconds: float = 1.0) -> None:
-        self._seconds, self._open_until = seconds, -math.inf
-
-    @contextmanager
-    def watching(self) -> Iterator[None]:
-        """Raises TransientError at once if a block ended in NoAnswer a moment ago."""
-        if time.monotonic() < self._open_until:
-            raise TransientError("the server did not answer a moment ago")
-        try:
-            yield
-        except NoAnswer:
-            self._open_until = time.monotonic() + self._seconds
-            raise
+from shared.database.errors import NoAnswer, SilentServer, StalePlan, translated
+from shared.database.postgresql_connection import TimedConnection, options
+from shared.database.timeouts import Timeouts
 
 
 class DisposablePool(QueuePool):
@@ -188,38 +125,13 @@ def _translate_errors(engine: Engine) -> None:
         return ours
 
 
-class TimedConnection(psycopg.Connection[Any]):
-    """A connection to PostgreSQL that is closed when the server says nothing for `answer_timeout` seconds."""
-
-    answer_timeout: float | None = None
-
-    def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
-        """See psycopg; a `timeout` that is given is the caller's own."""
-        try:
-            return super().wait(gen, interval, timeout or self.answer_timeout)
-        except psycopg.OperationalError as error:
-            if timeout is None and self.info.transaction_status == TransactionStatus.ACTIVE:
-                self.close()  # nobody knows what the server makes of it
-                raise SilentServer(f"no answer from the server for {self.answer_timeout} s") from error
-            raise
-
-
 def _limit_waiting(engine: Engine, seconds: float) -> None:
     @event.listens_for(engine, "do_connect")
     def _connect(_dialect: Any, _record: Any, given: Any, named: Any) -> TimedConnection:
-        connection = TimedConnection.connect(*given, **named)
-        connection.answer_timeout = seconds
-        return connection
+        return TimedConnection.opened(*given, answer_timeout=seconds, **named)
 
 
 def postgresql_engine(url: str, pool_size: int, timeouts: Timeouts, idle: float) -> Engine:
-    milliseconds = {
-        "lock_timeout": timeouts.lock,
-        "statement_timeout": timeouts.statement,
-        "idle_in_transaction_session_timeout": 15.0,  # a stopped process must not keep its row locks
-    }
-    settings = {name: str(int(seconds * 1000)) for name, seconds in milliseconds.items()} | BY_KEY | LANGUAGE
-    options = " ".join(f"-c {name}={value}" for name, value in settings.items())
     engine = create_engine(
         url,
         hide_parameters=True,  # logs must not tell tokens and addresses
@@ -229,7 +141,7 @@ def postgresql_engine(url: str, pool_size: int, timeouts: Timeouts, idle: float)
         pool_timeout=timeouts.connection,
         connect_args={
             "connect_timeout": max(2, math.ceil(timeouts.connect)),  # libpq takes no less
-            "options": options,
+            "options": options(timeouts),
             "keepalives_idle": 10,
             "keepalives_interval": 5,
             "tcp_user_timeout": 30_000,

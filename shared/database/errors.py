@@ -20,6 +20,12 @@ class DatabaseError(Exception):
         self.code = code
 
 
+class UnsuitableServer(DatabaseError):
+    """What answers does not keep the settings of a session: timeouts and plans would be others than are relied on."""
+
+    WHY = "it does not keep a session's settings: connect to PostgreSQL itself, not to PgBouncer"
+
+
 class TransientError(DatabaseError):
     """Nothing was done, and no value is to blame: the database is away, full, read-only or contended. Try it again."""
 
@@ -133,6 +139,8 @@ def translated(error: BaseException | None, *, lost: bool = False) -> DatabaseEr
 def _from_postgresql(error: psycopg.Error, lost: bool) -> DatabaseError:
     diagnostic, code = error.diag, error.sqlstate or ""
     text = diagnostic.message_primary or str(error).partition("\n")[0]
+    if "unsupported startup parameter" in text:
+        return UnsuitableServer(UnsuitableServer.WHY)
     if isinstance(error, SilentServer | psycopg.errors.ConnectionTimeout):
         return NoAnswer(text)
     if lost or (not code and isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)):

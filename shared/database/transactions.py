@@ -3,18 +3,19 @@
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Self
 
 import psycopg
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import TimeoutError as PoolExhausted
 
-from shared.database.engines import CircuitBreaker, Timeouts, check_connection, postgresql_engine, sqlite_engine
+from shared.database.engines import check_connection, postgresql_engine, sqlite_engine
 from shared.database.errors import TransientError, translated
 from shared.database.postgresql import pipelined_transaction
 from shared.database.sqlite import sqlite_transaction
 from shared.database.statements import BatchTransaction
+from shared.database.timeouts import CircuitBreaker, Timeouts
 
 
 class Database:
@@ -81,6 +82,11 @@ class Database:
             else:
                 with sqlite_transaction(own, reading=True) as transaction:
                     yield transaction
+
+    def check(self) -> None:
+        """Raise UnsuitableServer where one answers; a database that is away may well be suitable when it is back."""
+        with suppress(TransientError), self.reading():
+            pass
 
     def dispose(self) -> None:
         """Close all connections; those that are in use, or are opened later, when they are returned."""

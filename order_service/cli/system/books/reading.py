@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, FromClause, Select, Table, func, literal, select, union_all
 
 from shared.database import Database
-from shared.database.engines import BY_KEY
+from shared.database.postgresql_connection import BY_KEY
 from shared.service import services
 
 OrderId = str
