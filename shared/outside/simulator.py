@@ -101,6 +101,15 @@ class SimulatedWorld:
             info=WEB_WRITES,
         )
         self._conduct = select(self.simulation)
+        books = self.books
+        orders, entries, again = (
+            batch_rows("orders", order_id=Id),
+            batch_rows("entries", **{c.name: c.type for c in books.c}),
+            batch_rows("again", key=String),
+        )
+        self.earlier = select(books).join(orders, books.c.order_id == orders.c.order_id)
+        self.enter = insert(books).from_select([c.name for c in books.c], select(*entries.c))
+        self.asked_again = books.update().where(books.c.key == again.c.key).values(askings=books.c.askings + 1)
 
     def conduct(self, connection: Transaction, default: Conduct) -> Callable[[str], Conduct]:
         """How each party behaves now: as set at run time, else by default."""
@@ -134,15 +143,6 @@ class Simulator:
         self.lost_once = lost_once
         self.world, self.database, self.clock, self.policy, self.default = world, database, clock, policy, default
         self.sleep, self.chance = sleep, chance or random.Random()  # noqa: S311 - a simulation
-        books = world.books
-        orders, entries, again = (
-            batch_rows("orders", order_id=Id),
-            batch_rows("entries", **{c.name: c.type for c in books.c}),
-            batch_rows("again", key=String),
-        )
-        self._earlier = select(books).join(orders, books.c.order_id == orders.c.order_id)
-        self._enter = insert(books).from_select([c.name for c in books.c], select(*entries.c))
-        self._asked_again = books.update().where(books.c.key == again.c.key).values(askings=books.c.askings + 1)
 
     def ask(self, inquiries: Sequence[Inquiry]) -> dict[str, Answer]:
         """The answers that come back, by key. What is missing may or may not have been done."""
@@ -176,7 +176,7 @@ class Simulator:
 
     def _earlier_of(self, connection: Transaction, inquiries: Sequence[Inquiry]) -> Any:
         orders = [{"order_id": each} for each in {each.order_id for each in inquiries}]
-        return connection.execute(self._earlier, {"orders": orders})
+        return connection.execute(self.world.earlier, {"orders": orders})
 
     def _look_again(self, inquiries: Sequence[Inquiry]) -> list[Any]:
         with self.database.reading_batch() as connection:
@@ -207,9 +207,9 @@ class Simulator:
                     approved, text = known[inquiry.key]
                     answers[inquiry.key] = Approved(text) if approved else Refused(text)
             if entered:
-                connection.execute(self._enter, {"entries": entered})
+                connection.execute(self.world.enter, {"entries": entered})
             if again:
-                connection.execute(self._asked_again, {"again": again})
+                connection.execute(self.world.asked_again, {"again": again})
         return answers
 
 
