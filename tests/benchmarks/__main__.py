@@ -114,11 +114,14 @@ def floor(orders: int, rounds: int, bundle: int, only: str, keep: bool) -> None:
 @click.option(
     "--samples", default="data/soak.jsonl", show_default=True, type=click.Path(path_type=Path), help="For every sample."
 )
+@click.option(
+    "--primed", default=4_000, show_default=True, help="Requests that each API answers before the first round."
+)
 @click.option("--keep/--no-keep", default=False, help="Keep the figures for docs/performance.md.")
-def soak(minutes: float, rate: float, pause: float, samples: Path, keep: bool) -> None:
+def soak(minutes: float, rate: float, pause: float, samples: Path, primed: int, keep: bool) -> None:
     """Idling and light load in turn. Exits 1 when the memory or the open files of a process grow."""
     samples.parent.mkdir(exist_ok=True)
-    kept = soak_summary(soaking.soak(minutes * 60, pause, rate, samples))
+    kept = soak_summary(soaking.soak(minutes * 60, pause, rate, primed, samples))
     print(f"\n{process_table(kept['processes'], kept['processes'])}\n\n{RULE}\n\n{verdict(kept)}\n")
     results.save("soak", {"machine": machine()} | kept, keep=keep)
     sys.exit(1 if kept["complaints"] else 0)

@@ -72,14 +72,14 @@ def test_the_floor_leaves_behind_what_ours_does() -> None:
 def test_a_soak_sees_every_process_and_says_what_it_saw() -> None:
     """All services' processes, RabbitMQ's and PostgreSQL's are sampled, each connection by whose it is."""
     with tempfile.TemporaryDirectory() as folder:
-        samples = soak(seconds=7, pause=0.2, rate=5, file=Path(folder) / "samples")
+        samples = soak(seconds=7, pause=0.2, rate=5, primed=1, file=Path(folder) / "samples")
     seen = samples[-1]["processes"].keys()
     assert {f"{name} {kind}" for name in services() for kind in ("worker", "web")} <= seen
     assert {"rabbitmq beam.smp", "postgresql checkpointer", "postgresql for order worker 1"} <= seen
     assert all(mib > 0 and fds > 0 for sample in samples for mib, fds in sample["processes"].values())
     asked = [sample["backends"] for sample in samples if "backends" in sample][-1]
     assert max(each["plans"] for name, each in asked.items() if "for order worker" in name) > 5
-    assert samples[-1]["ended"] == 7 * 2  # five a second, half a second a round
+    assert samples[-1]["ended"] == 3 + 7 * 2  # three have primed it; five a second, half a second a round
     assert [sample["books"] for sample in samples if "books" in sample] == [[]] * 7
     assert [each for each in complaints(samples) if not each.startswith("grows: ")] == []  # nothing is warm yet
     assert "order worker" in kinds(summary(samples)["processes"])

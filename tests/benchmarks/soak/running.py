@@ -12,7 +12,7 @@ from shared.database import Database
 from shared.service import services
 from tests.benchmarks.servers import Servers
 from tests.benchmarks.soak.sampling import Sampler
-from tests.benchmarks.soak.traffic import Lookers, place
+from tests.benchmarks.soak.traffic import Lookers, place, prime
 from tests.benchmarks.system import System, Watcher, running, scalar
 
 ROUNDS = 7  # the first warms up
@@ -22,12 +22,16 @@ CONTEXTS = 10  # samples from one look into PostgreSQL's memory contexts to the 
 ENDED = "SELECT count(*) FROM orders WHERE status IN ('fulfilled', 'cancelled')"
 
 
-def soak(seconds: float, pause: float, rate: float, file: Path) -> list[dict[str, Any]]:
-    """All samples; each is also appended to `file` as it is taken, one line of JSON each. Raises Stuck."""
+def soak(seconds: float, pause: float, rate: float, primed: int, file: Path) -> list[dict[str, Any]]:
+    """All samples; each is also appended to `file` as it is taken, one line of JSON each. Raises Stuck.
+
+    Before the first round, each API has answered `primed` requests.
+    """
     with ExitStack() as stack:
         servers = stack.enter_context(Servers(broker_options=SMALL_LOG, **ORDINARY))
         system = stack.enter_context(running(servers, web=list(services())))
         watcher = stack.enter_context(system.connect())
+        prime(system, primed)
         lookers = stack.enter_context(Lookers(system))
         lines = stack.enter_context(file.open("w"))
         return Soak(system, watcher, lookers, pause, lines).run(seconds, rate)

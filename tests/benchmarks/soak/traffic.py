@@ -39,6 +39,20 @@ def place(system: System, stack: ExitStack, orders: int, rate: float) -> "subpro
     return placer
 
 
+def prime(system: System, requests: int) -> None:
+    """Place a few orders and ask each API about one so often that its garbage collector has run: until then the memory
+    of an API rises with each request."""
+    with ExitStack() as stack:
+        place(system, stack, 3, 5.0).wait()
+    system.wait_for_the_end(120.0)
+    order_id = get(f"{system.urls['order']}/orders?limit=1", TOKEN)["items"][0]["id"]
+    for name, url in system.urls.items():
+        paths = [f"{WHERE[name]}/{order_id}"] if name in WHERE else ["orders?limit=10", f"orders/{order_id}/history"]
+        for path in paths:
+            for _ in range(requests):
+                get(f"{url}/{path}", OPERATOR)
+
+
 class Lookers:
     """A thread that checks the health of every API always, and looks at young orders while it is told to."""
 
