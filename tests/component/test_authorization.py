@@ -69,6 +69,8 @@ TABLE = {
         "GET /console/desk/dead-letters": (303, 403, 403, 200),
         "POST /console/desk/dead-letters/replay": (401, 403, 403, 303),
         "GET /console/desk/books": (303, 403, 403, 404),
+        "POST /console/bulk/ask": (401, 403, 403, 200),
+        "POST /console/bulk": (401, 403, 403, 200),
         "GET /console/break": (303, 403, 403, 404),
         "GET /console/break/live": (303, 403, 403, 404),
         "POST /console/break/orders": (401, 403, 403, 404),
@@ -97,6 +99,8 @@ BODIES: dict[str, dict[str, Any]] = {
     "POST /dead-letters/replay": {"message_ids": ["none-like-this"]},
 }
 FORMS: dict[str, dict[str, Any]] = {
+    "POST /console/bulk/ask": {"act": "approve"},
+    "POST /console/bulk": {"act": "approve"},
     "POST /console/break/orders": {"fate": "plain"},
     "POST /console/break/parts": {"part": "broker", "choice": "away"},
     "POST /console/break/rate": {"rate": "5"},

@@ -232,6 +232,26 @@ def test_filters_find_what_they_say(app: Flask, operator: FlaskClient) -> None:
     assert shown("since=2020-01-01T00:00:00Z") == {order_id, other}
 
 
+def test_a_bulk_act_says_how_many_and_does_it_to_all_that_match(app: Flask, operator: FlaskClient) -> None:
+    """All of the filter, not only the page; what had moved is left alone, and another customer's orders, too."""
+    mine = [placed(app, "bob", lines=[{"sku": "DESK-PLANT", "quantity": 1}]) for _ in range(30)]
+    other = placed(app, "alice", lines=[{"sku": "DESK-PLANT", "quantity": 1}])
+    form = {"form_token": token_of(operator), "act": "cancel", "customer": "bob", "sku": "DESK-PLANT"}
+    assert "Cancel: 30 orders" in operator.post("/console/bulk/ask", data=form).text
+    app.test_client().post(f"/orders/{mine[0]}/cancel", headers=bearer("bob"))
+    done = operator.post("/console/bulk", data={**form, "note": "a bad batch"}).text
+    assert "29 orders were told" in done
+    read = {each: operator.get(f"/orders/{each}", headers=bearer("operator")).json["reason"] for each in (*mine, other)}
+    assert read == {mine[0]: "customer_request", **dict.fromkeys(mine[1:], "operator_request"), other: None}
+
+
+@pytest.mark.parametrize("act", ["", "delete", "cancel; drop"])
+def test_a_bulk_act_that_there_is_not_is_refused(operator: FlaskClient, act: str) -> None:
+    """422, and nothing is done."""
+    form = {"form_token": token_of(operator), "act": act}
+    assert operator.post("/console/bulk", data=form).status_code == 422
+
+
 def test_dead_letters_are_shown_and_replayed(app: Flask, operator: FlaskClient) -> None:
     """Grouped by reason, with envelope and body; what was chosen is asked to be worked again."""
     database = app.extensions["console"].database

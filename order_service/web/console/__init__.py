@@ -5,6 +5,7 @@ from jinja2 import StrictUndefined
 
 from order_service.web.console.board import add_board
 from order_service.web.console.breaking import add_breaking
+from order_service.web.console.bulk import add_bulk
 from order_service.web.console.desk import add_desk
 from order_service.web.console.order import add_order
 from order_service.web.console.pages import Room, dress
@@ -19,6 +20,7 @@ def add_console(app: Flask, room: Room) -> None:
     dress(pages, room)
     add_signing(pages, room)
     add_board(pages, room)
+    add_bulk(pages, room)
     add_order(pages, room)
     add_desk(pages, room)
     add_breaking(pages, room)

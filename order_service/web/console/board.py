@@ -12,7 +12,7 @@ from werkzeug.wrappers import Response as Answer
 
 from order_service.fulfillment.saga import OrderStatus, Reason
 from order_service.queries import count_needing_attention, count_orders, list_orders
-from order_service.view import Order, as_bytes
+from order_service.view import as_bytes
 from order_service.web.console.pages import FormSchema, Room, own_token, page, read_query
 from order_service.web.streams import Frame, frame, response
 from shared.api_keys import Principal
@@ -108,7 +108,7 @@ def _shown(connection: Connection, room: Room, who: Principal, wanted: Mapping[s
     """What the templates need."""
     counts = count_orders(connection, None if who.is_operator else who.customer_id)
     attention = count_needing_attention(connection) if who.is_operator else 0
-    found = _find(connection, who, wanted)
+    found = list_orders(connection, **search(who, wanted), before=wanted["cursor"], limit=SHOWN + 1)
     looked_at_first = []
     if who.is_operator and attention and not _query(wanted):
         looked_at_first = list_orders(connection, needs_attention=True, limit=SHOWN)
@@ -127,21 +127,18 @@ def _shown(connection: Connection, room: Room, who: Principal, wanted: Mapping[s
     }
 
 
-def _find(connection: Connection, who: Principal, wanted: Mapping[str, Any]) -> list[Order]:
-    """One order more than is shown."""
-    return list_orders(
-        connection,
-        customer_id=wanted["customer"] if who.is_operator else who.customer_id,
-        status=wanted["status"],
-        needs_attention=wanted["attention"],
-        reason=wanted["reason"],
-        sku=wanted["sku"],
-        since=wanted["since"],
-        until=wanted["until"],
-        prefix=wanted["id"],
-        before=wanted["cursor"],
-        limit=SHOWN + 1,
-    )
+def search(who: Principal, wanted: Mapping[str, Any]) -> dict[str, Any]:
+    """The filter as `list_orders` takes it; a customer's own orders, whatever the filter says."""
+    return {
+        "customer_id": wanted["customer"] if who.is_operator else who.name,
+        "status": wanted["status"],
+        "needs_attention": wanted["attention"],
+        "reason": wanted["reason"],
+        "sku": wanted["sku"],
+        "since": wanted["since"],
+        "until": wanted["until"],
+        "prefix": wanted["id"],
+    }
 
 
 def _query(wanted: Mapping[str, Any]) -> str:

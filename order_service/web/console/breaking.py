@@ -10,7 +10,7 @@ from marshmallow import fields, validate
 from sqlalchemy import Connection
 from werkzeug.wrappers import Response as Answer
 
-from order_service.queries import count_needing_attention, count_orders
+from order_service.queries import count_needing_attention
 from order_service.view import as_bytes
 from order_service.web.console.activity import Mark
 from order_service.web.console.pages import FormSchema, Room, own_token, page, read_form, read_query
@@ -99,7 +99,7 @@ class BreakingTopic:
         self._room.activity.update(connection)
         self._number += 1
         plots = frame(0, as_bytes(self._room.activity.series()).decode(), event="activity").data
-        html = self._room.render_part("_breaking.html", **_shown(connection, self._playground))
+        html = self._room.render_part("_breaking.html", **_shown(connection, self._room, self._playground))
         return [Frame(self._number, plots + frame(0, html).data)]
 
 
@@ -118,7 +118,7 @@ def add_breaking(pages: Blueprint, room: Room) -> None:
         ground, placed = playground(), read_query(PlacedSchema)["placed"]
         with room.database.reading() as connection:
             room.activity.update(connection)
-            shown = _shown(connection, ground)
+            shown = _shown(connection, room, ground)
         series = as_bytes(room.activity.series()).decode()
         return page("breaking.html", **shown, fates=ground.fates(), series=series, placed=placed)
 
@@ -162,8 +162,8 @@ def add_breaking(pages: Blueprint, room: Room) -> None:
         return redirect("/console/break", 303)
 
 
-def _shown(connection: Connection, playground: Playground) -> Mapping[str, Any]:
-    counts = count_orders(connection)
+def _shown(connection: Connection, room: Room, playground: Playground) -> Mapping[str, Any]:
+    counts = room.counts.all(connection)
     return {
         "parts": playground.parts(),
         "state": playground.state(),

@@ -14,6 +14,7 @@ from marshmallow import EXCLUDE, Schema
 from order_service.commands import Commands
 from order_service.view import Show
 from order_service.web.console.activity import Activity
+from order_service.web.console.counts import Counts
 from order_service.web.console.sessions import COOKIE, VISITOR, Sessions, form_token, is_own_form
 from order_service.web.watch import Watch
 from shared.api_keys import Keys, Principal, Role
@@ -69,6 +70,7 @@ class Room:
     watch: Watch
     sessions: Sessions
     activity: Activity
+    counts: Counts = field(default_factory=Counts)
     attached: "Attached" = field(default_factory=lambda: Attached())
 
     def render_part(self, template: str, **values: Any) -> str:
