@@ -1,5 +1,6 @@
 """The calls by which an operator sees what could not be worked, and has it worked again."""
 
+import logging
 from typing import Any
 
 from flask import Response
@@ -9,14 +10,16 @@ from sqlalchemy import RowMapping
 from shared.clock import Clock
 from shared.database import Database
 from shared.http.app import Routes, reply
-from shared.http.auth import requires
+from shared.http.auth import current, requires
 from shared.http.fields import Moment, StrictSchema, Text, WholeText
 from shared.ids import uuid7
 from shared.messaging.durability.dead_letters import DeadLetters
 from shared.messaging.notifier import Notifier
 
+log = logging.getLogger("fulfillment.http")
+
 MOST = 200
-STATES = ("parked", "replaying", "replayed", "suspect")
+STATES = ("parked", "replaying", "replayed", "discarded", "suspect")
 
 
 class WhichSchema(StrictSchema):
@@ -30,6 +33,12 @@ class ReplaySchema(StrictSchema):
     """Which letters to work again: these, or with null all that are parked."""
 
     message_ids = fields.List(Text(255), required=True, allow_none=True, validate=validate.Length(1, MOST))
+
+
+class DiscardSchema(StrictSchema):
+    """Which letters to give up."""
+
+    message_ids = fields.List(Text(255), required=True, validate=validate.Length(1, MOST))
 
 
 class LetterSchema(Schema):
@@ -56,7 +65,7 @@ class LettersSchema(Schema):
 
 
 class ReplayedSchema(Schema):
-    """The letters that will be worked again; those that were asked for and are not parked are left out."""
+    """The letters that it was done to; those that were named and are not parked are left out."""
 
     message_ids = fields.List(fields.String(), required=True)
 
@@ -91,5 +100,16 @@ def dead_letter_routes(letters: DeadLetters, database: Database, clock: Clock, n
             asked = letters.replay(connection, body["message_ids"], now=clock.now(connection), new_id=uuid7)
         notifier.notify()
         return reply({"message_ids": asked}, 202)
+
+    @routes.route("/dead-letters/discard", methods=["POST"])
+    @requires("operator")
+    @routes.arguments(DiscardSchema)
+    @routes.response(200, ReplayedSchema)
+    def discard_dead_letters(body: dict[str, Any]) -> Response:
+        """Give letters up. They are kept, and are no longer told of by the books."""
+        with database.transaction() as connection:
+            gone = letters.discard(connection, body["message_ids"])
+        log.warning("%s discards dead letters %s", current().id, ", ".join(gone))
+        return reply({"message_ids": gone})
 
     return routes

@@ -29,6 +29,7 @@ EVERYWHERE = {
 DEAD_LETTERS = {
     "GET /dead-letters": (401, 403, 403, 200),
     "POST /dead-letters/replay": (401, 403, 403, 202),
+    "POST /dead-letters/discard": (401, 403, 403, 200),
 }
 SIMULATED = {
     "GET /simulation": (401, 403, 403, 200),
@@ -36,6 +37,7 @@ SIMULATED = {
 }
 ACTION = "<any(cancel, approve, refuse):action>"
 STEP_ACTION = "<any(retry, reverse, settle, deadline):action>"
+LETTER_ACTION = "<any(replay, discard):act>"
 TABLE = {
     "order": {
         "POST /orders": (401, 202, 202, 202),
@@ -67,7 +69,7 @@ TABLE = {
         "GET /console/desk": (303, 403, 403, 200),
         "GET /console/desk/live": (303, 403, 403, 200),
         "GET /console/desk/dead-letters": (303, 403, 403, 200),
-        "POST /console/desk/dead-letters/replay": (401, 403, 403, 303),
+        f"POST /console/desk/dead-letters/{LETTER_ACTION}": (401, 403, 403, 303),
         "GET /console/desk/books": (303, 403, 403, 404),
         "POST /console/bulk/ask": (401, 403, 403, 200),
         "POST /console/bulk": (401, 403, 403, 200),
@@ -97,6 +99,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "POST /stock/<sku>/receipts": {"quantity": 5},
     "PUT /simulation": {"latency_ms": 5},
     "POST /dead-letters/replay": {"message_ids": ["none-like-this"]},
+    "POST /dead-letters/discard": {"message_ids": ["none-like-this"]},
 }
 FORMS: dict[str, dict[str, Any]] = {
     "POST /console/bulk/ask": {"act": "approve"},
@@ -106,7 +109,7 @@ FORMS: dict[str, dict[str, Any]] = {
     "POST /console/break/rate": {"rate": "5"},
     "POST /console/break/all": {"what": "mend"},
     "POST /console/sign-in": {"key": TOKENS["alice"]},
-    "POST /console/desk/dead-letters/replay": {"service": "order", "message_id": "none-like-this"},
+    f"POST /console/desk/dead-letters/{LETTER_ACTION}": {"service": "order", "message_id": "none-like-this"},
 }
 CELLS = [
     (service, route, caller, status)
@@ -137,6 +140,7 @@ def call(app: Flask, route: str, caller: str, order_id: str) -> tuple[int, Any]:
         "<sku>": "OAK-CHAIR",
         "<path:file>": "console.css" if "console" in rule else "start.js",
         ACTION: "cancel",
+        LETTER_ACTION: "replay",
         STEP_ACTION: "retry",
         "<path:elsewhere>": "nowhere",
     }.items():

@@ -252,8 +252,8 @@ def test_a_bulk_act_that_there_is_not_is_refused(operator: FlaskClient, act: str
     assert operator.post("/console/bulk", data=form).status_code == 422
 
 
-def test_dead_letters_are_shown_and_replayed(app: Flask, operator: FlaskClient) -> None:
-    """Grouped by reason, with envelope and body; what was chosen is asked to be worked again."""
+def test_dead_letters_are_shown_and_replayed_or_given_up(app: Flask, operator: FlaskClient) -> None:
+    """Grouped by reason, with envelope and body; what was chosen is asked to be worked again, or kept and let be."""
     database = app.extensions["console"].database
     letters = TABLES.dead_letters
     with database.transaction() as connection:
@@ -274,12 +274,23 @@ def test_dead_letters_are_shown_and_replayed(app: Flask, operator: FlaskClient) 
             "drops": 0,
             "received_at": now,
         }
-        connection.execute(letters.table.insert(), row)
+        connection.execute(letters.table.insert(), [row, {**row, "message_id": "another-letter"}])
     part = operator.get("/console/desk/dead-letters").text
-    assert "order: unknown_order (1 × payment.captured)" in part
+    assert "order: unknown_order (2 × payment.captured)" in part
     assert "&lt;b&gt;nobody" in part
     assert "{&#34;amount&#34;: 5}" in part
     form = {"form_token": token_of(operator), "service": "order", "message_id": "a-letter"}
-    assert operator.post("/console/desk/dead-letters/replay", data=form).location == "/console/desk?replayed=1"
-    shown = operator.get("/dead-letters?state=replaying", headers=bearer("operator")).json["items"]
-    assert [each["message_id"] for each in shown] == ["a-letter"]
+    assert operator.post("/console/desk/dead-letters/replay", data=form).location == "/console/desk?act=replay&count=1"
+    form["message_id"] = "another-letter"
+    answer = operator.post("/console/desk/dead-letters/discard", data=form)
+    assert "1 dead letters were given up" in operator.get(answer.location).text
+
+    def in_state(state: str) -> list[str]:
+        shown = operator.get(f"/dead-letters?state={state}", headers=bearer("operator")).json["items"]
+        return [each["message_id"] for each in shown]
+
+    assert {state: in_state(state) for state in ("parked", "replaying", "discarded")} == {
+        "parked": [],
+        "replaying": ["a-letter"],
+        "discarded": ["another-letter"],
+    }

@@ -1,5 +1,6 @@
 """The desk: what waits for a person. Approvals, parked steps, deadlines, dead letters, and whether the books add up."""
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -19,13 +20,16 @@ from order_service.web.streams import Frame, frame, response
 from shared.api_keys import Principal
 from shared.http.auth import current
 from shared.http.dead_letters import shown as letter_shown
-from shared.http.fields import Text
+from shared.http.fields import Text, WholeText
 from shared.http.problems import problem
 from shared.ids import uuid7
+
+log = logging.getLogger("fulfillment.console")
 
 SHOWN = 50
 SOON = {"Retry-After": "5"}
 OWN = "order"
+DONE = {"replay": "{} dead letters will be worked again.", "discard": "{} dead letters were given up."}
 NO_KEY = "PARTICIPANTS_KEY is not set, so this service cannot ask the others."
 
 
@@ -35,7 +39,8 @@ class ReplaySchema(FormSchema):
 
 
 class DidSchema(FormSchema):
-    replayed = fields.Integer(load_default=None, validate=validate.Range(0, 10_000))
+    act = fields.String(load_default=None, validate=validate.OneOf(["replay", "discard"]))
+    count = WholeText(0, 10_000, load_default=0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,10 +76,10 @@ def add_desk(pages: Blueprint, room: Room) -> None:
     @pages.get("/console/desk")
     @room.requires("operator")
     def desk() -> str:
-        replayed = read_query(DidSchema)["replayed"]
+        did = read_query(DidSchema)
         with room.database.reading() as connection:
             waiting, now = _waiting(connection), room.clock.now(connection)
-        notice = None if replayed is None else f"{replayed} dead letters will be worked again."
+        notice = DONE[did["act"]].format(did["count"]) if did["act"] else None
         return page("desk.html", **waiting, notice=notice, now=now, can_audit=room.attached.audit is not None)
 
     @pages.get("/console/desk/live")
@@ -94,14 +99,14 @@ def add_desk(pages: Blueprint, room: Room) -> None:
         found, errors = _letters(room)
         return render_template("_letters.html", groups=_grouped(found), errors=errors, principal=current())
 
-    @pages.post("/console/desk/dead-letters/replay")
+    @pages.post("/console/desk/dead-letters/<any(replay, discard):act>")
     @room.requires("operator")
-    def replay() -> Answer:
+    def act_on_letters(act: str) -> Answer:
         form = read_form(ReplaySchema)
-        ids = form["message_id"]
-        if not ids:
+        if not form["message_id"]:
             problem(422, "No letter was chosen.")
-        return redirect(f"/console/desk?replayed={_replay(room, form['service'], ids)}", 303)
+        count = _act(room, act, form["service"], form["message_id"], current())
+        return redirect(f"/console/desk?act={act}&count={count}", 303)
 
     @pages.get("/console/desk/books")
     @room.requires("operator")
@@ -160,22 +165,30 @@ def _as_groups(groups: Mapping[tuple[str, str, str], list[Mapping[str, Any]]]) -
         yield Group(service=service, reason=reason, type=kind, letters=letters)
 
 
-def _replay(room: Room, service: str, ids: Sequence[str]) -> int:
+def _act(room: Room, act: str, service: str, ids: Sequence[str], who: Principal) -> int:
+    """Replay or discard; returns to how many letters it was done."""
     if service == OWN:
-        with room.database.transaction() as connection:
-            now = room.clock.now(connection)
-            asked = TABLES.dead_letters.replay(connection, ids, now=now, new_id=uuid7)
-        room.commands.notifier.notify()
-        return len(asked)
+        return _act_on_own(room, act, ids, who)
     if not room.settings.participants_key:
         problem(409, NO_KEY)
-    url = room.settings.urls[service]
+    url = getattr(room.settings, f"{service}_url")
+    body = {"message_ids": list(ids)}
     try:
-        status, document = call(
-            url, "POST", "/dead-letters/replay", room.settings.participants_key, {"message_ids": list(ids)}
-        )
+        status, document = call(url, "POST", f"/dead-letters/{act}", room.settings.participants_key, body)
     except NoAnswer as error:
         problem(503, f"{service}: {error}", headers=SOON)
-    if status != 202:
+    if status not in (200, 202):
         problem(502, f"{service} answers {status}: {document.get('detail')}")
     return len(document["message_ids"])
+
+
+def _act_on_own(room: Room, act: str, ids: Sequence[str], who: Principal) -> int:
+    letters = TABLES.dead_letters
+    with room.database.transaction() as connection:
+        if act == "discard":
+            gone = letters.discard(connection, ids)
+            log.warning("%s discards dead letters %s", who.id, ", ".join(gone))
+            return len(gone)
+        asked = letters.replay(connection, ids, now=room.clock.now(connection), new_id=uuid7)
+    room.commands.notifier.notify()
+    return len(asked)

@@ -29,7 +29,7 @@ from shared.messaging.envelope import Envelope
 
 
 class DeadLetters:
-    """The dead_letters table of one service: `parked`, then `replaying` when asked for, then `replayed`.
+    """The dead_letters table of one service: `parked`, then `replaying` when asked for and `replayed`, or `discarded`.
 
     A message that was dropped before is `suspect` while it is worked alone, and `drops` counts those attempts: only one
     that keeps killing its worker is parked for it, however often a broker or a deployment dropped it. A replay is
@@ -130,6 +130,12 @@ class DeadLetters:
             row = update(self.table).where(self.table.c.message_id == message_id)
             connection.execute(row.values(state="replaying", drops=0, replayed_as=new_id(now)))
         return found
+
+    def discard(self, connection: Connection, ids: Collection[str]) -> list[str]:
+        """Give up these parked letters: they are kept, and nobody is called for them any more; returns their ids."""
+        given_up = update(self.table).where(self.table.c.state == "parked", self.table.c.message_id.in_(ids))
+        found = connection.execute(given_up.values(state="discarded").returning(self.table.c.message_id)).scalars()
+        return sorted(found)
 
 
 def _row(envelope: Envelope, drops: int, reason: str, now: datetime) -> dict[str, Any]:
