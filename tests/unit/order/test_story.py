@@ -4,16 +4,15 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from order_service.fulfillment.decide import decide
-from order_service.fulfillment.saga import (
+from order_service.fulfillment.inputs import (
     ApprovalGranted,
     ApprovalRefused,
     CancellationRequested,
-    Heard,
     OrderPlaced,
     RetryRequested,
-    Saga,
     Tick,
 )
+from order_service.fulfillment.saga import Heard, Saga
 from order_service.fulfillment.workflow import FULFILLMENT
 from order_service.story import ASKED, DONE, FAILED, PEOPLE, UNDOING, UNDONE, tell, waits_for
 from order_service.web.console.drawing import WORDS, draw
