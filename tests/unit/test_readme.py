@@ -184,3 +184,18 @@ def test_decisions_are_short() -> None:
         assert re.search(r"^Context: .*^Choice: .*^Price: ", decision, re.MULTILINE | re.DOTALL), decision
         longest = 30 if "as one story" in decision.splitlines()[0] else 12
         assert len(decision.strip().splitlines()) <= longest, decision
+
+
+def test_how_long_silence_takes_is_told_truly() -> None:
+    """What the README says of turning back and of parking is what the shipped timeouts come to."""
+
+    def minutes(name: str) -> str:
+        step = FULFILLMENT.named[name]
+        silence = sum(
+            min(step.timeout * 2**asking, FULFILLMENT.slowest).total_seconds() for asking in range(step.attempts)
+        )
+        whole, half = divmod(silence, 60)
+        assert half in (0, 30)
+        return f"{whole:.0f}{'½' if half else ''}"
+
+    assert f"turned back after {minutes('payment')} minutes, or parked after {minutes('capture')} if its" in README
