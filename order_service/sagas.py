@@ -76,6 +76,7 @@ class Sagas:
 
     def __init__(self, connection: Transaction, now: datetime, held: Iterable[Held]) -> None:
         self.cause: Envelope | None = None
+        self.back: set[str] = set()  # who has answered after having been asked more than once
         self.held = {each.order_id: each for each in held}
         self._connection, self._now = connection, now
 
@@ -93,6 +94,15 @@ class Sagas:
         found._put_off()
         return found
 
+    @classmethod
+    def waiting(cls, connection: Transaction, flows: Flows, now: datetime, most: int) -> "Sagas":
+        """At most `most` sagas that wait for longer than anybody who was asked for the first time, and that nobody else
+        has locked. Raises UnknownVersion."""
+        first = max(step.timeout for flow in flows.values() for step in flow.steps if step.request)
+        latest = now + max(flow.slowest for flow in flows.values())
+        rows = store.lock_waiting_sagas(connection, min(now + first, latest - first), latest, most)
+        return cls(connection, now, (Held.read(row, flows) for row in rows))
+
     def _put_off(self) -> None:
         """An asking that has not left is no asking: where time seems to be over, the outbox knows if it has begun."""
         late = [held for held in self.held.values() if held.wake_at and held.wake_at <= self._now]
@@ -107,7 +117,12 @@ class Sagas:
         if held is None:
             raise Unprocessable(f"unknown_order: {fact.order_id}")
         message_id = self.cause.id if self.cause else None
-        return held.hear(fact, self._now, fact.producer, message_id).messages
+        before = held.saga
+        decision = held.hear(fact, self._now, fact.producer, message_id)
+        step = decision.history[0].step
+        if decision.acted and step and before.steps[step].attempts > 1:
+            self.back.add(fact.producer)
+        return decision.messages
 
     def flush(self) -> None:
         """Write every saga that is new or changed, every order that reads differently now, and the history."""

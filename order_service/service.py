@@ -20,12 +20,17 @@ from shared.service import Service
 
 def handling(settings: Settings, database: Database) -> Handling:
     """All that a worker needs."""
-    paced = flows(settings)
+    paced, back = flows(settings), set[str]()
 
     def load(connection: Transaction, facts: Sequence[Any], now: datetime, answers: Answers) -> Sagas:
-        return Sagas.load(connection, {fact.order_id for fact in facts}, paced, now)
+        sagas = Sagas.load(connection, {fact.order_id for fact in facts}, paced, now)
+        sagas.back = back
+        return sagas
 
-    return Handling(handlers=HANDLERS, load=load, due=lambda connection, now, most: due(connection, paced, now, most))
+    def pass_time(connection: Transaction, now: datetime, most: int) -> Sequence[Any]:
+        return due(connection, paced, now, most, back)
+
+    return Handling(handlers=HANDLERS, load=load, due=pass_time)
 
 
 SERVICE = Service(

@@ -28,6 +28,13 @@ _lock_due = (
     .limit(bindparam("most"))
     .with_for_update(skip_locked=True)
 )
+_lock_waiting = (
+    select(sagas)
+    .where(sagas.c.wake_at.between(bindparam("later", type_=UtcDateTime), bindparam("latest", type_=UtcDateTime)))
+    .order_by(sagas.c.wake_at)
+    .limit(bindparam("most"))
+    .with_for_update(skip_locked=True)
+)
 _new_orders = batch_rows("new_orders", **{c.name: c.type for c in orders.c})
 _add_orders = insert(orders).from_select([c.name for c in orders.c], select(*_new_orders.c))
 _new_sagas = batch_rows("new_sagas", **{c.name: c.type for c in sagas.c})
@@ -72,6 +79,14 @@ def lock_due_sagas(connection: Transaction, now: datetime, most: int) -> Sequenc
     """Lock and read at most `most` sagas whose time has come, the longest overdue first, passing over those that
     another transaction has locked."""
     rows: Sequence[Row] = connection.execute(_lock_due, {"now": now, "most": most}).mappings()
+    return rows
+
+
+def lock_waiting_sagas(connection: Transaction, later: datetime, latest: datetime, most: int) -> Sequence[Row]:
+    """Lock and read at most `most` sagas whose time comes between these two, those that were asked for
+    longest ago first, passing over those that another transaction has locked."""
+    asked = {"later": later, "latest": latest, "most": most}
+    rows: Sequence[Row] = connection.execute(_lock_waiting, asked).mappings()
     return rows
 
 

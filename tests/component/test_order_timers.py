@@ -170,3 +170,40 @@ def test_a_crash_makes_a_timer_late_and_no_more(shop: Shop) -> None:
         connection.rollback()
     assert len(shop.tick()) == 2
     assert len(shop.history(order)) == 2
+
+
+def test_who_answers_again_is_asked_soon_by_those_who_wait(shop: Shop) -> None:
+    """After an hour of silence thirty captures are parked, asked again every 15 minutes; one answer, and twenty others
+    are asked within a tick; one of their answers, and the rest is, too."""
+    orders = shop.placed(*(wanted(f"order {number}") for number in range(32)))
+    for facts in (authorized_and_reserved, booked):
+        shop.deliver(*(fact for order in orders for fact in facts(order)))
+    for _ in range(60):
+        shop.clock.move(minutes=1)
+        shop.tick()
+    assert all(shop.find(order).needs_attention for order in orders)
+    while not shop.tick():
+        shop.clock.move(minutes=1)
+    shop.clock.move(minutes=5)
+    shop.deliver(*captured(orders[0]))
+    woken = [each for each in shop.tick() if each.type == "capture.requested"]
+    assert len({each.order_id for each in woken}) == 20
+    assert shop.tick() == []
+    shop.deliver(*captured(woken[0].order_id))
+    shop.tick()
+    left = [order for order in orders[1:] if shop.history(order)[-1]["event"] != "deadline_moved"]
+    assert left == [woken[0].order_id]
+
+
+def test_nobody_is_woken_by_an_answer_in_time(shop: Shop) -> None:
+    """A first asking that is answered says nothing about those who wait."""
+    (waiting,) = shop.placed(wanted("waiting"))
+    for facts in (authorized_and_reserved, booked):
+        shop.deliver(*facts(waiting))
+    for _ in range(60):
+        shop.clock.move(minutes=1)
+        shop.tick()
+    (fresh,) = shop.placed(wanted("fresh"))
+    shop.deliver(*authorized_and_reserved(fresh))
+    assert shop.tick() == []
+    assert shop.history(waiting)[-1]["event"] == "tick"
