@@ -14,7 +14,7 @@ from shared.contracts import (
     StockReserved,
     StockUnavailable,
 )
-from shared.messaging.handling import Handlers, Unprocessable
+from shared.messaging import Handlers, Unprocessable
 from shared.values import changed
 
 

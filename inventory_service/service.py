@@ -5,7 +5,7 @@ from inventory_service.receipts import seed
 from inventory_service.store import METADATA, TABLES, Reservations
 from shared.config import Settings
 from shared.database import Database
-from shared.messaging.handling import Handling
+from shared.messaging import Handling
 from shared.service import Service
 
 

@@ -23,8 +23,8 @@ from shared import bounds
 from shared.contracts import StockRequested
 from shared.database import BigInt, Chars, Id, Json, Transaction, UtcDateTime, VersionedRows, batch_rows, metadata
 from shared.database.grants import APPEND_ONLY, WEB_WRITES
+from shared.messaging import Answers
 from shared.messaging.durability.tables import Tables
-from shared.messaging.handling import Answers
 from shared.messaging.repository import Repository
 
 METADATA = metadata()

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from payment_service.domain import Kind, Payment
-from shared.messaging.handling import Answers, Call
+from shared.messaging import Answers, Call
 from shared.outside.answers import Approved, Refused
 from shared.outside.simulator import Inquiry, Simulator
 

@@ -13,7 +13,7 @@ from shared.contracts import (
     PaymentReversalRequested,
     PaymentReversed,
 )
-from shared.messaging.handling import Call, Handlers, Unprocessable
+from shared.messaging import Call, Handlers, Unprocessable
 from shared.values import changed
 
 Undone = PaymentReversed | PaymentReversalRefused

@@ -6,7 +6,7 @@ from payment_service.store import METADATA, TABLES, WORLD, Payments
 from shared.clock import DatabaseClock
 from shared.config import Settings
 from shared.database import Database
-from shared.messaging.handling import Handling
+from shared.messaging import Handling
 from shared.outside.simulator import Simulator, conduct_from
 from shared.service import Service
 

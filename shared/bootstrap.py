@@ -18,9 +18,10 @@ from shared.messaging.consumer import Consumer
 from shared.messaging.durability.maintenance import Maintenance
 from shared.messaging.handling import Stop
 from shared.messaging.notifier import Notifier
+from shared.messaging.pace import Pace
 from shared.messaging.topology import Topology, topology
 from shared.messaging.watchdog import watch
-from shared.messaging.worker import Pace, Worker
+from shared.messaging.worker import Worker
 from shared.service import Service, services
 
 log = logging.getLogger("fulfillment.process")

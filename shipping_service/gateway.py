@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from shared.messaging.handling import Answers, Call
+from shared.messaging import Answers, Call
 from shared.outside.answers import Approved, Refused, Unreachable
 from shared.outside.simulator import Inquiry, Simulator
 from shipping_service.domain import CARRIERS, Kind, Shipment

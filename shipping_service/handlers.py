@@ -14,7 +14,7 @@ from shared.contracts import (
     ShipmentRefused,
     ShipmentRequested,
 )
-from shared.messaging.handling import Call, Handlers, Unprocessable
+from shared.messaging import Call, Handlers, Unprocessable
 from shared.outside.answers import Unreachable
 from shared.values import changed
 from shipping_service.domain import Ask, Kind, Shipment, Status

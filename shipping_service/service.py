@@ -3,7 +3,7 @@
 from shared.clock import DatabaseClock
 from shared.config import Settings
 from shared.database import Database
-from shared.messaging.handling import Handling
+from shared.messaging import Handling
 from shared.outside.simulator import Simulator, conduct_from
 from shared.service import Service
 from shipping_service.gateway import Carriers, SimulatedCarriers, policy

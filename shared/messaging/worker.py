@@ -5,8 +5,6 @@ import math
 import random
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from datetime import timedelta
 from threading import Event
 
 from shared.database import RowsChanged, StalePlan, TransientError
@@ -15,29 +13,15 @@ from shared.messaging.broker import Broker, Connection, ConnectionLost, Delivery
 from shared.messaging.consumer import Consumer
 from shared.messaging.durability.maintenance import Maintenance
 from shared.messaging.envelope import Envelope
+from shared.messaging.pace import Chore, Pace
 
 log = logging.getLogger("fulfillment.worker")
 
-SUSPICIOUS = 2  # dropped this often, a message is worked alone
-HOPELESS = 5  # lone attempts that nobody has survived
+SUSPECTED_AFTER = 2  # drops, a message is worked alone
+ATTEMPTS_ALONE = 5  # that no worker has survived, then a message is dead-lettered
 MARK_AFTER = 0.05  # seconds without a batch that could mark confirmed messages along
 PRUNED_AT_A_TIME = 200
-REST = 9  # times as long as it took, purging rests: it has a tenth of a worker's time at most
-
-
-@dataclass(frozen=True, kw_only=True)
-class Pace:
-    """How much at a time, and how often. Intervals in seconds."""
-
-    batch: int = 200
-    window: int = 4_000  # published messages not yet confirmed, beyond which the outbox keeps the rest
-    timers: float = 0.25
-    relay: float = 1.0
-    replay: float = 1.0
-    prune: float = 60.0
-    outbox_kept: timedelta = timedelta(days=7)
-    inbox_kept: timedelta = timedelta(days=30)
-    watchdog: float = 60.0
+PRUNING_SHARE = 0.1  # of a worker's time, at most
 
 
 class Worker:
@@ -65,19 +49,20 @@ class Worker:
         self._mark_at = 0.0  # when nothing has marked them along by then
         self.in_flight: set[str] = set()  # published, not yet settled
         self.held: list[Delivery] = []  # taken, not yet worked: the database was away
-        self.suspects: list[Delivery] = []
-        self._tried = ""  # the suspect that this process has counted
+        self.suspected: list[Delivery] = []
+        self._tried = ""  # the suspected message that this process has counted
         self.woken = Event()
         self._busy_since: float | None = None
         self._pause = 0.0  # seconds, while broker or database is away
         self._claim_everything = True
-        self._chores: list[tuple[float, Callable[[], bool]]] = [
-            (pace.relay, self._relay),
-            (pace.timers if consumer.handling.due else math.inf, self._fire_timers),
-            (pace.replay, self._replay),
-            (pace.prune, self._prune),
+        now = monotonic()
+        self._relaying = Chore(run=self._relay, every=pace.relay, due_at=now)
+        self.chores = [
+            self._relaying,
+            Chore(run=self._fire_timers, every=pace.timers if consumer.handling.due else math.inf, due_at=now),
+            Chore(run=self._replay, every=pace.replay, due_at=now),
+            Chore(run=self._prune, every=pace.prune, share=PRUNING_SHARE, due_at=now),
         ]
-        self._due = [monotonic()] * len(self._chores)
 
     def wake(self) -> None:
         """Somebody committed messages that no worker holds: look into the outbox at once. From any thread."""
@@ -100,7 +85,7 @@ class Worker:
         self.finish()
 
     def round(self, patience: float = 1.0) -> float:
-        """One turn, whatever the weather; returns how many seconds to wait before the next, 0.0 when all is well."""
+        """One turn; returns how many seconds to wait before the next: 0.0 when all is well, else more each time."""
         try:
             self.turn(patience)
         except (RowsChanged, StalePlan) as error:
@@ -129,9 +114,9 @@ class Worker:
                 self.held = batch
                 self._work(self.connection, batch)
                 self.held = []
-            elif self.suspects:
-                self._work_suspect(self.connection, self.suspects[0])
-                self.suspects.pop(0)
+            elif self.suspected:
+                self._work_alone(self.connection, self.suspected[0])
+                self.suspected.pop(0)
             elif self.confirmed and self.monotonic() >= self._mark_at:
                 self._mark()
             self._do_chores()
@@ -155,7 +140,7 @@ class Worker:
     def disconnect(self) -> None:
         """Forget what the broker will deliver again; what was not confirmed stays in the outbox."""
         connection, self.connection = self.connection, None
-        self.held, self.suspects = [], []
+        self.held, self.suspected = [], []
         self.in_flight.clear()
         if connection:
             connection.close()
@@ -171,37 +156,44 @@ class Worker:
             log.error("%d messages stay in the outbox, such as %s: %s", len(settled.refused), message_id, reason)
 
     def _take(self, connection: Connection, patience: float) -> list[Delivery]:
-        until = min(*self._due, self._mark_at if self.confirmed else math.inf) - self.monotonic()
+        until = (
+            min(*(chore.due_at for chore in self.chores), self._mark_at if self.confirmed else math.inf)
+            - self.monotonic()
+        )
         patience = max(0.0, min(patience, until, MARK_AFTER if self.in_flight else math.inf))
-        taken = connection.take(self.pace.batch, 0.0 if self.suspects or self.woken.is_set() else patience)
-        self.suspects += [each for each in taken if each.drops >= SUSPICIOUS and not each.death]
+        taken = connection.take(self.pace.batch, 0.0 if self.suspected or self.woken.is_set() else patience)
+        self.suspected += [each for each in taken if each.drops >= SUSPECTED_AFTER and not each.death]
         if taken:
-            connection.prefetch(1 if self.suspects else 2 * self.pace.batch)
-        return [each for each in taken if each.drops < SUSPICIOUS or each.death]
+            connection.prefetch(1 if self.suspected else 2 * self.pace.batch)
+        return [each for each in taken if each.drops < SUSPECTED_AFTER or each.death]
 
     def _work(
         self, connection: Connection, batch: Sequence[Delivery], survived: Callable[[], None] = lambda: None
     ) -> None:
         marks, self.confirmed = self.confirmed, []
         try:
-            said = self.consumer.work(batch, marks)
+            outgoing = self.consumer.work(batch, marks)
         except BaseException:
             self.confirmed = marks + self.confirmed
             raise
         survived()
         connection.acknowledge(batch)
-        self._publish(said)
+        self._publish(outgoing)
 
-    def _work_suspect(self, connection: Connection, delivery: Delivery) -> None:
-        attempt = 0 if delivery.envelope.id == self._tried else self.maintenance.suspect(delivery)
-        self._tried = delivery.envelope.id  # once a process: whoever tries again, after weather, has survived it
-        if attempt > HOPELESS:
-            log.critical("message %s is put aside: nobody survived it %d times", delivery.envelope.id, HOPELESS)
-            self.maintenance.bury(delivery, f"lethal: its worker died or hung {HOPELESS} times while working it alone")
+    def _work_alone(self, connection: Connection, delivery: Delivery) -> None:
+        attempt = 0 if delivery.envelope.id == self._tried else self.maintenance.count_attempt(delivery)
+        self._tried = (
+            delivery.envelope.id
+        )  # once a process: whoever tries again, after a transient error, has survived it
+        if attempt > ATTEMPTS_ALONE:
+            log.critical("message %s is put aside: nobody survived it %d times", delivery.envelope.id, ATTEMPTS_ALONE)
+            self.maintenance.dead_letter(
+                delivery, f"lethal: its worker died or hung {ATTEMPTS_ALONE} times while working it alone"
+            )
             connection.acknowledge([delivery])
         else:
-            # Acquitted first: what is acknowledged does not come again, and would be suspected for ever.
-            self._work(connection, [delivery], survived=lambda: self.maintenance.acquit(delivery))
+            # Cleared first: what is acknowledged does not come again, and would be suspected for ever.
+            self._work(connection, [delivery], survived=lambda: self.maintenance.clear(delivery))
 
     def _publish(self, envelopes: Sequence[Envelope]) -> None:
         sent = [each for each in envelopes if each.id not in self.in_flight]
@@ -216,12 +208,9 @@ class Worker:
             self.confirmed = []
 
     def _do_chores(self) -> None:
-        for index, (interval, chore) in enumerate(self._chores):
-            began = self.monotonic()
-            if self._due[index] <= began or (chore == self._relay and self.woken.is_set()):
-                more, ended = chore(), self.monotonic()
-                rest = REST * (ended - began) if chore == self._prune else 0.0
-                self._due[index] = ended + (rest if more else interval)
+        for chore in self.chores:
+            if chore.due_at <= self.monotonic() or (chore is self._relaying and self.woken.is_set()):
+                chore.do(self.monotonic)
 
     def _relay(self) -> bool:
         self.woken.clear()
@@ -235,16 +224,16 @@ class Worker:
         return more
 
     def _fire_timers(self) -> bool:
-        said = self.consumer.advance(self.pace.batch)
-        self._publish(said)
-        return len(said) >= self.pace.batch
+        outgoing = self.consumer.advance(self.pace.batch)
+        self._publish(outgoing)
+        return len(outgoing) >= self.pace.batch
 
     def _replay(self) -> bool:
         """One at a time: what is replayed may be what killed a worker before."""
         letters = self.maintenance.to_replay(1)
         for letter in letters:
             assert self.connection is not None
-            self._work_suspect(self.connection, letter)
+            self._work_alone(self.connection, letter)
         return bool(letters)
 
     def _prune(self) -> bool:

@@ -11,7 +11,8 @@ from shared.ids import uuid7
 from shared.messaging.brokers.embedded import Embedded
 from shared.messaging.durability.maintenance import Maintenance
 from shared.messaging.envelope import enclose
-from shared.messaging.worker import PRUNED_AT_A_TIME, Pace, Worker
+from shared.messaging.pace import Pace
+from shared.messaging.worker import PRUNED_AT_A_TIME, Worker
 from tests.component.bench import Bench
 from tests.component.test_consumer import wanted
 

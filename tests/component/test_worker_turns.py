@@ -19,7 +19,8 @@ from shared.messaging.brokers.rabbitmq import RabbitMQ
 from shared.messaging.consumer import Consumer
 from shared.messaging.durability.maintenance import Maintenance
 from shared.messaging.envelope import Envelope
-from shared.messaging.worker import HOPELESS, SUSPICIOUS, Pace, Worker
+from shared.messaging.pace import Pace
+from shared.messaging.worker import ATTEMPTS_ALONE, SUSPECTED_AFTER, Worker
 from tests.component.bench import Bench, order_id
 
 AWAY = TransientError("the database is away")
@@ -45,7 +46,7 @@ def suspicious(bench: Bench, broker: Embedded) -> None:
     """Leave a message in the inbox that was dropped so often that it is worked alone."""
     order = broker.connect("order")
     order.publish([bench.enclose(wanted(1))])
-    for _ in range(SUSPICIOUS):
+    for _ in range(SUSPECTED_AFTER):
         dying = broker.connect("inventory")
         assert dying.take(1, 0.0)
         dying.close()
@@ -68,7 +69,7 @@ class Stormy(Consumer):
 
 
 class Counting(Maintenance):
-    """Counts its looks into the outbox; fails to acquit as often as it is told to."""
+    """Counts its looks into the outbox; fails to clear as often as it is told to."""
 
     claims = failures = 0
 
@@ -76,11 +77,11 @@ class Counting(Maintenance):
         self.claims += 1
         return super().claim(most, everything=everything)
 
-    def acquit(self, delivery: Delivery) -> None:
+    def clear(self, delivery: Delivery) -> None:
         if self.failures:
             self.failures -= 1
             raise AWAY
-        super().acquit(delivery)
+        super().clear(delivery)
 
 
 def worker(bench: Bench, broker: Broker, pace: Pace | None = None) -> tuple[Worker, Stormy, Counting]:
@@ -126,8 +127,8 @@ def test_bad_weather_does_not_make_a_message_lethal(bench: Bench, broker: Embedd
     """Only attempts that no process survived are counted against a message that is worked alone."""
     suspicious(bench, broker)
     patient, consumer, _ = worker(bench, broker)
-    consumer.storms = 2 * HOPELESS
-    for _ in range(2 * HOPELESS):
+    consumer.storms = 2 * ATTEMPTS_ALONE
+    for _ in range(2 * ATTEMPTS_ALONE):
         assert patient.round(patience=0.0) > 0.0
     assert patient.round(patience=0.0) == 0.0
     assert states(bench) == []
@@ -136,7 +137,7 @@ def test_bad_weather_does_not_make_a_message_lethal(bench: Bench, broker: Embedd
 
 
 def test_nobody_is_suspected_for_ever(bench: Bench, broker: Embedded) -> None:
-    """A suspect is acquitted before it is acknowledged: when that fails it comes again, and then it is acquitted."""
+    """Who is suspected is cleared before the acknowledgment: when that fails it comes again, and then it is cleared."""
     suspicious(bench, broker)
     unlucky, _, maintenance = worker(bench, broker)
     maintenance.failures = 1
@@ -161,8 +162,8 @@ def lives(bench: Bench, broker: Embedded, *, acknowledges: bool = True) -> bool:
         raise Killed
 
     class Forgetful(Counting):
-        def bury(self, delivery: Delivery, reason: str) -> None:
-            super().bury(delivery, reason)
+        def dead_letter(self, delivery: Delivery, reason: str) -> None:
+            super().dead_letter(delivery, reason)
             if not acknowledges:
                 broker.cut("inventory")
 
@@ -181,7 +182,7 @@ def lives(bench: Bench, broker: Embedded, *, acknowledges: bool = True) -> bool:
 def test_a_lethal_message_that_was_put_aside_kills_nobody_more(bench: Bench, broker: Embedded) -> None:
     """When the acknowledgment is lost after it was put aside, it comes again, and is put aside again."""
     suspicious(bench, broker)
-    assert [lives(bench, broker) for _ in range(HOPELESS)] == [False] * HOPELESS
+    assert [lives(bench, broker) for _ in range(ATTEMPTS_ALONE)] == [False] * ATTEMPTS_ALONE
     assert lives(bench, broker, acknowledges=False)
     assert lives(bench, broker)
     assert [state for state, _ in states(bench)] == ["parked"]
@@ -196,5 +197,5 @@ def test_a_lethal_message_that_is_replayed_is_put_aside_again(bench: Bench, brok
     letters = SERVICE.tables.dead_letters
     with bench.database.transaction() as connection:
         assert len(letters.replay(connection, None, now=bench.now(), new_id=uuid7)) == 1
-    assert [lives(bench, broker) for _ in range(HOPELESS + 2)] == [False] * HOPELESS + [True] * 2
+    assert [lives(bench, broker) for _ in range(ATTEMPTS_ALONE + 2)] == [False] * ATTEMPTS_ALONE + [True] * 2
     assert sorted(state for state, _ in states(bench)) == ["parked", "replayed"]

@@ -28,11 +28,11 @@ class Process:
             return True
         connection = worker.connection.connection
         to_mark = worker.confirmed and worker._mark_at <= world.seconds
-        mine = worker.held or worker.suspects or to_mark or worker.woken.is_set()
+        mine = worker.held or worker.suspected or to_mark or worker.woken.is_set()
         news = connection._confirmed or connection._refused or connection._lost
         if mine or news or world.has_messages(self.service):
             return True
-        return min(worker._due) <= world.seconds and world.has_chores(self.service)
+        return min(chore.due_at for chore in worker.chores) <= world.seconds and world.has_chores(self.service)
 
     def go_on(self) -> None:
         """Take one turn; die if struck."""

@@ -7,7 +7,7 @@ import msgspec
 from inventory_service.receipts import DEMO_STOCK
 from order_service.fulfillment.saga import OrderStatus, Reason
 from order_service.fulfillment.workflow import amounts
-from shared.messaging.worker import HOPELESS
+from shared.messaging.worker import ATTEMPTS_ALONE
 from tests.simulation.checks import must
 
 if TYPE_CHECKING:
@@ -160,7 +160,7 @@ class Rest:
         for message, reason in letters.items():
             if reason.startswith("lethal"):
                 deaths = sum(each.deaths for each in self.world.processes if each.service == service)
-                must(deaths >= HOPELESS, f"{service} put a message aside as lethal, and died only {deaths} times")
+                must(deaths >= ATTEMPTS_ALONE, f"{service} put a message aside as lethal, and died only {deaths} times")
             else:
                 must(message in poison, f"{service} has a dead letter: {reason}")
                 must(reason.startswith(poison[message]), f"{service} buried {poison[message]} for {reason}")

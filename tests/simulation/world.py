@@ -15,8 +15,8 @@ from shared.ids import uuid7
 from shared.messaging.brokers.embedded import Embedded
 from shared.messaging.envelope import Envelope
 from shared.messaging.handling import Handling
+from shared.messaging.pace import Pace
 from shared.messaging.topology import dead_letters_of, inbox_of, topology
-from shared.messaging.worker import Pace
 from shared.service import services
 from tests.simulation.checks import Checks, Violation
 from tests.simulation.mutants import SOUND, Mutant
@@ -149,7 +149,9 @@ class World:
             moments += [worker._mark_at for worker in awake if worker.confirmed]
             for chore, at in self._chores(name).items():
                 if awake and at is not None:
-                    moments.append(max(at, min(worker._due[chore] for worker in awake), self.seconds + 0.000_001))
+                    moments.append(
+                        max(at, min(worker.chores[chore].due_at for worker in awake), self.seconds + 0.000_001)
+                    )
         return moments
 
     def _chores(self, service: str) -> dict[int, float | None]:

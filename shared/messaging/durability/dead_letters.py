@@ -67,10 +67,10 @@ class DeadLetters:
             set_={"state": letter.excluded.state, "reason": letter.excluded.reason},
             where=self.table.c.state == "suspect",
         )
-        self._suspect = letter.on_conflict_do_update(
+        self._count_attempt = letter.on_conflict_do_update(
             index_elements=[self.table.c.message_id], set_={"drops": self.table.c.drops + 1}
         ).returning(self.table.c.drops)
-        self._acquit = delete(self.table).where(
+        self._clear = delete(self.table).where(
             self.table.c.message_id == bindparam("id"), self.table.c.state == "suspect"
         )
         self._done = (
@@ -85,15 +85,15 @@ class DeadLetters:
         if rows:
             connection.execute(self._add, rows)
 
-    def suspect(self, connection: Connection, delivery: Delivery, now: datetime) -> int:
+    def count_attempt(self, connection: Connection, delivery: Delivery, now: datetime) -> int:
         """Count an attempt to work this message alone; returns how many there were, with this one."""
         row = _row(delivery.envelope, 1, "suspect: dropped before, worked alone", now) | {"state": "suspect"}
         row["message_id"] = delivery.replay_of or row["message_id"]
-        return int(connection.execute(self._suspect, row).scalar_one())
+        return int(connection.execute(self._count_attempt, row).scalar_one())
 
-    def acquit(self, connection: Connection, delivery: Delivery) -> None:
+    def clear(self, connection: Connection, delivery: Delivery) -> None:
         """It was worked, and the process lives."""
-        connection.execute(self._acquit, {"id": _text(delivery.envelope.id)})
+        connection.execute(self._clear, {"id": _text(delivery.envelope.id)})
 
     def to_replay(self, connection: Connection, most: int) -> list[Delivery]:
         """At most `most` letters that an operator wants worked again, as deliveries under their new id."""

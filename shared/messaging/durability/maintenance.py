@@ -33,17 +33,17 @@ class Maintenance:
         with self.database.batch(autocommit=True) as connection:
             self.tables.outbox.mark_published(connection, ids, self.clock.now(connection))
 
-    def suspect(self, delivery: Delivery) -> int:
+    def count_attempt(self, delivery: Delivery) -> int:
         """Note that a message which may be lethal is about to be worked alone; returns the number of attempts."""
         with self.database.transaction() as connection:
-            return self.tables.dead_letters.suspect(connection, delivery, self.clock.now(connection))
+            return self.tables.dead_letters.count_attempt(connection, delivery, self.clock.now(connection))
 
-    def acquit(self, delivery: Delivery) -> None:
+    def clear(self, delivery: Delivery) -> None:
         """It was worked alone, and the process lives."""
         with self.database.transaction() as connection:
-            self.tables.dead_letters.acquit(connection, delivery)
+            self.tables.dead_letters.clear(connection, delivery)
 
-    def bury(self, delivery: Delivery, reason: str) -> None:
+    def dead_letter(self, delivery: Delivery, reason: str) -> None:
         """Keep it as a dead letter without looking inside."""
         with self.database.transaction() as connection:
             now = self.clock.now(connection)
@@ -60,9 +60,9 @@ class Maintenance:
         there: what was deleted stays in the index for a while, and would be walked over each time."""
         with self.database.batch() as connection:
             now = min(self.clock.now(connection), self.machine.now(connection))  # one that jumped ahead deletes nothing
-            said, heard = self._pruned
-            gone = self.tables.outbox.prune(connection, now - outbox_kept, most, said)
-            forgotten = self.tables.inbox.prune(connection, now - inbox_kept, most, heard)
+            outbox_id, inbox_id = self._pruned
+            gone = self.tables.outbox.prune(connection, now - outbox_kept, most, outbox_id)
+            forgotten = self.tables.inbox.prune(connection, now - inbox_kept, most, inbox_id)
         more = max(len(gone), len(forgotten)) > most // 2  # among the oldest may be some that must stay
-        self._pruned = (max(gone, default=said), max(forgotten, default=heard)) if more else BEGINNING
+        self._pruned = (max(gone, default=outbox_id), max(forgotten, default=inbox_id)) if more else BEGINNING
         return more
