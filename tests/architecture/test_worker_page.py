@@ -8,7 +8,12 @@ from tests.architecture.source import ROOT
 
 PAGE = (ROOT / "docs" / "worker.md").read_text()
 MODULES = (broker, calls, consumer, notifier, watchdog, worker, dead_letters, inbox, outbox)
-NAMES = {name: value for module in MODULES for name, value in vars(module).items()}
+NAMES = {
+    name: value
+    for module in MODULES
+    for name, value in vars(module).items()
+    if getattr(value, "__module__", module.__name__) == module.__name__
+}
 
 
 def test_the_picture_names_what_is_there() -> None:

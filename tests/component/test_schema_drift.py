@@ -13,7 +13,8 @@ from shared.contracts import PaymentRequested
 from shared.database import Database, SchemaMismatch, TransientError
 from shared.messaging.brokers.embedded import Embedded
 from shared.messaging.durability.maintenance import Maintenance
-from shared.messaging.worker import Pace, Worker
+from shared.messaging.pace import Pace
+from shared.messaging.worker import Worker
 from tests.component.bench import Bench, order_id
 
 
