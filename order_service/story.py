@@ -31,6 +31,10 @@ UNDONE = {
     "inventory": "The goods are back in stock",
     "shipping": "The parcel is cancelled",
 }
+NOT_UNDONE = {
+    "payment": "The money cannot be given back",
+    "shipping": "The parcel cannot be cancelled",
+}
 ASKED = {
     "payment": "payment is asked to authorize the money",
     "inventory": "inventory is asked to reserve the goods",
@@ -45,6 +49,7 @@ UNDOING = {
     "inventory": "inventory is asked to release the goods",
     "shipping": "shipping is asked to cancel the parcel",
 }
+SAID = {"done": DONE, "failed": FAILED, "compensated": UNDONE, "compensating": NOT_UNDONE}  # by the status it reports
 ENDS = {
     "fulfilled": "The order is fulfilled",
     "cancelled": "The order is cancelled, and nothing is owed any more",
@@ -81,7 +86,8 @@ def waits_for(order: Order) -> str:
         return ""
     text = f"Now {_listed(parts)}."
     if order["needs_attention"]:
-        text += " It has been asked more often than was planned: a person should look at it."
+        problems = [f"{each['name']}: {each['problem']}" for each in order["steps"] if each["problem"]]
+        text += f" A person should look at it ({'; '.join(problems)})."
     return text
 
 
@@ -102,7 +108,7 @@ def _heard(flow: Workflow, entry: Entry) -> str:
         return "Time passed without an answer."
     if event in kinds:
         name, status = kinds[event]
-        words = {"done": DONE, "failed": FAILED, "compensated": UNDONE}[status].get(name, f"{name} is {status}")
+        words = SAID[status].get(name, f"{name} is {status}")
     else:
         words = PEOPLE.get(event, event.replace("_", " ").replace(".", " "))
         words += f" ({step})" if step else ""

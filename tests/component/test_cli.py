@@ -7,6 +7,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from order_service.cli import fulfillment
+from order_service.cli.client.rendering import harmless
 from order_service.cli.system.embedded import CUSTOMER, OPERATOR, System, running_system
 
 
@@ -87,7 +88,7 @@ def test_cancel_wins_while_it_is_early_and_says_when_it_is_late(system: System) 
         (("show", "01a00000-0000-7000-8000-000000000000"), 1, "There is no order"),
         (("place", "--sku", "NO-SUCH-THING"), 1, "/lines/0/sku: not in the catalog"),
         (("place", "--quantity", "0"), 1, "/lines/0/quantity"),
-        (("place", "--country", "Germany"), 1, "/ship_to/country: Is no ISO 3166 alpha-2 code."),
+        (("place", "--country", "Germany"), 1, "/ship_to/country: Is no ISO 3166 alpha-2 code, and not XK."),
         (("place", "--quantity", "1", "--quantity", "2"), 2, "there are more quantities than skus"),
         (("list", "--status", "lost"), 1, "status"),
         (("list", "--limit", "1000"), 2, "--limit"),
@@ -101,10 +102,12 @@ def test_what_is_wrong_is_named(words: tuple[str, ...], code: int, reason: str, 
 
 
 def test_a_strangers_name_is_not_obeyed_by_the_terminal(system: System) -> None:
-    """Escape sequences and markup in what a customer wrote are shown, not followed."""
-    shown = call(system, "show", placed(system, "--name", "\x1b[31mAda [/bold] \r\x07")).output
-    assert "\\x1b[31mAda [/bold] \\r\\x07" in shown
-    assert not {"\x1b", "\r", "\x07"} & set(shown)
+    """Markup in what a customer wrote is shown, not followed; escape sequences are refused, and not repeated."""
+    assert "Ada [/bold] [red]" in call(system, "show", placed(system, "--name", "Ada [/bold] [red]")).output
+    refused = call(system, "place", "--name", "\x1b[31mAda\r\x07")
+    assert "/ship_to/name: Has a control character. (422)" in refused.output
+    assert not {"\x1b", "\r", "\x07"} & set(refused.output)
+    assert harmless("\x1b[31mAda\r\x07") == "\\x1b[31mAda\\r\\x07"
 
 
 def test_who_has_no_token_is_told_so(system: System) -> None:

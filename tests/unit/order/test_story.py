@@ -14,10 +14,10 @@ from order_service.fulfillment.inputs import (
 )
 from order_service.fulfillment.saga import Heard, Saga
 from order_service.fulfillment.workflow import FULFILLMENT
-from order_service.story import ASKED, DONE, FAILED, PEOPLE, UNDOING, UNDONE, tell, waits_for
+from order_service.story import ASKED, DONE, FAILED, NOT_UNDONE, PEOPLE, SAID, UNDOING, UNDONE, tell, waits_for
 from order_service.web.console.drawing import WORDS, draw
 from order_service.web.console.timeline import lay_out
-from shared.contracts import PaymentAuthorized, PaymentDeclined, StockReleased, StockReserved
+from shared.contracts import PaymentAuthorized, PaymentDeclined, PaymentReversalRefused, StockReleased, StockReserved
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 ID = "00000000-0000-7000-8000-000000000001"
@@ -54,7 +54,7 @@ class Told:
     def order(self) -> dict[str, Any]:
         steps = [
             {"name": name, "status": each.status, "attempts": each.attempts, "settled_at": each.settled_at,
-             "deadline": each.deadline}
+             "deadline": each.deadline, "problem": self.saga.problem(FULFILLMENT.named[name])}
             for name, each in self.saga.steps.items()
         ]  # fmt: skip
         return {"steps": steps, "needs_attention": self.saga.needs_attention(FULFILLMENT)}
@@ -94,6 +94,15 @@ def test_silence_and_asking_again_are_told() -> None:
     )
 
 
+def test_an_undo_refused_for_good_is_told_with_its_words() -> None:
+    """What cannot be given back, why, and that a person is needed."""
+    refused = PaymentReversalRefused(order_id=ID, detail="the authorization has expired", held=1999, kept=0)
+    told = Told(AUTHORIZED, CancellationRequested(), refused)
+    assert told.story[-1] == "The money cannot be given back (“the authorization has expired”)."
+    assert "A person should look at it (payment: " in waits_for(told.order)
+    assert "the authorization has expired" in waits_for(told.order)
+
+
 def test_what_it_waits_for_now() -> None:
     """Nothing when it has ended."""
     assert waits_for(Told(AUTHORIZED).order) == "Now inventory is asked to reserve the goods."
@@ -107,6 +116,8 @@ def test_every_step_and_every_wish_has_its_words() -> None:
     assert DONE.keys() == ASKED.keys() == {step.name for step in steps}
     assert FAILED.keys() == {step.name for step in steps if step.failure}
     assert UNDONE.keys() == UNDOING.keys() == {step.name for step in steps if step.undo}
+    assert NOT_UNDONE.keys() == {step.name for step in steps if step.undo_refused}
+    assert SAID.keys() == {status for _, status in FULFILLMENT.meaning.values()}
     assert {each.type for each in (OrderPlaced, CancellationRequested, RetryRequested)} <= PEOPLE.keys()
 
 
