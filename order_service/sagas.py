@@ -1,4 +1,4 @@
-"""Sagas in hand: new ones and those of a batch, moved in memory by what they hear, and written by `Sagas.flush`."""
+"""The sagas loaded for one transaction, and new ones: moved in memory by what they hear, and written by `Sagas.flush`."""
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -76,7 +76,7 @@ class Sagas:
 
     def __init__(self, connection: Transaction, now: datetime, held: Iterable[Held]) -> None:
         self.cause: Envelope | None = None
-        self.back: set[str] = set()  # who has answered after having been asked more than once
+        self.recovered: set[str] = set()  # services that answered again, after having been asked more than once
         self.held = {each.order_id: each for each in held}
         self._connection, self._now = connection, now
 
@@ -104,7 +104,7 @@ class Sagas:
         return cls(connection, now, (Held.read(row, flows) for row in rows))
 
     def _put_off(self) -> None:
-        """An asking that has not left is no asking: where time seems to be over, the outbox knows if it has begun."""
+        """If a request is still in the outbox, its timeout has not begun: put the deadline off."""
         late = [held for held in self.held.values() if held.wake_at and held.wake_at <= self._now]
         if late:
             unsent = TABLES.outbox.unsent(self._connection, [held.order_id for held in late])
@@ -121,7 +121,7 @@ class Sagas:
         decision = held.hear(fact, self._now, fact.producer, message_id)
         step = decision.history[0].step
         if decision.acted and step and before.steps[step].attempts > 1:
-            self.back.add(fact.producer)
+            self.recovered.add(fact.producer)
         return decision.messages
 
     def flush(self) -> None:

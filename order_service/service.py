@@ -20,15 +20,15 @@ from shared.service import Service
 
 def handling(settings: Settings, database: Database) -> Handling:
     """All that a worker needs."""
-    paced, back = flows(settings), set[str]()
+    paced, recovered = flows(settings), set[str]()
 
     def load(connection: Transaction, facts: Sequence[Any], now: datetime, answers: Answers) -> Sagas:
         sagas = Sagas.load(connection, {fact.order_id for fact in facts}, paced, now)
-        sagas.back = back
+        sagas.recovered = recovered
         return sagas
 
     def pass_time(connection: Transaction, now: datetime, most: int) -> Sequence[Any]:
-        return due(connection, paced, now, most, back)
+        return due(connection, paced, now, most, recovered)
 
     return Handling(handlers=HANDLERS, load=load, due=pass_time)
 

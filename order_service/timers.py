@@ -16,23 +16,25 @@ LOOKED_AT = 200  # of those who wait for anybody
 WOKEN_AT_A_TIME = 20  # few, because whoever has come back may not bear much; each answer wakes as many again
 
 
-def due(connection: Transaction, flows: Flows, now: datetime, most: int, back: set[str] | None = None) -> list[Event]:
+def due(
+    connection: Transaction, flows: Flows, now: datetime, most: int, recovered: set[str] | None = None
+) -> list[Event]:
     """Say Tick to at most `most` sagas that are due; returns what is to be published.
 
     Each is locked, and passed over by other workers meanwhile: nobody acts twice, and a crash only makes it late.
-    Those who are `back` have answered somebody who had to ask again; some that wait for them, too, need not wait for
-    their time. Then `back` is empty.
+    The services named in `recovered` have answered after a retry: some more orders that wait for them are asked for
+    again now. Then `recovered` is emptied.
     """
     sagas = Sagas.due(connection, flows, now, most)
     said = [message for held in sagas.held.values() for message in held.hear(TICK, now, "clock").messages]
     sagas.flush()
-    if back:
-        said += wake(connection, flows, now, frozenset(back))
-        back.clear()
+    if recovered:
+        said += wake(connection, flows, now, frozenset(recovered))
+        recovered.clear()
     return said
 
 
-def wake(connection: Transaction, flows: Flows, now: datetime, back: frozenset[str]) -> list[Event]:
+def wake(connection: Transaction, flows: Flows, now: datetime, recovered: frozenset[str]) -> list[Event]:
     """Ask again, now, for what these services have left unanswered for long; returns what is to be published."""
     sagas = Sagas.waiting(connection, flows, now, LOOKED_AT)
     unsent = TABLES.outbox.unsent(connection, list(sagas.held))
@@ -42,7 +44,7 @@ def wake(connection: Transaction, flows: Flows, now: datetime, back: frozenset[s
             continue
         for step in held.flow.steps:
             progress = held.saga.steps[step.name]
-            if getattr(step.success, "producer", None) in back and waits(held.flow, step, progress, now):
+            if getattr(step.success, "producer", None) in recovered and waits(held.flow, step, progress, now):
                 heard = DeadlineMoved(step=step.name, deadline=now, note=f"{step.name} is answered again")
                 said += held.hear(heard, now, "clock").messages
     sagas.flush()

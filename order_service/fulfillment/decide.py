@@ -61,7 +61,10 @@ class Decision(Value, frozen=True):
 
 
 def decide(flow: Workflow, saga: Saga, event: Heard, now: datetime) -> Decision:
-    """Hear the event, then make every move that is owed `now` (UTC). Total; deaf to repeats and reordering."""
+    """Hear the event, then make every move that is owed `now` (UTC).
+
+    Never raises: every event in every state has an answer, and one that is repeated, or late, changes nothing.
+    """
     name, heard, outcome = hear(flow, saga, event, now)
     after = lose_patience(flow, heard, now)
     messages: list[Event] = []
@@ -100,7 +103,7 @@ def hear_fact(saga: Saga, step: Step, reported: StepStatus, event: Heard, now: d
         case S.COMPENSATED | S.COMPENSATING, S.REQUESTED | S.DONE | S.FAILED:
             return saga, "noted: no undo was asked"
         case S.DONE, S.FAILED if step.undo:
-            # It happened after all, so an undo is owed; but an order that was cancelled by now stays cancelled.
+            # It succeeded after a refusal: undo it, without opening an order again that is cancelled by now.
             settled_at = None if saga.owing else was.settled_at
             undoing = Progress(S.COMPENSATING, 0, was.requested_at, settled_at, now, problem)
             return (saga if problem else saga.learn(event)).put(step, undoing), ACTED

@@ -1,4 +1,9 @@
-"""A worker's day: take a batch, work it, acknowledge, publish; in between, what time and crashes have left to do."""
+"""A worker: take a batch, work and commit it, acknowledge, publish; in between, what time and crashes have left to do.
+
+A crash after the commit and before the acknowledgment: the messages come again, the inbox knows them, and no handler
+runs. A crash after the acknowledgment and before the publish: what the batch said is in the outbox, and the relay of
+the next worker, or of this one's successor, publishes it. So the order of the two does not matter.
+"""
 
 import logging
 import math
@@ -192,7 +197,7 @@ class Worker:
             )
             connection.acknowledge([delivery])
         else:
-            # Cleared first: what is acknowledged does not come again, and would be suspected for ever.
+            # Clear the suspicion before acknowledging: afterwards nothing would clear it.
             self._work(connection, [delivery], survived=lambda: self.maintenance.clear(delivery))
 
     def _publish(self, envelopes: Sequence[Envelope]) -> None:
