@@ -1,4 +1,4 @@
-"""The sagas loaded for one transaction, and new ones: moved in memory by what they hear, and written by `Sagas.flush`."""
+"""The sagas loaded for one transaction, and new ones: moved in memory by what they hear, written by `Sagas.flush`."""
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field

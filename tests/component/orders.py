@@ -73,18 +73,18 @@ class Shop(Bench):
     def __init__(self, url: str, flows: Flows = WORKFLOWS) -> None:
         super().__init__(SERVICE, url, seed=True)
         self.flows, self.clock = flows, HandClock()
-        self.back: set[str] = set()
+        self.recovered: set[str] = set()
         self.consumer = self.another(Handling(handlers=SERVICE.handlers, load=self.load, due=self.due))
         self.notifier = Notifier(self.database)
         self.commands = Commands(database=self.database, flows=flows, clock=self.clock, notifier=self.notifier)
 
     def load(self, connection: Connection, facts: Sequence[Any], now: datetime, answers: Any) -> Sagas:
         sagas = Sagas.load(connection, [fact.order_id for fact in facts], self.flows, now)
-        sagas.back = self.back
+        sagas.recovered = self.recovered
         return sagas
 
     def due(self, connection: Connection, now: datetime, most: int) -> Sequence[Any]:
-        return due(connection, self.flows, now, most, self.back)
+        return due(connection, self.flows, now, most, self.recovered)
 
     def terms(self, version: int | None = None) -> Terms:
         return Terms(flow=self.flows[version or max(self.flows)], currency="EUR", approval_from=50_000)
