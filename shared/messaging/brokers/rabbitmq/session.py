@@ -75,12 +75,12 @@ class Session:
     def acknowledge(self, deliveries: Sequence[Delivery]) -> None:
         self._check()
         self._consuming.acknowledge([each.tag for each in deliveries])
-        self._flush()
+        self._write()
 
     def publish(self, envelopes: Sequence[Envelope]) -> None:
         self._check()
         self._publishing.publish(envelopes)
-        self._flush()
+        self._write()
 
     def settled(self) -> Settled:
         self._check()
@@ -96,7 +96,7 @@ class Session:
         asked, now = self._prefetch
         if messages != now and (count != asked or not now < 2 * messages < 4 * now):
             self._consuming.prefetch(messages)
-            self._flush()
+            self._write()
             self._prefetch = count, messages
 
     def wake(self) -> None:
@@ -137,6 +137,11 @@ class Session:
         except Exception as error:
             log.exception("%s: the broker's loop fails", self.service)
             self._on_loss(error)
+
+    def _write(self) -> None:
+        """Send what was said, now: whoever calls next may be long in coming."""
+        self._flush()
+        self._turn(0.0)
 
     def _flush(self) -> None:
         for link in self._links():
