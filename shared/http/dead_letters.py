@@ -103,7 +103,7 @@ def dead_letter_routes(letters: DeadLetters, database: Database, clock: Clock, n
 
     @routes.route("/dead-letters/discard", methods=["POST"])
     @requires("operator")
-    @routes.arguments(DiscardSchema)
+    @routes.arguments(DiscardSchema, example={"message_ids": ["01900000-0000-7000-8000-000000000001"]})
     @routes.response(200, ReplayedSchema)
     def discard_dead_letters(body: dict[str, Any]) -> Response:
         """Give letters up. They are kept, and are no longer told of by the books."""
