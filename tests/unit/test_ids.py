@@ -1,37 +1,28 @@
-"""Random bits for ids."""
+"""Time-ordered ids."""
 
-import subprocess
-import sys
-from concurrent.futures import ThreadPoolExecutor
+import re
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
-from shared.ids import randbits
+from shared.ids import uuid7
 
-FORKED = """
-import os
-from shared.ids import randbits
-randbits(80)  # from here on, some are drawn and not given out
-if child := os.fork():
-    os.waitpid(child, 0)  # what it says is not mixed with what is said here
-print(*(randbits(80) for _ in range(500)))
-"""
+NOON = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 
 
-def test_random_bits_fill_their_number_and_no_more() -> None:
-    """As many bits as were asked for, each of them 0 and 1 in turn."""
-    drawn = [randbits(74) for _ in range(300)]
-    assert max(drawn) < 1 << 74
-    assert [any(each >> bit & 1 == value for each in drawn) for bit in range(74) for value in (0, 1)] == [True] * 148
+def test_an_id_is_a_uuid_of_version_7_in_the_order_of_time() -> None:
+    """Version and variant are where RFC 9562 has them, and later ids are greater as texts."""
+    ids = [uuid7(NOON + timedelta(milliseconds=number)) for number in range(100)]
+    assert all(
+        re.fullmatch(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", each) for each in ids
+    )
+    assert all(earlier < later for earlier, later in pairwise(ids))
 
 
-def test_threads_draw_different_bits() -> None:
-    """The same bits are never given out twice, however many threads ask."""
-    with ThreadPoolExecutor(4) as threads:
-        drawn = list(threads.map(lambda _: randbits(80), range(5_000)))
-    assert len({*drawn}) == 5_000
-
-
-def test_a_forked_process_draws_different_bits() -> None:
-    """What was drawn before a fork is given out by one of the two processes only."""
-    said = subprocess.run([sys.executable, "-c", FORKED], capture_output=True, text=True, check=True, timeout=60)
-    drawn = said.stdout.split()
-    assert len(drawn) == len({*drawn}) == 1_000
+def test_ids_of_one_moment_differ() -> None:
+    """Their other 74 bits are drawn from the system, all of them."""
+    bits = [int(uuid7(NOON).replace("-", ""), 16) for _ in range(1_000)]
+    assert len({*bits}) == 1_000
+    varied = 0
+    for each in bits:
+        varied |= each ^ bits[0]
+    assert varied.bit_count() == 74
