@@ -52,9 +52,11 @@ def alone(system: System, what: str, orders: int, work: Work, workers: int) -> R
     """What so many of the processes take until they are done; they begin at once."""
     began, before = time.monotonic(), system.servers.cpu_seconds()
     with working(system, work) as done:
+        until = began + PATIENCE
         for _ in range(workers):
-            if not done.acquire(timeout=PATIENCE):
-                raise RuntimeError(f"{what} does not end")
+            while not done.acquire(timeout=1.0):
+                if time.monotonic() > until or any(each.exitcode for each in multiprocessing.active_children()):
+                    raise RuntimeError(f"{what} does not end")
         seconds = time.monotonic() - began
         used = system.cpu()
     cpu = {name: (each - before.get(name, 0.0)) * 1000 / orders for name, each in used.items()}

@@ -65,11 +65,11 @@ CLAIM = """
 INTENT = {
     "payment": f"""
         WITH {HEARD}, authorizing AS (INSERT INTO payments SELECT order_id, 'authorizing', 100, 'EUR', 'tok_visa', NULL,
-            NULL, false, false, 0, 0, 0, 0, 1, now(), now() FROM heard WHERE kind = 'payment.requested')
+            NULL, false, false, false, 0, 0, 0, 0, 1, now(), now() FROM heard WHERE kind = 'payment.requested')
         UPDATE payments p SET status = 'capturing', version = p.version + 1, updated_at = now()
         FROM heard h WHERE p.order_id = h.order_id AND h.kind = 'capture.requested'""",
     "shipping": f"""
-        WITH {HEARD}, booking AS (INSERT INTO shipments SELECT order_id, 'booking', ship_to, false,
+        WITH {HEARD}, booking AS (INSERT INTO shipments SELECT order_id, 'booking', ship_to, false, false,
             '{{"northwind-parcels": "asking"}}', 1, NULL, NULL, NULL, 1, now(), now()
             FROM json_to_recordset(%(parcels)s::json) p (order_id uuid, ship_to jsonb))
         UPDATE shipments s SET status = 'dispatching', version = s.version + 1, updated_at = now()
