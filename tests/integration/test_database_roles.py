@@ -13,6 +13,7 @@ import psycopg
 import pytest
 from psycopg.errors import InsufficientPrivilege, ReadOnlySqlTransaction
 
+from order_service.cli.stack import PostgreSQL
 from shared.bootstrap import build_worker, pace_from, system_topology
 from shared.config import load
 from shared.database import Database
@@ -30,19 +31,19 @@ PASSWORDS = {
 
 
 @pytest.fixture(scope="module")
-def server(postgresql_server: str) -> Iterator[str]:
+def server(postgresql_server: PostgreSQL) -> Iterator[str]:
     """A server whose databases and roles were made by the script, and whose tables were migrated by their owners."""
-    host, port = postgresql_server.split(":")
+    host, port = "127.0.0.1", str(postgresql_server.port)
     here = {**os.environ, "PGHOST": host, "PGPORT": port, "POSTGRES_USER": "postgres", **PASSWORDS}
     subprocess.run(["bash", str(SCRIPT)], env=here, check=True)
     for name in SERVICES:
-        url = f"postgresql+psycopg://{name}_owner:secret@{postgresql_server}/{name}_service"
+        url = f"postgresql+psycopg://{name}_owner:secret@{host}:{port}/{name}_service"
         roles = f"application={name}_service,web={name}_web,auditor=auditor"
         environ = {**os.environ, "DATABASE_URL": url, "DATABASE_ROLES": roles}
         for _ in range(2):  # repeating it changes nothing
             subprocess.run([sys.executable, "-m", f"{name}_service", "migrate"], env=environ, check=True)
-    yield postgresql_server
-    with psycopg.connect(f"postgresql://postgres@{postgresql_server}/postgres", autocommit=True) as connection:
+    yield f"{host}:{port}"
+    with psycopg.connect(postgresql_server.plain_url(), autocommit=True) as connection:
         for name in SERVICES:
             connection.execute(f"DROP DATABASE {name}_service WITH (FORCE)")
             for role in ("owner", "service", "web"):
