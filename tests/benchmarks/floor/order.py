@@ -89,14 +89,14 @@ def said(kinds: Sequence[tuple[str, str, str | None]]) -> list[Message]:
 
 
 def _steps(heard: int) -> bytes:
-    """The saga's steps: status, attempts, requested at, settled at, deadline."""
+    """The saga's steps: status, attempts, requested at, settled at, deadline, problem."""
 
     def progress(asked: int, done: int) -> list[Any]:
         if heard < asked:
-            return ["waiting", 0, None, None, None]
+            return ["waiting", 0, None, None, None, None]
         if asked == done:
-            return ["skipped", 0, None, AT, None]
-        return ["done", 1, AT, AT, None] if heard >= done else ["requested", 1, AT, None, AT]
+            return ["skipped", 0, None, AT, None, None]
+        return ["done", 1, AT, AT, None, None] if heard >= done else ["requested", 1, AT, None, AT, None]
 
     return _json({name: progress(asked, done) for name, (_, asked, done) in STEPS.items()})
 
@@ -120,7 +120,7 @@ def _answered() -> bytes:
     def step(name: str, kind: str, asked: bool) -> dict[str, Any]:
         return {"name": name, "kind": kind, "status": "requested" if asked else "waiting", "attempts": int(asked),
                 "requested_at": AT if asked else None, "settled_at": None,
-                "deadline": AT if asked else None}  # fmt: skip
+                "deadline": AT if asked else None, "problem": None}  # fmt: skip
 
     return _json({
         "id": "ORDER", "status": "pending", "needs_attention": False, "reason": None, "reason_detail": None,
@@ -150,7 +150,7 @@ _MORE: dict[str, dict[str, Any]] = {
     "stock.issue_requested": {},
     "stock.issued": {},
     "dispatch.requested": {"tracking_number": TRACKING},
-    "shipment.dispatched": {},
+    "shipment.dispatched": {"carrier": "northwind-parcels", "tracking_number": TRACKING},
 }
 BODIES = {kind: _json({"order_id": "ORDER"} | more) for kind, more in _MORE.items()}
 SHIP_TO, LINES, RESPONSE = _json(ADDRESS), _json(PRICED), _answered()
