@@ -154,6 +154,7 @@ def test_halves_of_bundles_survive_all_changes(world: World) -> None:
     while len(seen) < len(sent) or held:
         assert time.monotonic() < end
         new = store.take(chance.randint(1, 30), 0.0 if held else 0.5)
+        assert shop.take(1, 0.0) == []  # what its socket did not take at once goes on its way
         store.prefetch(chance.choice([1, 1, 20, 100]))
         seen += [each.envelope for each in new]
         held += new
