@@ -96,7 +96,7 @@ def _stimuli(saga: Saga, step: Step) -> Iterator[tuple[str, Heard, datetime, Sag
         if step.when:
             yield f"its turn, not {step.when}", Tick(), MORNING, changed(saga, facts={**saga.facts, step.when: False})
         return
-    for kind in (step.success, step.failure, step.undone, getattr(step, "undo_refused", None)):
+    for kind in (step.success, step.failure, step.undone, step.undo_refused):
         if kind:
             yield kind.type, _said(kind, saga), MORNING, saga
     if was.deadline:
