@@ -28,7 +28,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.slow)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
         options = ["--no-sandbox", "--disable-dev-shm-usage"]
@@ -37,9 +37,9 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    """Everything, as `fulfillment play` has it, with no orders of its own accord."""
+    """Everything, as `fulfillment play` has it, with no orders of its own accord; gone before other tests begin."""
     faults = BrokerFaults()
     with running_system(tmp_path_factory.mktemp("browser"), QUICK, faults=faults) as system:
         room: Room = system.apps["order"].extensions["console"]

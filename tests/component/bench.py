@@ -2,6 +2,7 @@
 
 import logging
 import random
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -82,14 +83,16 @@ class Bench:
 
     @contextmanager
     def statements(self) -> Iterator[list[str]]:
-        """The SQL statements sent meanwhile; BEGIN and COMMIT are not counted."""
+        """The SQL statements sent meanwhile by this thread; BEGIN and COMMIT are not counted."""
         sent: list[str] = []
+        own = threading.get_ident()
 
         def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
-            if not statement.startswith("BEGIN"):
+            if threading.get_ident() == own and not statement.startswith("BEGIN"):
                 sent.append(statement)
 
         pipelined = logging.Handler()
+        pipelined.addFilter(lambda record: record.thread == own)
         pipelined.emit = lambda record: sent.append(record.getMessage())  # type: ignore[method-assign]
         logger = logging.getLogger("fulfillment.statements")
         before = logger.level
