@@ -67,6 +67,7 @@ class Worker:
             Chore(run=self._fire_timers, every=pace.timers if consumer.handling.due else math.inf, due_at=now),
             Chore(run=self._replay, every=pace.replay, due_at=now),
             Chore(run=self._prune, every=pace.prune, share=PRUNING_SHARE, due_at=now),
+            Chore(run=self._bring_forward, every=pace.prune, due_at=now),
         ]
 
     def wake(self) -> None:
@@ -227,6 +228,10 @@ class Worker:
         more = len(left) == room
         self._claim_everything = self._claim_everything and more
         return more
+
+    def _bring_forward(self) -> bool:
+        self.maintenance.bring_forward()
+        return False
 
     def _fire_timers(self) -> bool:
         outgoing = self.consumer.advance(self.pace.batch)

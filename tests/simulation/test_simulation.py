@@ -51,9 +51,11 @@ def test_a_seed_is_always_the_same_world() -> None:
 @pytest.mark.parametrize("mutant", [each.name for each in MUTANTS])
 def test_a_defect_is_found(mutant: str) -> None:
     """Some seed among the first 200 finds it; those that only lose messages are found although everybody asks again."""
-    code, text = told(begin("--seed", "1", "--seeds", "200", "--mutant", mutant))
-    assert code == 1
-    assert "Traceback" not in text, text
-    reason = text.splitlines()[-2]
-    if mutant in ("acknowledged before the commit", "published before the confirm"):
-        assert "never reached" in reason
+    loses = mutant in ("acknowledged before the commit", "published before the confirm")
+    seed, reason = 0, ""
+    while not reason or (loses and "never reached" not in reason):
+        code, text = told(begin("--seed", str(seed + 1), "--seeds", str(200 - seed), "--mutant", mutant))
+        assert code == 1, text
+        assert "Traceback" not in text, text
+        reason = text.splitlines()[-2]
+        seed = int(reason.split(":")[0].removeprefix("seed "))

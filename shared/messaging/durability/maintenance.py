@@ -28,6 +28,11 @@ class Maintenance:
             until = now + LEFT_BEHIND if everything else now
             return self.tables.outbox.claim(connection, until, most, again_at=until + LEFT_BEHIND)
 
+    def bring_forward(self) -> None:
+        """What a wrong clock made due in a far future is due now."""
+        with self.database.batch(autocommit=True) as connection:
+            self.tables.outbox.bring_forward(connection, self.clock.now(connection))
+
     def mark_published(self, ids: Collection[str]) -> None:
         """The broker has confirmed these, and no batch is at hand to mark them along."""
         with self.database.batch(autocommit=True) as connection:
