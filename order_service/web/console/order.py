@@ -16,7 +16,7 @@ from order_service.queries import find_order, history
 from order_service.story import tell, waits_for
 from order_service.terms import flow_of
 from order_service.view import Order, order_view
-from order_service.web.console.actions import order_actions, step_actions
+from order_service.web.actions import order_actions, step_actions
 from order_service.web.console.drawing import BOX_HEIGHT, BOX_WIDTH, draw
 from order_service.web.console.pages import FormSchema, Room, own_token, page, read_form, read_query
 from order_service.web.console.timeline import lay_out
