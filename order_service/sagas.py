@@ -1,5 +1,6 @@
 """The sagas loaded for one transaction, and new ones: moved in memory by what they hear, written by `Sagas.flush`."""
 
+import logging
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -13,8 +14,11 @@ from order_service.tables import TABLES
 from order_service.terms import Flows, flow_of
 from shared.contracts import Event
 from shared.database import Transaction, timestamp
+from shared.logs import about
 from shared.messaging.envelope import Envelope
 from shared.messaging.handling import Unprocessable
+
+log = logging.getLogger("fulfillment.orders")
 
 LOOK_AGAIN = timedelta(seconds=10)  # whether what was to be asked has left meanwhile
 NEVER = datetime(9999, 12, 1, tzinfo=UTC)  # not at rest, and not waiting for any time either
@@ -129,9 +133,26 @@ class Sagas:
         changed = [held for held in self.held.values() if held.changed]
         new = [_saga_row(held) | {"workflow_version": held.flow.version} for held in changed if held.before is None]
         store.add_sagas(self._connection, new)
-        store.save_sagas(self._connection, [_saga_row(held) for held in changed if held.before])
+        rows = {held.order_id: _saga_row(held) for held in changed if held.before}
+        store.save_sagas(self._connection, list(rows.values()))
         store.save_orders(self._connection, [row for held in changed if (row := _standing_row(held))])
         store.append_history(self._connection, [entry for held in changed for entry in held.entries])
+        for order_id, row in rows.items():
+            if row["backward"] or row["needs_attention"]:
+                _log(self.held[order_id], row["needs_attention"])
+
+
+def _log(held: Held, needs_attention: bool) -> None:
+    """Tell that an order turns back, or that a step needs a person from now on; again if the transaction fails."""
+    assert held.before
+    saga, before = held.saga, held.before
+    if saga.backward and not before.backward:
+        why = f"{saga.reason} ({saga.reason_detail})" if saga.reason_detail else saga.reason
+        log.info("the order turns back: %s", why, extra=about(held.order_id))
+    for step in held.flow.steps if needs_attention else ():
+        problem = saga.problem(step)
+        if problem and problem != before.problem(step):
+            log.warning("%s needs a person: %s", step.name, problem, extra=about(held.order_id))
 
 
 def wake_at(flow: Workflow, saga: Saga, was: datetime | None, now: datetime) -> datetime | None:

@@ -1,4 +1,4 @@
-"""The verbs that every service has: web, worker, migrate, dead-letters list | show | replay."""
+"""The verbs that every service has: web, worker, migrate, dead-letters list | show | replay | discard."""
 
 import logging
 import sys
@@ -16,12 +16,14 @@ from shared.database import Database, Timeouts, TransientError, UnsuitableServer
 from shared.ids import uuid7
 from shared.messaging.notifier import Notifier
 from shared.service import Service
+from shared.terminal import harmless, say, write_what_can_be_written
 
 log = logging.getLogger("fulfillment.process")
 
 
 def main(service: Service, *more: click.Command) -> None:
     """Run the command line of `python -m ‹service›_service`; `more` are verbs of the service's own."""
+    write_what_can_be_written()
     with complaining(service.name):
         commands(service, *more)(prog_name=f"python -m {service.package}")
 
@@ -104,52 +106,69 @@ def commands(service: Service, *more: click.Command) -> click.Group:
 
 
 def dead_letters(service: Service) -> click.Group:
-    """`dead-letters list | show | replay` of one service."""
-    letters = service.tables.dead_letters
-
-    def database() -> Database:
-        return open_database(service.settings())
+    """`dead-letters list | show | replay | discard` of one service."""
 
     @click.group("dead-letters", help="What could not be worked, and why.")
     def group() -> None:
         pass
 
+    _add_looking(group, service)
+    _add_acting(group, service)
+    return group
+
+
+def _add_looking(group: click.Group, service: Service) -> None:
+    letters = service.tables.dead_letters
+
     @group.command("list", help="One line per letter, the oldest first.")
     @click.option("--all", "everything", is_flag=True, help="Also those that were replayed.")
     @click.option("--limit", default=200, show_default=True)
     def list_letters(everything: bool, limit: int) -> None:
-        with database() as opened, opened.reading() as connection:
+        with open_database(service.settings()) as opened, opened.reading() as connection:
             found = letters.find(connection, state=None if everything else "parked", most=limit)
-        click.echo("".join(map(_line, found)), nl=False)
+        for row in found:
+            say(_line(row))
 
     @group.command(help="One letter, whole.")
     @click.argument("message_id")
     def show(message_id: str) -> None:
-        with database() as opened, opened.reading() as connection:
+        with open_database(service.settings()) as opened, opened.reading() as connection:
             row = letters.get(connection, message_id)
         if row is None:
-            raise click.ClickException(f"no dead letter {message_id}")
-        click.echo("\n".join(f"{name:15} {_shown(value)}" for name, value in row.items()))
+            raise click.ClickException(harmless(f"no dead letter {message_id}"))
+        say(*(f"{name:15} {_shown(value)}" for name, value in row.items()))
 
+
+def _add_acting(group: click.Group, service: Service) -> None:
     @group.command(help="Have letters worked again by the service's workers, each under a new message id.")
     @click.argument("message_ids", nargs=-1)
     @click.option("--all", "everything", is_flag=True, help="All that are parked.")
     def replay(message_ids: tuple[str, ...], everything: bool) -> None:
         if bool(message_ids) == everything:
             raise click.UsageError("name the message ids, or say --all")
-        with database() as opened:
+        with open_database(service.settings()) as opened:
             asked = _replay(service, opened, None if everything else message_ids)
-        for message_id in asked:
-            click.echo(f"{message_id} will be worked again")
-        if missing := set(message_ids) - set(asked):
-            raise click.ClickException(f"not parked here: {', '.join(sorted(missing))}")
+        _tell(asked, "will be worked again", message_ids)
 
-    return group
+    @group.command(help="Give letters up: they are kept, and the books tell of them no more.")
+    @click.argument("message_ids", nargs=-1, required=True)
+    def discard(message_ids: tuple[str, ...]) -> None:
+        with open_database(service.settings()) as opened, opened.transaction() as connection:
+            gone = service.tables.dead_letters.discard(connection, message_ids)
+        _tell(gone, "is given up", message_ids)
+
+
+def _tell(done: Sequence[str], what: str, wanted: Collection[str]) -> None:
+    """Say what was done to which letters; raises ClickException when some that were wanted are not among them."""
+    for message_id in done:
+        say(f"{message_id} {what}")
+    if missing := set(wanted) - set(done):
+        raise click.ClickException(harmless(f"not parked here: {', '.join(sorted(missing))}"))
 
 
 def _line(row: Mapping[Any, Any]) -> str:
     at = row["received_at"].isoformat(timespec="seconds")
-    return f"{row['message_id']}  {at}  {row['state']:9}  {row['type']:28}  {row['reason']}\n"
+    return f"{row['message_id']}  {at}  {row['state']:9}  {row['type']:28}  {row['reason']}"
 
 
 def _shown(value: Any) -> Any:

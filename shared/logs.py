@@ -7,6 +7,9 @@ import time
 from typing import Any, TextIO
 
 from shared.config import Settings
+from shared.terminal import harmless
+
+ORDER = "order_id"
 
 
 def configure(settings: Settings, stream: TextIO | None = None) -> None:
@@ -27,8 +30,13 @@ def first_line(said: object) -> str:
     return str(said).strip().partition("\n")[0] or type(said).__name__
 
 
+def about(order_id: str | None) -> dict[str, str]:
+    """The `extra` of a log call about one order: its id is a field of the line."""
+    return {ORDER: order_id} if order_id else {}
+
+
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line: at, level, logger, service, message, exception."""
+    """One JSON object a line: at, level, logger, service, message; order_id and exception where there is one."""
 
     def __init__(self, service: str) -> None:
         super().__init__()
@@ -42,6 +50,8 @@ class JsonFormatter(logging.Formatter):
             "service": self._service,
             "message": record.getMessage(),
         }
+        if order_id := getattr(record, ORDER, None):
+            line[ORDER] = order_id
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
         return json.dumps(line)
@@ -51,15 +61,13 @@ class TextFormatter(logging.Formatter):
     """A line to read; control characters of what strangers wrote are escaped, and a traceback's lines are indented."""
 
     def format(self, record: logging.LogRecord) -> str:
-        text = f"{_at(record)} {record.levelname:7} {record.name} {record.getMessage()}"
+        order_id = getattr(record, ORDER, None)
+        named = f" {ORDER}={order_id}" if order_id else ""
+        text = f"{_at(record)} {record.levelname:7} {record.name} {record.getMessage()}{named}"
         lines = [text, *self.formatException(record.exc_info).split("\n")] if record.exc_info else [text]
-        return "\n    ".join(_escaped(line) for line in lines)
+        return "\n    ".join(map(harmless, lines))
 
 
 def _at(record: logging.LogRecord) -> str:
     whole = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
     return f"{whole}.{int(record.msecs):03d}Z"
-
-
-def _escaped(line: str) -> str:
-    return line if line.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in line)

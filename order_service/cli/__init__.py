@@ -2,31 +2,55 @@
 
 import sys
 from importlib import import_module
+from typing import Any
 
 import click
+from click.exceptions import NoSuchCommand
 
+from order_service.cli.client.api import Refused, Unreachable
+from order_service.cli.client.ending import Exit, complain
 from shared.config import Misconfigured
+from shared.terminal import write_what_can_be_written
 
-COMMANDS = {  # imported when called, so that none waits for what another one needs
-    "demo": "system.demo:demo",
-    "play": "system.play:play",
-    "up": "system.up:up",
-    "provision": "system.provision:provision",
-    "key": "system.keys:key",
-    "definitions": "system.definitions:definitions",
-    "place": "client.orders:place",
-    "list": "client.orders:list_orders",
-    "show": "client.orders:show",
-    "watch": "client.watch:watch",
-    "cancel": "client.orders:cancel",
-    "approve": "client.orders:approve",
-    "books": "system.audit:books",
-    "republish": "system.republish:republish",
-    "bench": "system.bench:bench",
+SECTIONS = {
+    "Try it": {
+        "demo": "system.demo:demo",
+        "play": "system.play:play",
+    },
+    "Orders": {
+        "place": "client.orders:place",
+        "list": "client.orders:list_orders",
+        "show": "client.show:show",
+        "watch": "client.watch:watch",
+        "cancel": "client.orders:cancel",
+    },
+    "For operators": {
+        "approve": "client.orders:approve",
+        "retry": "client.steps:retry",
+        "reverse": "client.steps:reverse",
+        "settle": "client.steps:settle",
+        "deadline": "client.steps:deadline",
+        "dead-letters": "client.dead_letters:dead_letters",
+        "simulation": "client.simulation:simulation",
+    },
+    "A whole installation": {
+        "up": "system.up:up",
+        "books": "system.audit:books",
+        "republish": "system.republish:republish",
+        "provision": "system.provision:provision",
+        "definitions": "system.definitions:definitions",
+        "key": "system.keys:key",
+        "bench": "system.bench:bench",
+    },
 }
+COMMANDS = {name: where for section in SECTIONS.values() for name, where in section.items()}
+AS_JSON = f"{__name__}.as_json"
+HELP = {"help_option_names": ["-h", "--help"]}
 
 
 class Commands(click.Group):
+    """Imports a command when it is called, so that none waits for what another one needs."""
+
     def list_commands(self, context: click.Context) -> list[str]:
         return list(COMMANDS)
 
@@ -37,14 +61,56 @@ class Commands(click.Group):
         command: click.Command = getattr(import_module(f"{__name__}.{module}"), attribute)
         return command
 
+    def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        for title, section in SECTIONS.items():
+            found = [(name, self.get_command(context, name)) for name in section]
+            with formatter.section(title):
+                formatter.write_dl([(name, each.get_short_help_str(70)) for name, each in found if each])
 
-@click.command(cls=Commands)
+    def resolve_command(
+        self, context: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(context, args)
+        except NoSuchCommand as error:
+            raise NoSuchCommand(error.command_name, possibilities=COMMANDS, ctx=context) from None
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        write_what_can_be_written()
+        return super().main(*args, **kwargs)
+
+    def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
+        context.meta[AS_JSON] = "--json" in args
+        return super().parse_args(context, args)
+
+    def invoke(self, context: click.Context) -> Any:
+        """Run a command; what goes wrong in it is told in a line, or as JSON where that is asked for."""
+        as_json = context.meta[AS_JSON]
+        try:
+            return super().invoke(context)
+        except (Refused, Unreachable) as failure:
+            context.exit(complain(failure, as_json))
+        except click.UsageError as failure:
+            if not as_json:
+                raise
+            context.exit(complain(failure, as_json))
+        except KeyboardInterrupt:
+            context.exit(Exit.INTERRUPTED)
+
+
+@click.command(
+    cls=Commands,
+    context_settings=HELP,
+    epilog="Where the API is and who you are: FULFILLMENT_URL and FULFILLMENT_TOKEN, or --url and --token. "
+    "`fulfillment COMMAND --help` says more of a command, docs/command-line.md of exit codes and --json.",
+)
+@click.version_option(package_name="order-fulfillment", message="%(version)s")
 def fulfillment() -> None:
     """Order fulfillment with a front controller. Start with `fulfillment demo`; it needs nothing."""
 
 
 def main() -> None:
-    """Run the command line; the exit code is 0 when all is well, 1 when it is not, 2 for wrong usage."""
+    """Run the command line; the exit code tells what kind of thing went wrong: see `client.ending`."""
     try:
         fulfillment(prog_name="fulfillment")
     except Misconfigured as error:

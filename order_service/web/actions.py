@@ -15,7 +15,7 @@ from order_service.fulfillment.inputs import (
     ReversalRequested,
     SettlementRequested,
 )
-from order_service.fulfillment.saga import Kind, Workflow
+from order_service.fulfillment.saga import Workflow
 from order_service.view import Order
 from shared.api_keys import Principal
 
@@ -77,16 +77,15 @@ def _of_step(flow: Workflow, record: Order, name: str, now: datetime) -> Iterato
         yield _judged(flow, record, RetryRequested(step=name), now, retry)
     later = Action(name="deadline", label="Move the deadline", meaning="Wait until another time.", step=name)
     yield _judged(flow, record, DeadlineMoved(step=name, deadline=now), now, later)
-    if step.kind is Kind.RETRIABLE:
-        settle = Action(
-            name="settle",
-            label="Settle by hand",
-            meaning="Somebody saw to it.",
-            step=name,
-            needs_note=True,
-            danger=True,
-        )
-        yield _judged(flow, record, SettlementRequested(step=name), now, settle)
+    settle = Action(
+        name="settle",
+        label="Settle by hand",
+        meaning="Somebody saw to it.",
+        step=name,
+        needs_note=True,
+        danger=True,
+    )
+    yield _judged(flow, record, SettlementRequested(step=name), now, settle)
 
 
 def _judged(flow: Workflow, record: Order, event: Input, now: datetime, action: Action) -> Action:

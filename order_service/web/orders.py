@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-from flask import Response, request
+from flask import Response, g, request
 
 from order_service.coalescing import Coalescing
 from order_service.commands import Commands
@@ -194,7 +194,11 @@ def _accepted(order: Order, show: Show) -> Response:
 
 
 def _where(order_id: str) -> dict[str, str]:
-    """Where and when to look for what becomes of an order; Flask's url_for would take as long as reading the body."""
+    """Where and when to look for what becomes of an order; Flask's url_for would take as long as reading the body.
+
+    The access log names the order, too.
+    """
+    g.order_id = order_id
     return {"Location": f"{request.script_root}/orders/{order_id}", **SOON}
 
 

@@ -138,6 +138,17 @@ class OrdersPageSchema(page_schema(ORDER_ID)):  # type: ignore[misc]  # a class 
 OrderSchema, EntrySchema = schema_of(OrderView), schema_of(EntryView)
 
 
+class ActionSchema(Schema):
+    """What a person can do about an order, or about one of its steps."""
+
+    name = fields.String(required=True)
+    step = fields.String(required=True, allow_none=True)
+    label = fields.String(required=True)
+    meaning = fields.String(required=True)
+    allowed = fields.Boolean(required=True)
+    why = fields.String(required=True, allow_none=True, metadata={"description": "why it is not allowed now"})
+
+
 class ProductSchema(Schema):
     sku = fields.String(required=True)
     name = fields.String(required=True)

@@ -1,15 +1,19 @@
-"""Steps of an order: ask again, withdraw, settle by hand, move a deadline. For operators."""
+"""What can be done about an order; its steps: ask again, withdraw, settle by hand, move a deadline."""
 
 from typing import Any
 from uuid import UUID
 
 from flask import Response
 
-from order_service.commands import Commands
+from order_service.commands import Commands, NotFound
+from order_service.queries import find_order
+from order_service.terms import flow_of
 from order_service.view import Show
-from order_service.web.schemas import DeadlineSchema, NoteSchema, OrderSchema
+from order_service.web.actions import Action, order_actions, step_actions
+from order_service.web.schemas import ActionSchema, DeadlineSchema, NoteSchema, OrderSchema
 from shared.http.app import Routes, problems, reply
 from shared.http.auth import current, requires
+from shared.http.pages import listed
 
 
 def step_routes(commands: Commands, show: Show) -> Routes:
@@ -56,4 +60,28 @@ def step_routes(commands: Commands, show: Show) -> Routes:
         """Wait for an answer until another moment; only an approval may be awaited for ever."""
         return reply(show(commands.move_deadline(str(order_id), step, body["deadline"], current())))
 
+    @routes.route("/orders/<uuid:order_id>/actions")
+    @problems(404)
+    @requires()
+    @routes.response(200, listed(ActionSchema))
+    def get_actions(order_id: UUID) -> Response:
+        """What can the caller do about the order now, and why not?"""
+        who = current()
+        with commands.database.reading() as connection:
+            order = find_order(connection, str(order_id))
+            if order is None or not who.may_see(order.customer_id):
+                raise NotFound(f"There is no order {order_id}.")
+            now = commands.clock.now(connection)
+        flow = flow_of(show.flows, order.id, order.workflow_version)
+        found = order_actions(flow, order, who, now)
+        if who.is_operator:
+            found += [each for of_step in step_actions(flow, order, now).values() for each in of_step]
+        return reply({"items": [_shown(each) for each in found], "next": None})
+
     return routes
+
+
+def _shown(action: Action) -> dict[str, Any]:
+    """An action as the API tells of it."""
+    named = {name: getattr(action, name) for name in ("name", "step", "label", "meaning", "allowed")}
+    return {**named, "why": action.why or None}

@@ -21,7 +21,7 @@ from shared.http.auth import guard, public
 from shared.http.bounds import BODY_LIMIT, HEADERS
 from shared.http.fields import StrictParser
 from shared.http.problems import ProblemApi, handle_weather, problem
-from shared.logs import first_line
+from shared.logs import about, first_line
 
 log = logging.getLogger("fulfillment.http")
 
@@ -159,7 +159,13 @@ def _finish(response: Response) -> Response:
         if request.method == "POST" and (made := response.headers.get("Location")):
             where = f"{request.path} ({made})"
         peer = request.remote_addr or "-"
-        log.log(level, "%s %s %d %.1f ms by %s from %s", request.method, where, response.status_code, took, who, peer)
+        order_id = g.get("order_id") or (request.view_args or {}).get("order_id")
+        log.log(
+            level,
+            "%s %s %d %.1f ms by %s from %s",
+            *(request.method, where, response.status_code, took, who, peer),
+            extra=about(order_id and str(order_id)),
+        )
     return response
 
 

@@ -1,6 +1,7 @@
 """The calls by which an operator sees what could not be worked, and has it worked again."""
 
 import logging
+from collections.abc import Sequence
 from typing import Any
 
 from flask import Response
@@ -19,26 +20,29 @@ from shared.messaging.notifier import Notifier
 log = logging.getLogger("fulfillment.http")
 
 MOST = 200
+ANY = r"^[^\x00]+$"  # strangers choose the ids of what cannot be read
+PARKED = "parked unless said otherwise, or whatever it is for a letter that is named"
 STATES = ("parked", "replaying", "replayed", "discarded", "suspect")
 
 
 class WhichSchema(StrictSchema):
     """Which letters."""
 
-    state = fields.String(load_default="parked", validate=validate.OneOf(STATES))
+    state = fields.String(load_default=None, validate=validate.OneOf(STATES), metadata={"description": PARKED})
+    message_id = Text(255, pattern=ANY, load_default=None, metadata={"description": "the one of this id"})
     limit = WholeText(1, MOST, load_default=50)
 
 
 class ReplaySchema(StrictSchema):
     """Which letters to work again: these, or with null all that are parked."""
 
-    message_ids = fields.List(Text(255), required=True, allow_none=True, validate=validate.Length(1, MOST))
+    message_ids = fields.List(Text(255, pattern=ANY), required=True, allow_none=True, validate=validate.Length(1, MOST))
 
 
 class DiscardSchema(StrictSchema):
     """Which letters to give up."""
 
-    message_ids = fields.List(Text(255), required=True, validate=validate.Length(1, MOST))
+    message_ids = fields.List(Text(255, pattern=ANY), required=True, validate=validate.Length(1, MOST))
 
 
 class LetterSchema(Schema):
@@ -77,7 +81,7 @@ def shown(row: RowMapping) -> dict[str, Any]:
 
 
 def dead_letter_routes(letters: DeadLetters, database: Database, clock: Clock, notifier: Notifier) -> Routes:
-    """`GET /dead-letters` and `POST /dead-letters/replay` of one service."""
+    """`GET /dead-letters`, `POST /dead-letters/replay` and `/discard` of one service."""
     routes = Routes("dead-letters", "What could not be worked, and why. For operators.")
 
     @routes.route("/dead-letters")
@@ -87,7 +91,11 @@ def dead_letter_routes(letters: DeadLetters, database: Database, clock: Clock, n
     def get_dead_letters(query: dict[str, Any]) -> Response:
         """What could not be worked? The oldest first."""
         with database.reading() as connection:
-            found = letters.find(connection, state=query["state"], most=query["limit"])
+            if message_id := query["message_id"]:
+                letter = letters.get(connection, message_id)
+                found: Sequence[RowMapping] = [letter] if letter and query["state"] in (None, letter["state"]) else []
+            else:
+                found = letters.find(connection, state=query["state"] or "parked", most=query["limit"])
         return reply({"items": [shown(row) for row in found]})
 
     @routes.route("/dead-letters/replay", methods=["POST"])

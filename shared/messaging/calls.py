@@ -48,6 +48,7 @@ class Outcome:
     dead: list[Letter] = field(default_factory=list)
     waiting: dict[str, str] = field(default_factory=dict)  # message id -> order id, for the answers to `calls`
     calls: dict[str, Call] = field(default_factory=dict)
+    unanswered: list[Envelope] = field(default_factory=list)  # done, and nothing is said: the outside did not answer
 
     def add(self, part: "Outcome") -> None:
         """What became of some more messages."""
@@ -55,6 +56,7 @@ class Outcome:
         self.dead.extend(part.dead)
         self.waiting.update(part.waiting)
         self.calls.update(part.calls)
+        self.unanswered.extend(part.unanswered)
 
 
 def work_in_rounds(

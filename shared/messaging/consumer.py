@@ -9,6 +9,7 @@ from typing import Any
 from shared.clock import Clock
 from shared.database import Database, Transaction, TransientError
 from shared.ids import NewId
+from shared.logs import about
 from shared.messaging.broker import Delivery
 from shared.messaging.calls import Batch, Letter, Outcome, Request, owed, work_in_rounds
 from shared.messaging.durability.outbox import LEFT_BEHIND
@@ -88,7 +89,11 @@ class Consumer:
             log.warning("a message of a batch of %d fails, each is worked alone: %r", len(batch.requests), error)
             outcome = self._commit_alone(batch)
         for delivery, reason in outcome.dead:
-            log.error("dead letter %s (%s): %s", delivery.envelope.id, delivery.envelope.type, reason)
+            order = about(delivery.envelope.correlation_id)
+            log.error("dead letter %s (%s): %s", delivery.envelope.id, delivery.envelope.type, reason, extra=order)
+        if silent := outcome.unanswered:
+            said = "no answer from outside to %d of %d requests, such as %s; whoever asked for it will ask again"
+            log.warning(said, len(silent), len(batch.requests), silent[0].type, extra=about(silent[0].correlation_id))
         return outcome
 
     def _commit_together(self, batch: Batch) -> Outcome:
@@ -155,6 +160,8 @@ class Consumer:
                 open_orders.add(cause.correlation_id)
             else:
                 outcome.outgoing.extend(self._enclose(outgoing, now, cause))
+                if not outgoing and type(message) in self.handling.calls:
+                    outcome.unanswered.append(cause)
         work.flush()
         return outcome
 

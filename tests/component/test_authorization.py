@@ -50,6 +50,7 @@ TABLE = {
         "POST /orders/<uuid:order_id>/steps/<step>/reverse": (401, 403, 403, 409),
         "POST /orders/<uuid:order_id>/steps/<step>/settle": (401, 403, 403, 409),
         "PATCH /orders/<uuid:order_id>/steps/<step>": (401, 403, 403, 200),
+        "GET /orders/<uuid:order_id>/actions": (401, 404, 200, 200),
         "GET /products": (401, 200, 200, 200),
         "POST /products": (401, 403, 403, 201),
         "GET /orders/<uuid:order_id>/events": (401, 404, 200, 200),

@@ -215,10 +215,14 @@ def test_what_was_lost_and_made_good_is_not_under_way(tampered: Callable[..., Bo
         (
             "payment",
             LAST_IS_MISSED,
-            "not worked by payment",
+            "not yet worked by payment: 1 message, 0",
         ),
-        ("order", "UPDATE outbox SET published_at = NULL WHERE type = 'dispatch.requested'", "order are not published"),
-        ("order", "UPDATE orders SET status = 'paid' WHERE status = 'fulfilled'", "1 orders have not ended"),
+        (
+            "order",
+            "UPDATE outbox SET published_at = NULL WHERE type = 'dispatch.requested'",
+            "not yet published by order: 1 message, 0",
+        ),
+        ("order", "UPDATE orders SET status = 'paid' WHERE status = 'fulfilled'", "paid: 1 order, 0"),
     ],
 )
 def test_what_is_not_at_rest_is_under_way(
@@ -257,6 +261,9 @@ def test_what_could_not_be_undone_is_told_and_shown(tmp_path: Path) -> None:
         play.place(sku="RARE-VASE", quantity=4, card="tok_void_refused")
         play.until("in need of a person", lambda order: bool(order["needs_attention"]))
         (payment, *_) = play.order["steps"]
+        books = audit(system.databases)
+        assert books.need_a_person == [play.order["id"]]
+        assert f"cancelling: 1 order, {play.order['id']}" in books.under_way
         assert (payment["status"], payment["problem"]) == (
             "compensating",
             "refused: the authorization has expired",
@@ -273,3 +280,11 @@ def test_what_could_not_be_undone_is_told_and_shown(tmp_path: Path) -> None:
     assert books.differences == []
     assert books.under_way == []
     assert books.money.network.held == total
+    assert books.by_hand == [
+        f"{play.order['id']}: payment; its payment is authorized, {total / 100:.2f} EUR held, 0.00 EUR kept"
+    ]
+    screen = Console(file=StringIO(), width=150)
+    screen.print(report(books))
+    text = screen.file.getvalue()
+    assert f"settled by hand: {books.by_hand[0]}\n" in text
+    assert text.splitlines()[-1] == "The books add up, but for what people have settled by hand"

@@ -1,6 +1,7 @@
 """The Order API over its real rooms: what it takes, what it gives, and what it will not be talked into."""
 
 import json
+import logging
 import threading
 import time
 from collections.abc import Iterator
@@ -578,3 +579,31 @@ def test_a_database_out_of_reach_is_503_too() -> None:
     assert client.post("/orders", json=ORDER, headers={**bearer("alice"), "Idempotency-Key": "k"}).status_code == 503
     assert client.get("/healthz").status_code == 200
     end(app)
+
+
+def test_the_access_log_names_the_order(shop: Shop, caplog: pytest.LogCaptureFixture) -> None:
+    """Placing an order, and every call about it, is a line of the log with the order's id as a field."""
+    with caplog.at_level(logging.INFO, "fulfillment.http"):
+        order_id = shop.send().json["id"]
+        shop.client.get(f"/orders/{order_id}", headers=bearer("alice"))
+        shop.client.get("/orders", headers=bearer("alice"))
+    lines = [each for each in caplog.records if each.name == "fulfillment.http"]
+    assert [getattr(each, "order_id", None) for each in lines] == [order_id, order_id, None]
+
+
+def test_what_can_be_done_is_told_to_whoever_may_do_it(shop: Shop) -> None:
+    """A customer may cancel; an operator is told of every step, too, and why a thing cannot be done now."""
+    order_id = shop.send().json["id"]
+
+    def told(caller: str) -> dict[tuple[str, str | None], Any]:
+        found = shop.client.get(f"/orders/{order_id}/actions", headers=bearer(caller)).json["items"]
+        return {(each["name"], each["step"]): each for each in found}
+
+    assert {name for name, each in told("alice").items() if each["allowed"]} == {("cancel", None)}
+    mine, theirs = told("alice"), told("operator")
+    assert mine.keys() < theirs.keys()
+    assert theirs["retry", "payment"]["allowed"]
+    assert (theirs["settle", "dispatch"]["allowed"], theirs["settle", "dispatch"]["why"]) == (
+        False,
+        "Not now: dispatch is waiting.",
+    )

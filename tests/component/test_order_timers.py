@@ -1,5 +1,6 @@
 """Time: what is overdue is asked again, by one worker, from an index that normal progress does not touch."""
 
+import logging
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
@@ -67,6 +68,21 @@ def test_silence_ends_the_order_when_its_patience_does(shop: Shop) -> None:
         shop.clock.move(minutes=20)
         assert sorted(each.type for each in shop.tick()) == ["payment.reversal_requested", "stock.release_requested"]
     assert shop.find(order).needs_attention
+
+
+def test_what_matters_of_an_order_is_in_the_log(shop: Shop, caplog: pytest.LogCaptureFixture) -> None:
+    """An order that turns back and a step that needs a person are a line each, once, with the order's id as a field."""
+    (order,) = shop.placed()
+    with caplog.at_level(logging.INFO, "fulfillment.orders"):
+        for _ in range(7):
+            shop.clock.move(minutes=20)
+            shop.tick()
+    lines = [(each.levelname, each.getMessage(), getattr(each, "order_id", None)) for each in caplog.records]
+    assert lines == [
+        ("INFO", "the order turns back: timed_out (no answer from payment in time)", order),
+        ("WARNING", "payment needs a person: no answer to 3 askings", order),
+        ("WARNING", "inventory needs a person: no answer to 3 askings", order),
+    ]
 
 
 def test_progress_leaves_the_timer_alone(shop: Shop) -> None:

@@ -1,5 +1,6 @@
 """Payment: money is held, taken and given back once, whatever dies; the network's own books are the witness."""
 
+import logging
 import signal
 import subprocess
 import sys
@@ -227,6 +228,18 @@ def test_a_batch_costs_eight_statements(payment: Payment, size: int) -> None:
         payment.deliver(*[wanted(number) for number in range(1, size + 1)])
     own = [each for each in sent if "card_network_books" not in each and "FROM simulation" not in each]
     assert len(own) == 8, own
+
+
+def test_a_silent_network_is_told_in_the_log(payment: Payment, caplog: pytest.LogCaptureFixture) -> None:
+    """A batch that the network has left unanswered is one line, with how many there were and one order's id."""
+    with caplog.at_level(logging.INFO):
+        payment.deliver(wanted(1), wanted(2))
+        assert caplog.records == []
+        network(payment, Conduct(outage=True))
+        payment.deliver(wanted(3), wanted(4), wanted(1))
+        (line,) = caplog.records
+    assert line.getMessage().startswith("no answer from outside to 2 of 3 requests, such as payment.requested")
+    assert (line.levelname, getattr(line, "order_id", None)) == ("WARNING", order_id(3))
 
 
 def test_an_outage_set_while_running_is_silence(payment: Payment) -> None:

@@ -4,12 +4,14 @@ python -m tests.component.unhappy_order     prints what the page shows
 """
 
 import tempfile
+from datetime import UTC
 from pathlib import Path
 
 import msgspec
 
 from inventory_service.service import SERVICE as INVENTORY
-from order_service.cli.client.rendering import history_line
+from order_service.cli.client.rendering import history_lines
+from order_service.cli.client.times import Times
 from order_service.domain import NewOrder, Wish
 from order_service.tables import TABLES
 from order_service.view import as_bytes
@@ -18,7 +20,7 @@ from shared.messaging.broker import Delivery
 from shared.messaging.durability.maintenance import Maintenance
 from shared.messaging.envelope import Envelope
 from tests.component.bench import Bench
-from tests.component.orders import SHIP_TO, Shop
+from tests.component.orders import NOON, SHIP_TO, Shop
 
 ORDER = NewOrder(
     principal="customer:alice",
@@ -61,7 +63,7 @@ def run(folder: Path) -> tuple[str, str]:
     for bench in (shop, payment, inventory):
         bench.close()
     shown = [f"{producer:9}  {kind:23}  because of {cause}" for producer, kind, cause in messages]
-    return "\n".join(map(history_line, entries)), "\n".join(shown)
+    return "\n".join(history_lines(entries, Times(NOON, UTC))), "\n".join(shown)
 
 
 def main() -> None:

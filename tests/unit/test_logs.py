@@ -9,7 +9,7 @@ from importlib import import_module
 import pytest
 
 from shared.config import load
-from shared.logs import configure
+from shared.logs import about, configure
 
 log = logging.getLogger("fulfillment.test")
 
@@ -34,6 +34,18 @@ def test_a_json_line_says_who_logs() -> None:
     log.info("reserved %s", "POPULAR-LAMP")
     (line,) = map(json.loads, stream.getvalue().splitlines())
     assert (line["service"], line["level"], line["message"]) == ("order", "INFO", "reserved POPULAR-LAMP")
+
+
+def test_an_orders_id_is_a_field() -> None:
+    """A line about one order names it as a member in JSON, and at its end in text; others have no such member."""
+    lines = {}
+    for style in ("json", "text"):
+        stream = logged(style)
+        log.info("parked", extra=about("0192"))
+        log.info("nothing", extra=about(None))
+        lines[style] = stream.getvalue().splitlines()
+    assert [json.loads(each).get("order_id") for each in lines["json"]] == ["0192", None]
+    assert [each.endswith("parked order_id=0192") for each in lines["text"]] == [True, False]
 
 
 @pytest.mark.parametrize("style", ["json", "text"])

@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from order_service.cli import fulfillment
+from order_service.cli.client.connecting import EXAMPLE
 from order_service.cli.system.embedded import CUSTOMER, OPERATOR, running_system
 from order_service.fulfillment.describe import describe
 from order_service.fulfillment.workflow import FULFILLMENT
@@ -25,12 +26,14 @@ README = (ROOT / "README.md").read_text()
 ROOMS = [page for page in files() if page.name == "README.md" and relative(page).split("/")[0] in PACKAGES]
 DOCUMENTS = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOMS]
 SHELL = re.findall(r"^\$ (.+)$", README, re.MULTILINE)
-SPOKEN = SHELL + re.findall(r"`((?:fulfillment|make|docker compose|python -m \w+_service) [^`]+)`", README)
+PAGE = re.findall(r"^\$ (.+)$", (ROOT / "docs/command-line.md").read_text(), re.MULTILINE)
+SPOKEN = SHELL + PAGE + re.findall(r"`((?:fulfillment|make|docker compose|python -m \w+_service) [^`]+)`", README)
 
 
 def said(first: str) -> list[list[str]]:
-    """The arguments of every command of the README that begins so, however it is reached."""
+    """The arguments of every command of the README, and of the page about the command line, that begins so."""
     found = [re.sub(r"^docker compose run --rm \S+ ", "", command) for command in SPOKEN]
+    found = [command.replace("ORDER_ID", EXAMPLE) for command in dict.fromkeys(found)]
     return [shlex.split(each)[len(first.split()) :] for each in found if each.startswith(f"{first} ")]
 
 
@@ -61,7 +64,7 @@ def test_the_page_of_states_is_the_program() -> None:
 
 @pytest.mark.parametrize("arguments", said("fulfillment"), ids=" ".join)
 def test_every_fulfillment_command_exists(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each `fulfillment …` of the README is understood, with its options."""
+    """Each `fulfillment …` of the README and of docs/command-line.md is understood, with its options."""
     monkeypatch.setenv("FULFILLMENT_TOKEN", OPERATOR)
     check_call(fulfillment, arguments)
 

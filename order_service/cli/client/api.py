@@ -5,6 +5,8 @@ import json
 import secrets
 import time
 from collections.abc import Mapping
+from datetime import datetime
+from email.utils import parsedate_to_datetime
 from typing import Any, NamedTuple, Self
 from urllib.parse import urlencode, urlsplit
 
@@ -34,15 +36,18 @@ class Api:
     """One service's API as one caller sees it. Not for several threads at once."""
 
     def __init__(self, url: str, token: str, *, insist: float = 0.0) -> None:
-        """Raises ValueError unless `url` is `http://host[:port]` or https, with or without a path.
+        """Raises ValueError unless `url` is `http://host[:port]` or https, with or without a path, and the token ASCII.
 
         What is told to come back later (429, 503), and is safe to repeat, is repeated for `insist` seconds.
         """
         address = urlsplit(url)
         if address.scheme not in ("http", "https") or not address.hostname:
             raise ValueError(f"{url!r} is not an address such as http://127.0.0.1:8000")
+        if not (token.isascii() and token.isprintable()):
+            raise ValueError("a token has printable ASCII characters only")
         kind = http.client.HTTPSConnection if address.scheme == "https" else http.client.HTTPConnection
         self.url = url.rstrip("/")
+        self.now: datetime | None = None  # by the service's clock, when it answered last
         self._connection = kind(address.hostname, address.port, timeout=TIMEOUT)
         self._insist = insist
         self._prefix = address.path.rstrip("/")
@@ -77,6 +82,7 @@ class Api:
                 self._connection.close()
                 if fresh or not repeatable or isinstance(error, TimeoutError):
                     raise Unreachable(f"{self.url} does not answer: {error}") from error
+        self.now = _moment(response.headers.get("Date"))
         try:
             document = json.loads(text) if text else None
         except ValueError as error:
@@ -89,6 +95,17 @@ class Api:
         """The document at a path; parameters that are None are left out."""
         given = {name: value for name, value in query.items() if value is not None}
         return self.call("GET", f"{path}?{urlencode(given)}" if given else path).body
+
+    def items(self, path: str, **query: Any) -> list[Any]:
+        """All items of a list, however many pages it has."""
+        found: list[Any] = []
+        cursor = None
+        while True:
+            page = self.get(path, limit=200, cursor=cursor, **query)
+            found += page["items"]
+            cursor = page["next"]
+            if cursor is None:
+                return found
 
     def put(self, path: str, body: Any) -> Any:
         return self.call("PUT", path, body).body
@@ -108,3 +125,11 @@ class Api:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _moment(date: str | None) -> datetime | None:
+    """What a Date header says; None when it says nothing."""
+    try:
+        return parsedate_to_datetime(date or "")
+    except ValueError:
+        return None

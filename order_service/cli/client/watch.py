@@ -1,41 +1,55 @@
 """`fulfillment watch`: follows one order, live, until it has ended."""
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 import click
 from rich.live import Live
 
 from order_service.cli.client.api import Api
-from order_service.cli.client.connecting import speaks
+from order_service.cli.client.connecting import as_json, order_id, print_json, speaks
 from order_service.cli.client.rendering import card, console, is_final, line
+from order_service.cli.client.times import Times
+from shared.terminal import harmless_document, say
 
 WAIT = 20  # seconds that one call waits for news
 AT_ONCE = 0.25
 
 
 @click.command()
-@click.argument("order_id")
+@order_id
+@as_json
 @speaks
-def watch(api: Api, order_id: str) -> None:
+def watch(api: Api, order_id: str, as_json: bool) -> None:
     """Follow an order until it is fulfilled or cancelled."""
-    follow(api, api.get(f"/orders/{order_id}"))
+    follow(api, api.get(f"/orders/{order_id}"), as_json)
 
 
-def follow(api: Api, order: dict[str, Any]) -> dict[str, Any]:
-    """Show an order as it moves: a card that changes on a terminal, a line for each change elsewhere."""
+def follow(api: Api, order: dict[str, Any], as_json: bool = False) -> None:
+    """Show an order as it moves: a card that changes on a terminal, a line for each change elsewhere.
+
+    As JSON it is one document a line.
+    """
     screen = console()
-    if not screen.is_terminal:
-        screen.print(line(order), soft_wrap=True)
-        while not is_final(order):
-            order = news(api, order)
-            screen.print(f"{order['updated_at'][11:23]}  {line(order)}", soft_wrap=True)
-        return order
-    with Live(card(order), console=screen, auto_refresh=False) as live:
-        while not is_final(order):
-            order = news(api, order)
-            live.update(card(order), refresh=True)
-    return order
+    if as_json:
+        _each_version(api, order, lambda order: print_json(order, indent=None))
+    elif not screen.is_terminal:
+        _each_version(
+            api, order, lambda order: say(f"{Times(api.now)(order['updated_at'], exact=True)}  {line(order)}")
+        )
+    else:
+        with Live(console=screen, auto_refresh=False) as live:
+            _each_version(
+                api, order, lambda order: live.update(card(harmless_document(order), Times(api.now)), refresh=True)
+            )
+
+
+def _each_version(api: Api, order: dict[str, Any], tell: Callable[[dict[str, Any]], None]) -> None:
+    tell(order)
+    while not is_final(order):
+        order = news(api, order)
+        tell(order)
 
 
 def news(api: Api, order: dict[str, Any], *, wait: int = WAIT, until: float = float("inf")) -> dict[str, Any]:

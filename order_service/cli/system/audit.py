@@ -14,7 +14,7 @@ from shared.database import Database
 DATABASES = "sqlite:///data/{service}.db"
 
 
-@click.command()
+@click.command(short_help="Check that money, stock, parcels and messages add up.")
 @click.option("--database", "template", default=DATABASES, show_default=True, help="Its URL, by {service}.")
 @click.option("--wait", default=0.0, help="Seconds to wait until nothing is under way; what then is, is an error.")
 def books(template: str, wait: float) -> None:

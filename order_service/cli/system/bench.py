@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[2]
 PASSED_ON = {"ignore_unknown_options": True, "help_option_names": []}
 
 
-@click.command(context_settings=PASSED_ON)
+@click.command(context_settings=PASSED_ON, short_help="Measure what orders cost on this machine.")
 @click.argument("options", nargs=-1, type=click.UNPROCESSED)
 def bench(options: tuple[str, ...]) -> None:
     """Measure throughput, latency and processor time per order, on servers that it starts for itself."""

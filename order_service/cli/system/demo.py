@@ -56,7 +56,7 @@ class Performance:
             play.close()
 
 
-@click.command()
+@click.command(short_help="Run orders of every fate here and now, and check the books.")
 def demo() -> None:
     """Run everything here and now, with nothing to set up: orders of every fate, and the books at the end.
 

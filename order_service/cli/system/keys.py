@@ -10,7 +10,7 @@ from shared.clock import today
 
 @click.group()
 def key() -> None:
-    """API keys."""
+    """Make API keys that cannot be guessed."""
 
 
 @key.command()

@@ -29,7 +29,7 @@ from shared.service import services
 SETTLING = 10.0  # seconds that orders under way have to come to rest in the end
 
 
-@click.command()
+@click.command(short_help="Watch orders move on a page, and break things; nothing to set up.")
 @click.option("--folder", default="data/play", show_default=True, type=click.Path(file_okay=False, path_type=Path))
 @click.option("--fresh", is_flag=True, help="Forget what is in the folder.")
 @click.option("--port", default=8000, show_default=True, help="Where the pages are; 0 for any free port.")
@@ -124,6 +124,7 @@ def auditor(system: System, room: Room) -> Any:
             at=now,
             differences=[str(each) for each in books.differences],
             under_way=books.under_way,
+            by_hand=books.by_hand,
             orders=len(books.orders.orders),
             last_clean=last_clean[0] if last_clean else None,
         )

@@ -9,7 +9,7 @@ from shared.messaging.brokers.rabbitmq import RabbitMQ
 from shared.service import services
 
 
-@click.command()
+@click.command(short_help="Declare at BROKER_URL what the services use.")
 def provision() -> None:
     """Declare exchanges, queues and bindings at BROKER_URL, and wait until they can be used. May be repeated."""
     settings = services()["order"].settings(required=["BROKER_URL"])

@@ -14,7 +14,7 @@ from shared.service import services
 MOMENTS = ["%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M", "%Y-%m-%d"]
 
 
-@click.command()
+@click.command(short_help="Publish again what a broker has lost.")
 @click.option("--since", required=True, type=click.DateTime(MOMENTS), help="Confirmed at this time (UTC) or later.")
 @click.option("--database", "template", default=DATABASES, show_default=True, help="Its URL, by {service}.")
 @click.option("--service", "only", multiple=True, help="Only this service's messages; may be repeated.")

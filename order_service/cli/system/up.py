@@ -19,6 +19,7 @@ from order_service.cli.system.preparing import prepare, wait_for
 from order_service.cli.system.provision import declare
 from shared.config import Misconfigured
 from shared.service import services
+from shared.terminal import say as tell
 
 SAMPLE = {
     "lines": [{"sku": "POPULAR-LAMP", "quantity": 1}],
@@ -53,7 +54,7 @@ class PerService(click.ParamType[dict[str, int]]):
         return found
 
 
-@click.command()
+@click.command(short_help="Run all services as real processes on this machine.")
 @click.option(
     "--broker",
     default="amqp://guest:guest@127.0.0.1:5672/%2F",
@@ -146,7 +147,7 @@ def saying(counts: Mapping[str, int]) -> Say:
 
     def say(name: str, line: str) -> None:
         with printing:
-            click.echo(f"{name:{width}} | {line}")
+            tell(f"{name:{width}} | {line}")
 
     return say
 

@@ -45,6 +45,7 @@ class Audited:
     at: datetime
     differences: list[str]
     under_way: list[str]
+    by_hand: list[str]
     orders: int
     last_clean: datetime | None
 

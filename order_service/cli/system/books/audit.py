@@ -1,6 +1,6 @@
 """The audit itself: what the customer was told, the money, the goods and the parcels of each order, held together."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
@@ -9,9 +9,10 @@ from order_service.cli.system.books.messages import Messages, read_messages
 from order_service.cli.system.books.money import Amounts, Money, Payment, read_money
 from order_service.cli.system.books.orders import Order, Orders, read_orders
 from order_service.cli.system.books.parcels import Parcels, Shipment, read_parcels
-from order_service.cli.system.books.reading import Difference, snapshot
+from order_service.cli.system.books.reading import Difference, OrderId, snapshot
 from order_service.fulfillment.saga import OrderStatus
 from shared.bootstrap import open_database
+from shared.currencies import money
 from shared.database import Database
 from shared.service import services
 
@@ -34,13 +35,43 @@ class Books:
     @property
     def under_way(self) -> list[str]:
         """What has not come to rest: the books of the orders that it is about are still being written."""
-        open_orders = sum(count for status, count in self.orders.statuses.items() if not OrderStatus(status).final)
-        found = [f"{open_orders} orders have not ended"] if open_orders else []
-        found += [f"{count} messages of {name} are not published" for name, count in self.messages.unpublished.items()]
-        return found + [
-            f"{len(ids)} messages are not worked by {name}, such as {ids[0]}"
-            for name, ids in self.messages.unworked.items()
+        by_status: dict[str, list[OrderId]] = {}
+        for order_id, order in self.orders.orders.items():
+            if not order.status.final:
+                by_status.setdefault(order.status.replace("_", " "), []).append(order_id)
+        found = [f"{status}: {several(ids, 'order')}" for status, ids in sorted(by_status.items())]
+        for what, messages in {"published": self.messages.unpublished, "worked": self.messages.unworked}.items():
+            found += [f"not yet {what} by {name}: {several(ids, 'message')}" for name, ids in messages.items()]
+        return found
+
+    @property
+    def need_a_person(self) -> list[OrderId]:
+        """Orders that somebody must look at."""
+        return [order_id for order_id, order in self.orders.orders.items() if order.needs_attention]
+
+    @property
+    def by_hand(self) -> list[str]:
+        """What people have settled in orders that have ended, and how it stands in the books for all that."""
+        return [
+            f"{order_id}: {step}; {self._standing(order_id, step)}"
+            for order_id, order in self.orders.orders.items()
+            if order.status.final
+            for step in sorted(order.settled)
         ]
+
+    def _standing(self, order_id: OrderId, step: str) -> str:
+        if step in ("payment", "capture"):
+            paid, code = self.money.payments.get(order_id, NOTHING_PAID), self.orders.currency
+            sums = f"{money(paid.amounts.held, code)} held, {money(paid.amounts.kept, code)} kept"
+            return f"its payment is {paid.status}, {sums}"
+        if step in ("inventory", "issue"):
+            return f"its goods are {self.goods.reservations.get(order_id, NOTHING_HELD).status}"
+        return f"its parcel is {self.parcels.shipments.get(order_id, NOTHING_SENT).status}"
+
+
+def several(ids: Sequence[str], what: str) -> str:
+    """How many, and one of them: `2 orders, such as …`."""
+    return f"1 {what}, {ids[0]}" if len(ids) == 1 else f"{len(ids):,} {what}s, such as {ids[0]}"
 
 
 @contextmanager
@@ -60,16 +91,16 @@ def audit(databases: Mapping[str, Database]) -> Books:
     with snapshot(databases["order"]) as connection:
         orders = read_orders(connection)
     with snapshot(databases["payment"]) as connection:
-        money = read_money(connection)
+        paid = read_money(connection)
     with snapshot(databases["inventory"]) as connection:
         goods = read_goods(connection)
     with snapshot(databases["shipping"]) as connection:
         parcels = read_parcels(connection)
     at_rest = {order_id for order_id, order in orders.orders.items() if order.status.final}
-    books = Books(orders, money, goods, parcels, read_messages(databases, at_rest))
+    books = Books(orders, paid, goods, parcels, read_messages(databases, at_rest))
     books.differences = [
         *orders.differences,
-        *money.differences,
+        *paid.differences,
         *goods.differences,
         *parcels.differences,
         *_strangers(books),
@@ -77,11 +108,11 @@ def audit(databases: Mapping[str, Database]) -> Books:
     ]
     for order_id, order in orders.orders.items():
         if order.status.final:
-            paid = money.payments.get(order_id, NOTHING_PAID)
+            payment = books.money.payments.get(order_id, NOTHING_PAID)
             held = goods.reservations.get(order_id, NOTHING_HELD)
             sent = parcels.shipments.get(order_id, NOTHING_SENT)
             ended = _fulfilled if order.status is OrderStatus.FULFILLED else _cancelled
-            for what in (*ended(order, paid, held, sent), *_told(order, paid, sent)):
+            for what in (*ended(order, payment, held, sent), *_told(order, payment, sent)):
                 books.differences.append(Difference("order", order_id, f"{order.status}, but {what}"))
     return books
 

@@ -14,7 +14,7 @@ from shared.service import services
 @dataclass
 class Messages:
     published: int = 0
-    unpublished: dict[str, int] = field(default_factory=dict)  # by service, where there are any
+    unpublished: dict[str, list[str]] = field(default_factory=dict)  # ids by service, where there are any
     unworked: dict[str, list[str]] = field(default_factory=dict)  # ids, by the service that has not worked them
     made_good: dict[str, list[str]] = field(default_factory=dict)  # likewise lost, but replaced by a later message
     dead: dict[str, int] = field(default_factory=dict)  # parked letters by service
@@ -55,7 +55,7 @@ def _sent(name: str, database: Database, messages: Messages) -> dict[str, list[t
                 sent.setdefault(kind, []).append((message_id, order_id))
                 messages.published += 1
             else:
-                messages.unpublished[name] = messages.unpublished.get(name, 0) + 1
+                messages.unpublished.setdefault(name, []).append(message_id)
     return sent
 
 

@@ -28,6 +28,7 @@ class Order(NamedTuple):
     carrier: str | None
     tracking_number: str | None
     settled: frozenset[str] = frozenset()  # steps that an operator has seen to by hand
+    needs_attention: bool = False
 
 
 @dataclass
@@ -41,8 +42,9 @@ class Orders:
 def read_orders(connection: Connection) -> Orders:
     """Every order as its customer sees it, and where an order and its history disagree."""
     found, settled = Orders(), _settled_by_hand(connection)
-    wanted = select(orders.c.id, orders.c.status, orders.c.total, orders.c.currency, orders.c.lines, sagas.c.facts)
-    for order_id, status, total, currency, lines, text in connection.execute(
+    standing = orders.c.status, orders.c.needs_attention
+    wanted = select(orders.c.id, *standing, orders.c.total, orders.c.currency, orders.c.lines, sagas.c.facts)
+    for order_id, status, needs_attention, total, currency, lines, text in connection.execute(
         wanted.join(sagas, sagas.c.order_id == orders.c.id)
     ):
         facts = _facts.decode(text)
@@ -54,6 +56,7 @@ def read_orders(connection: Connection) -> Orders:
             carrier=facts.get("carrier"),
             tracking_number=facts.get("tracking_number"),
             settled=settled.get(order_id, frozenset()),
+            needs_attention=needs_attention,
         )
         found.statuses[status] += 1
         found.currency = currency

@@ -1,16 +1,17 @@
 """The books as tables for people."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from order_service.cli.system.books.audit import Books
+from order_service.cli.system.books.audit import Books, several
 from order_service.cli.system.books.money import Amounts
 from shared.currencies import figure
+from shared.terminal import harmless
 
-SHOWN = 20  # differences; the rest is counted
+SHOWN = 20  # lines of a kind; the rest is counted
 MOVES = ("received", "reserved", "released", "issued")
 
 
@@ -59,20 +60,28 @@ def _verdict(books: Books) -> Iterator[Text]:
     statuses = ", ".join(f"{count:,} {status}" for status, count in sorted(books.orders.statuses.items()))
     statuses = f" ({statuses})" if statuses else ""
     yield Text(f"{len(books.orders.orders):,} orders{statuses}, {books.messages.published:,} messages")
-    if by_hand := sum(bool(order.settled) for order in books.orders.orders.values()):
-        yield Text(f"{by_hand:,} orders were settled by hand: their goods or parcels are in nobody's books", "yellow")
+    yield from _shown("settled by hand: ", books.by_hand, "yellow")
+    if waiting := books.need_a_person:
+        yield Text(f"a person must look at {several(waiting, 'order')}: see `fulfillment show`", "yellow")
     for name, ids in books.messages.made_good.items():
         yield Text(f"{len(ids):,} messages were lost on their way to {name}, and made good by later ones", "yellow")
     for each in books.under_way:
         yield Text(f"under way: {each}", "yellow")
-    for difference in books.differences[:SHOWN]:
-        yield Text(str(difference), "red")
-    if more := books.differences[SHOWN:]:
-        yield Text(f"and {len(more):,} more", "red")
+    yield from _shown("", [harmless(str(each)) for each in books.differences], "red")
     count = len(books.differences)
     if count:
-        yield Text(f"The books do not add up: {count:,} differences", "bold red")
+        yield Text(f"The books do not add up: {count:,} difference{'s' if count > 1 else ''}", "bold red")
     elif books.under_way:
         yield Text("The books add up so far: not everything has come to rest", "bold yellow")
+    elif books.by_hand:
+        yield Text("The books add up, but for what people have settled by hand", "bold green")
     else:
         yield Text("The books add up: every order, cent, piece and parcel is accounted for", "bold green")
+
+
+def _shown(before: str, lines: Sequence[str], style: str) -> Iterator[Text]:
+    """The first of these lines, and how many more there are."""
+    for each in lines[:SHOWN]:
+        yield Text(before + each, style)
+    if more := lines[SHOWN:]:
+        yield Text(f"{before}and {len(more):,} more", style)
