@@ -22,7 +22,7 @@ from order_service.terms import Flows
 from order_service.view import Order
 from shared.api_keys import Principal, Role
 from shared.clock import Clock
-from shared.database import Database
+from shared.database import Database, retried
 from shared.ids import NewId, uuid7
 from shared.messaging.envelope import enclose
 from shared.messaging.notifier import Notifier
@@ -92,6 +92,15 @@ class Commands:
         harmless: Callable[[OrderStatus], bool] = lambda status: False,
     ) -> Order:
         """Decide and write; an event that is only noted is a Conflict, unless it is `harmless` in that status."""
+        after, said = retried(lambda: self._decide(order_id, principal, event, harmless))
+        if said:
+            self.notifier.notify()
+        return after
+
+    def _decide(
+        self, order_id: str, principal: Principal, event: Input, harmless: Callable[[OrderStatus], bool]
+    ) -> tuple[Order, bool]:
+        """The transaction; says also whether there is something to publish."""
         with self.database.transaction() as connection:
             now = self.clock.now(connection)
             sagas = Sagas.load(connection, [order_id], self.flows, now)
@@ -103,7 +112,7 @@ class Commands:
             decision = held.hear(event, now, principal.id)
             if not decision.acted:
                 if harmless(before.status):
-                    return before
+                    return before, False
                 outcome = decision.history[0].outcome.removeprefix("noted: ")
                 raise Conflict(before.status, f"The order is {before.status}: {outcome}.")
             sagas.flush()
@@ -111,9 +120,7 @@ class Commands:
             TABLES.outbox.add(connection, said, due_at=now)
             after = find_order(connection, order_id)
             assert after is not None
-        if said:
-            self.notifier.notify()
-        return after
+            return after, bool(said)
 
 
 def _check_step(held: Held, event: Input) -> None:

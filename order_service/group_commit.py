@@ -11,11 +11,9 @@ from order_service.placing import Outcome, place
 from order_service.tables import TABLES, idempotency_keys
 from order_service.terms import Terms
 from shared.clock import Clock
-from shared.database import Database, LockTimeout, StalePlan, TransientError
+from shared.database import Database, LockTimeout, TransientError, retried
 from shared.ids import NewId, uuid7
 from shared.messaging.notifier import Notifier
-
-TRIES = 5
 
 Waiting = tuple[NewOrder, Future[Outcome]]
 
@@ -103,16 +101,13 @@ class GroupCommit:
             return [self._waiting.popleft() for _ in range(min(self._largest, len(self._waiting)))]
 
     def _commit(self, orders: Sequence[NewOrder]) -> Sequence[Outcome]:
-        for tries_left in reversed(range(TRIES)):
-            try:
-                with self._database.batch() as connection:
-                    outcomes = place(connection, self._clock.now(connection), orders, self._terms, self._new_id)
-                break
-            except StalePlan:  # the tables were migrated meanwhile: the customer need not know
-                if not tries_left:
-                    raise
+        outcomes = retried(lambda: self._place(orders))
         self._notifier.notify()
         return outcomes
+
+    def _place(self, orders: Sequence[NewOrder]) -> Sequence[Outcome]:
+        with self._database.batch() as connection:
+            return place(connection, self._clock.now(connection), orders, self._terms, self._new_id)
 
     def _one_by_one(self, group: Sequence[Waiting], error: Exception) -> None:
         """One order must not fail the others; but when the database is away, it is away for all."""

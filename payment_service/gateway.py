@@ -27,7 +27,7 @@ class CardNetwork(Protocol):
     """Whoever moves the money. All calls of a batch are handed over at once, to be made concurrently."""
 
     def ask(self, calls: Sequence[Call]) -> Answers:
-        """Approved or Refused by idempotency key; a call without an answer is left out.
+        """Approved or Refused by idempotency key; a call without an answer within NETWORK_TIMEOUT is left out.
 
         An authorization's reference has 1 to `bounds.REFERENCE` characters that can be shown; what has not counts as no
         answer, because the money could not be named again. What a refusal says is cut to `bounds.DETAIL`.

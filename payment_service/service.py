@@ -7,13 +7,14 @@ from shared.clock import DatabaseClock
 from shared.config import Settings
 from shared.database import Database
 from shared.messaging import Handling
-from shared.outside.simulator import Simulator, conduct_from
+from shared.outside.simulator import Simulator, conduct_from, longest_wait
 from shared.service import Service
 
 
 def handling(settings: Settings, database: Database) -> Handling:
     """All that a worker needs, with the simulated card network at the other end."""
-    simulator = Simulator(WORLD, database, DatabaseClock(), policy, conduct_from(settings), lost_once=LOST_ONCE)
+    conduct, longest = conduct_from(settings), longest_wait(settings)
+    simulator = Simulator(WORLD, database, DatabaseClock(), policy, conduct, longest_wait=longest, lost_once=LOST_ONCE)
     network: CardNetwork = SimulatedCardNetwork(simulator)
     return Handling(handlers=HANDLERS, load=Payments.load, calls=CALLS, ask=network.ask)
 

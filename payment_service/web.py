@@ -19,7 +19,6 @@ from shared.http.fields import Moment
 from shared.http.problems import problem
 from shared.messaging.notifier import Notifier
 from shared.outside.routes import simulation_routes
-from shared.outside.simulator import conduct_from
 
 
 class MovementSchema(Schema):
@@ -90,7 +89,7 @@ def create_app(settings: Settings, database: Database, notifier: Notifier) -> Fl
         description="Holds, takes and gives back money at the card network, once per order.",
         routes=[
             routes,
-            simulation_routes(WORLD, database, conduct_from(settings), (PARTY,)),
+            simulation_routes(WORLD, database, settings, (PARTY,)),
             dead_letter_routes(TABLES.dead_letters, database, DatabaseClock(), notifier),
         ],
         ready={"database": readable(database, payments)},

@@ -5,7 +5,6 @@ import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import timedelta
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from shared.api_keys import Keys
@@ -14,6 +13,7 @@ from shared.variables import (
     choice,
     currency,
     duration,
+    given,
     integer,
     ip_address,
     latency,
@@ -133,13 +133,21 @@ class Settings:
     )
     network_error_rate: float = _variable(rate, "0", "Simulated networks: the share of calls that fail.")
     network_outage: bool = _variable(switch, "off", "Simulated networks: all calls fail while `on`.")
-    network_timeout: timedelta = _variable(duration(seconds=1), "5", "Seconds to wait for a network's answer.")
+    network_timeout: timedelta = _variable(
+        duration(seconds=1), "5", "Seconds to wait for a network's answer; at most a quarter of `WATCHDOG`."
+    )
 
     seed: str = _variable(
         choice("demo", "none"), "demo", "What `migrate` leaves behind: a small catalog and stock, or nothing."
     )
     log_level: str = _variable(choice("DEBUG", "INFO", "WARNING", "ERROR"), "INFO", "The least level that is logged.")
     log_format: str = _variable(choice("json", "text"), "json", "How log lines look.")
+
+    @property
+    def longest_call(self) -> timedelta:
+        """How long a call to the outside may take, and for how long a batch goes on to make calls. So a batch waits for
+        the outside for less than half the time after which it would count as hanging."""
+        return self.watchdog / 4
 
 
 class Variable(NamedTuple):
@@ -179,8 +187,8 @@ def load(
     naming all that is malformed, and all of `required` (names of variables) that is unset. The values of secrets are
     not repeated.
     """
-    given = os.environ if environ is None else environ
-    source = {**given, **{key.upper(): text for key, text in (overrides or {}).items()}}
+    inherited = os.environ if environ is None else environ
+    source = {**inherited, **{key.upper(): text for key, text in (overrides or {}).items()}}
     complaints: list[str] = []
 
     def read(name: str, default: str, parse: Callable[[str], Any], meaning: str = "", secret: bool = False) -> Any:
@@ -207,7 +215,11 @@ def load(
         values["api_keys"] = settled(values["api_keys"], source.get("API_KEYS_FILE"), values["host"], values["demo"])
     except (ValueError, OSError) as error:
         raise Misconfigured(f"{service}: API_KEYS {error}") from None
-    return Settings(service=service, urls=others, **values)
+    settings = Settings(service=service, urls=others, **values)
+    if settings.network_timeout > settings.longest_call:
+        longest = f"a quarter of WATCHDOG, which is {settings.longest_call.total_seconds():g} seconds here"
+        raise Misconfigured(f"{service}: NETWORK_TIMEOUT must be at most {longest}: who waits would seem to hang")
+    return settings
 
 
 def environment(**overrides: str) -> dict[str, str]:
@@ -235,7 +247,7 @@ def _read(
     meaning: str | None,
 ) -> Any:
     """The variable's value. It must be set when it has a `meaning` to name. Raises ValueError, or OSError."""
-    text = _given(name, source)
+    text = given(name, source)
     if text is None and meaning is not None:
         raise ValueError(f"must be set: {meaning}")
     text = default if text is None else text
@@ -243,16 +255,3 @@ def _read(
         return parse(text)
     except ValueError as error:
         raise ValueError(str(error) if secret else f"{error}, not {text[:100]!r}") from None
-
-
-def _given(name: str, source: Mapping[str, str]) -> str | None:
-    """The variable's text, or that of the file it names, or None when neither is set."""
-    direct, file = source.get(name), source.get(f"{name}_FILE")
-    if direct and file:
-        raise ValueError(f"and {name}_FILE are both set")
-    if file:
-        try:
-            return Path(file).read_text(encoding="utf-8").strip() or None
-        except (OSError, UnicodeDecodeError) as error:
-            raise ValueError(f"cannot be read: {name}_FILE: {type(error).__name__}") from None
-    return direct or None

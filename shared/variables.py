@@ -4,6 +4,7 @@ import ipaddress
 import re
 from collections.abc import Callable, Mapping
 from datetime import timedelta
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit
@@ -112,3 +113,16 @@ def roles(value: str) -> Mapping[str, str]:
                for kind, _, name in pairs):  # fmt: skip
         raise ValueError("must look like application=order_service,web=order_web,auditor=order_auditor")
     return MappingProxyType({kind: name for kind, _, name in pairs})
+
+
+def given(name: str, source: Mapping[str, str]) -> str | None:
+    """The variable's text, or that of the file it names, or None when neither is set."""
+    direct, file = source.get(name), source.get(f"{name}_FILE")
+    if direct and file:
+        raise ValueError(f"and {name}_FILE are both set")
+    if file:
+        try:
+            return Path(file).read_text(encoding="utf-8").strip() or None
+        except (OSError, UnicodeDecodeError) as error:
+            raise ValueError(f"cannot be read: {name}_FILE: {type(error).__name__}") from None
+    return direct or None

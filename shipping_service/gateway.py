@@ -22,8 +22,8 @@ class Carriers(Protocol):
     """Whoever moves parcels. All calls of a batch are handed over at once, to be made concurrently."""
 
     def ask(self, calls: Sequence[Call]) -> Answers:
-        """Approved, Refused or Unreachable by idempotency key; a call without an answer is left out. Unreachable tells
-        which intent of the shipment it answers.
+        """Approved, Refused or Unreachable by idempotency key; a call without an answer within NETWORK_TIMEOUT is left
+        out. Unreachable tells which intent of the shipment it answers.
 
         A tracking number has 1 to `bounds.REFERENCE` characters that can be shown; a booking under any other counts as
         in doubt, because the parcel could not be named again. What a refusal says is cut to `bounds.DETAIL`.

@@ -4,7 +4,7 @@ from shared.clock import DatabaseClock
 from shared.config import Settings
 from shared.database import Database
 from shared.messaging import Handling
-from shared.outside.simulator import Simulator, conduct_from
+from shared.outside.simulator import Simulator, conduct_from, longest_wait
 from shared.service import Service
 from shipping_service.gateway import Carriers, SimulatedCarriers, policy
 from shipping_service.handlers import CALLS, HANDLERS
@@ -13,7 +13,8 @@ from shipping_service.store import METADATA, TABLES, WORLD, Shipments
 
 def handling(settings: Settings, database: Database) -> Handling:
     """All that a worker needs, with the simulated carriers at the other end."""
-    simulator = Simulator(WORLD, database, DatabaseClock(), policy, conduct_from(settings))
+    conduct, longest = conduct_from(settings), longest_wait(settings)
+    simulator = Simulator(WORLD, database, DatabaseClock(), policy, conduct, longest_wait=longest)
     carriers: Carriers = SimulatedCarriers(simulator)
     return Handling(handlers=HANDLERS, load=Shipments.load, calls=CALLS, ask=carriers.ask)
 

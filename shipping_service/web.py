@@ -16,7 +16,6 @@ from shared.http.fields import Moment
 from shared.http.problems import problem
 from shared.messaging.notifier import Notifier
 from shared.outside.routes import simulation_routes
-from shared.outside.simulator import conduct_from
 from shipping_service.domain import CARRIERS, Status, Trial
 from shipping_service.store import TABLES, WORLD, find_shipment, shipments
 
@@ -78,7 +77,7 @@ def create_app(settings: Settings, database: Database, notifier: Notifier) -> Fl
         description="Books parcels with carriers, cancels them or hands them over, once per order.",
         routes=[
             routes,
-            simulation_routes(WORLD, database, conduct_from(settings), CARRIERS),
+            simulation_routes(WORLD, database, settings, CARRIERS),
             dead_letter_routes(TABLES.dead_letters, database, DatabaseClock(), notifier),
         ],
         ready={"database": readable(database, shipments)},

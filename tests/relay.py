@@ -78,25 +78,3 @@ class Relay:
                             except OSError:
                                 continue
                         return
-
-
-class Pooler(Relay):
-    """A relay that leaves a session's settings out, as PgBouncer does with `ignore_startup_parameters = options`."""
-
-    def _pass_on(self, client: socket.socket, server: socket.socket) -> None:
-        while True:
-            length = int.from_bytes(client.recv(4, socket.MSG_WAITALL))
-            if not length:
-                server.close()
-                return None
-            message = client.recv(length - 4, socket.MSG_WAITALL)
-            if message[:4] == (3 << 16).to_bytes(4):  # the start of a session: version 3.0, names and values
-                words = message[4:].split(b"\0")
-                pairs = [
-                    pair for pair in zip(words[::2], words[1::2], strict=False) if pair[0] not in (b"options", b"")
-                ]
-                message = message[:4] + b"".join(b"%s\0%s\0" % pair for pair in pairs) + b"\0"
-                server.sendall((len(message) + 4).to_bytes(4) + message)
-                return super()._pass_on(client, server)
-            server.sendall(length.to_bytes(4) + message)  # the question whether there is TLS or GSS
-            client.sendall(server.recv(1))

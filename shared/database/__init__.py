@@ -13,6 +13,7 @@ from shared.database.errors import (
     ValueRefused,
     not_migrated,
 )
+from shared.database.retries import retried
 from shared.database.rowsets import batch_rows
 from shared.database.statements import BatchTransaction, NotConstant, Transaction
 from shared.database.timeouts import Timeouts
@@ -45,5 +46,6 @@ __all__ = [
     "batch_rows",
     "metadata",
     "not_migrated",
+    "retried",
     "timestamp",
 ]

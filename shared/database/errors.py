@@ -21,9 +21,9 @@ class DatabaseError(Exception):
 
 
 class UnsuitableServer(DatabaseError):
-    """What answers does not keep the settings of a session: timeouts and plans would be others than are relied on."""
+    """What answers does not keep a session: timeouts, plans and statements would be others than are relied on."""
 
-    WHY = "it does not keep a session's settings: connect to PostgreSQL itself, not to PgBouncer"
+    WHY = "it does not keep a session's settings and statements: connect to PostgreSQL itself, not to PgBouncer"
 
 
 class TransientError(DatabaseError):

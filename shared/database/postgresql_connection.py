@@ -38,15 +38,19 @@ class TimedConnection(psycopg.Connection[Any]):
 
     @classmethod
     def opened(cls, *given: Any, answer_timeout: float, **named: Any) -> Self:
-        """A new one, whose session is as it was asked for. Raises psycopg's errors, and UnsuitableServer."""
+        """A new one, whose session is as it was asked for, and its own. Raises psycopg's errors, and UnsuitableServer.
+
+        A pooler gives each client a number of its own, which is not that of the server's process behind it.
+        """
         connection = cls.connect(*given, **named)
         connection.answer_timeout = answer_timeout
         connection.autocommit = True
         kept = connection.execute(
-            "SELECT current_setting('enable_seqscan') = 'off' AND current_setting('statement_timeout') <> '0'"
+            "SELECT current_setting('enable_seqscan') = 'off' AND current_setting('statement_timeout') <> '0',"
+            " pg_backend_pid()"
         ).fetchone()
         connection.autocommit = False
-        if kept != (True,):
+        if kept != (True, connection.info.backend_pid):
             connection.close()
             raise UnsuitableServer(UnsuitableServer.WHY)
         return connection

@@ -11,12 +11,13 @@ from typing import Any
 
 import msgspec
 from flask import Flask, Response, g, request, send_from_directory
+from flask.typing import ResponseReturnValue
 from flask_smorest import Blueprint
 from marshmallow import Schema
 from sqlalchemy import Table, literal, select
 
 from shared.config import Settings
-from shared.database import Database
+from shared.database import Database, retried
 from shared.http.auth import guard, public
 from shared.http.bounds import BODY_LIMIT, HEADERS
 from shared.http.fields import StrictParser
@@ -87,6 +88,10 @@ class _App(Flask):
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
         """No view is a coroutine: Flask need not look for one at each call."""
         return func
+
+    def dispatch_request(self) -> ResponseReturnValue:
+        """The view's answer; a view writes in one transaction, if at all, so it can be called again when that fails."""
+        return retried(super().dispatch_request)
 
 
 def create_app(

@@ -61,10 +61,10 @@ class Text(fields.String):
 
 
 class Whole(fields.Integer):
-    """A JSON integer from `least` to `most`: 29.0 is one, "29", true and 2.5 are not."""
+    """A JSON integer from `least` to `most`: 29.0 is one, "29", true and 2.5 are not. `otherwise` says so."""
 
-    def __init__(self, least: int, most: int, **kwargs: Any) -> None:
-        super().__init__(validate=validate.Range(least, most), **kwargs)
+    def __init__(self, least: int, most: int, *, otherwise: str | None = None, **kwargs: Any) -> None:
+        super().__init__(validate=validate.Range(least, most, error=otherwise), **kwargs)
 
     def _validated(self, value: Any) -> Any:
         if isinstance(value, bool | str) or (isinstance(value, float) and not value.is_integer()):
@@ -173,7 +173,7 @@ class StrictParser(FlaskParser):
     def load_json(self, req: Request, schema: Schema) -> Any:
         if not req.is_json:
             problem(415, "The body must be JSON, and Content-Type say application/json.")
-        body = req.get_data(cache=False)
+        body = req.get_data()  # kept: the view may be called again
         if len(body) > BODY_LIMIT:
             problem(413, f"A body may have at most {BODY_LIMIT} bytes.")
         try:

@@ -12,9 +12,11 @@ one that undoes it.) Then the inbox gives the message back, the transaction is t
 commit follow once more. A message whose intent could not be committed is not done either: it takes the same way.
 
 A call that fails is not made again for this message: its answer is None, the intent stays, nothing is published, and
-whoever waits for the fact asks again.
+whoever waits for the fact asks again. So it is with a call that is not made because its batch has waited for the
+outside for long enough: a worker that waits must not be taken for one that hangs.
 """
 
+import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -78,6 +80,22 @@ def work_in_rounds(
             answers={**batch.answers, **answers_to(outcome.calls, ask)},
             rounds_left=batch.rounds_left - 1,
         )
+
+
+def asking_for(seconds: float, ask: Ask, monotonic: Callable[[], float] = time.monotonic) -> Ask:
+    """`ask`, for one batch: when it has waited for answers for so long in all, nothing more is asked."""
+    waited = 0.0
+
+    def ask_unless_late(calls: Sequence[Call]) -> Answers:
+        nonlocal waited
+        if waited >= seconds:
+            return {}
+        began = monotonic()
+        answers = ask(calls)
+        waited += monotonic() - began
+        return answers
+
+    return ask_unless_late
 
 
 def answers_to(calls: Mapping[str, Call], ask: Ask) -> Answers:

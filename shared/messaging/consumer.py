@@ -1,8 +1,10 @@
 """The one rule: inbox, state, history and outbox in one transaction per batch; only then is a message acknowledged."""
 
 import logging
+import math
+import time
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -11,7 +13,7 @@ from shared.database import Database, Transaction, TransientError
 from shared.ids import NewId
 from shared.logs import about
 from shared.messaging.broker import Delivery
-from shared.messaging.calls import Batch, Letter, Outcome, Request, owed, work_in_rounds
+from shared.messaging.calls import Batch, Letter, Outcome, Request, asking_for, owed, work_in_rounds
 from shared.messaging.durability.outbox import LEFT_BEHIND
 from shared.messaging.durability.tables import Tables
 from shared.messaging.envelope import MESSAGE_ID, Envelope, Message, Reader, Unreadable, enclose
@@ -24,9 +26,20 @@ class Consumer:
     """Works batches of deliveries for one service on one database."""
 
     def __init__(
-        self, handling: Handling, tables: Tables, database: Database, *, clock: Clock, new_id: NewId, body_limit: int
+        self,
+        handling: Handling,
+        tables: Tables,
+        database: Database,
+        *,
+        clock: Clock,
+        new_id: NewId,
+        body_limit: int,
+        longest_call: float = math.inf,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
+        """`longest_call` is for how many seconds a batch goes on calling outside; the last may take as long again."""
         self.handling, self.tables, self.database, self.clock, self.new_id = handling, tables, database, clock, new_id
+        self._longest_call, self._monotonic = longest_call, monotonic
         self._reader = Reader({known.type: known for known in handling.handlers}, body_limit)
 
     def work(self, deliveries: Sequence[Delivery], published: Collection[str] = ()) -> list[Envelope]:
@@ -38,7 +51,8 @@ class Consumer:
         """
         requests, letters = self._read(deliveries)
         batch = Batch(requests=requests, letters=letters, published=published)
-        return work_in_rounds(batch, self._intend, self.handling.ask, self._commit)
+        ask = asking_for(self._longest_call, self.handling.ask, self._monotonic)
+        return work_in_rounds(batch, self._intend, ask, self._commit)
 
     def advance(self, most: int) -> list[Envelope]:
         """Do what time asks, for at most `most` things; returns the committed messages."""

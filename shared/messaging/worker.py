@@ -77,7 +77,7 @@ class Worker:
             connection.wake()
 
     def alive(self) -> bool:
-        """False when a batch has been worked for longer than the watchdog allows."""
+        """False when a batch, or a chore, has taken longer than the watchdog allows."""
         since = self._busy_since
         return since is None or self.monotonic() - since < self.pace.watchdog
 
@@ -216,6 +216,7 @@ class Worker:
     def _do_chores(self) -> None:
         for chore in self.chores:
             if chore.due_at <= self.monotonic() or (chore is self._relaying and self.woken.is_set()):
+                self._busy_since = self.monotonic()
                 chore.do(self.monotonic)
 
     def _relay(self) -> bool:

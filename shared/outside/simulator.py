@@ -46,6 +46,11 @@ class Conduct:
     timeout_ms: int = 2_000
 
 
+def longest_wait(settings: Settings) -> int:
+    """The most milliseconds for which an answer is waited for, whatever a party's conduct says."""
+    return settings.longest_call // timedelta(milliseconds=1)
+
+
 def conduct_from(settings: Settings) -> Conduct:
     """How all parties behave unless told otherwise at run time."""
     return Conduct(
@@ -135,12 +140,14 @@ class Simulator:
         policy: Policy,
         default: Conduct,
         *,
+        longest_wait: int | None = None,
         lost_once: Collection[str] = (),
         sleep: Callable[[float], None] = time.sleep,
         chance: random.Random | None = None,
     ) -> None:
-        """`lost_once` are subjects whose first answer, under each key, is lost on the way back."""
-        self.lost_once = lost_once
+        """Nobody is waited for longer than `longest_wait` milliseconds, however long the timeout that was set before.
+        `lost_once` are subjects whose first answer, under each key, is lost on the way back."""
+        self.lost_once, self.longest_wait = lost_once, longest_wait
         self.world, self.database, self.clock, self.policy, self.default = world, database, clock, policy, default
         self.sleep, self.chance = sleep, chance or random.Random()  # noqa: S311 - a simulation
 
@@ -153,13 +160,14 @@ class Simulator:
         reached, lost, waits, away = [], set(), [0], dict[str, Answer]()
         for inquiry in inquiries:
             manner = conduct(inquiry.party)
+            timeout = manner.timeout_ms if self.longest_wait is None else min(manner.timeout_ms, self.longest_wait)
             dice = self.chance.random()
-            waits.append(min(manner.latency_ms, manner.timeout_ms))
+            waits.append(min(manner.latency_ms, timeout))
             if manner.outage:
                 away[inquiry.key] = Unreachable()
             elif dice >= manner.error_rate / 2:
                 reached.append(inquiry)
-                if dice < manner.error_rate or manner.latency_ms > manner.timeout_ms:
+                if dice < manner.error_rate or manner.latency_ms > timeout:
                     lost.add(inquiry.key)
         if longest := max(waits):
             self.sleep(longest / 1000)

@@ -4,7 +4,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from order_service.web.console.sessions import COOKIE
-from shared.database import Database
+from shared.database import Database, Timeouts
 from shared.http.serve import at_the_end
 from shared.messaging.notifier import Notifier
 from shared.migrate import migrate
@@ -47,11 +47,11 @@ def prepare(service: str, database_url: str) -> None:
         migrate(services()[service], database, seed=True)
 
 
-def application(service: str, database_url: str, **environ: str) -> Flask:
+def application(service: str, database_url: str, *, timeouts: Timeouts | None = None, **environ: str) -> Flask:
     """A service's API over a database that is or will be prepared; `end` it afterwards."""
     environ = {"DATABASE_URL": database_url, "API_KEYS": KEYS, **UNLIMITED, **environ}
     settings = services()[service].settings(environ=environ)
-    database = Database(settings.database_url)
+    database = Database(settings.database_url, timeouts=timeouts)
     notifier = Notifier(database)
     app = services()[service].web(settings, database, notifier)
     at_the_end(app, notifier.close, database.dispose)

@@ -50,6 +50,7 @@ def until_quiet(bench: Bench, broker_url: str, watchdog: str, done: str) -> list
         "DATABASE_URL": bench.database.url,
         "BROKER_URL": broker_url,
         "WATCHDOG": watchdog,
+        "NETWORK_TIMEOUT": "0.5",
         "LOG_LEVEL": "ERROR",
     }
     ends: list[int] = []

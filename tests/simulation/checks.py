@@ -1,5 +1,6 @@
 """What must be true after every step; the outside's own books are the witness."""
 
+from collections.abc import Mapping
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -60,12 +61,15 @@ class Checks:
             must(RANK(now) >= RANK(was) and not (was.final and now is not was), f"{name} went from {was} to {now}")
             must(reason == same, f"{name} gives the reason {reason}, its saga {same}")
             self._history(order_id, name, now, version)
+            self._contradictions(order_id, name, STEPS.decode(steps))
             self._seen[order_id] = now, version
             self.world.people.see(order_id, now, STEPS.decode(steps))
             if self.world.weather.prompt:
                 (attention,) = self.world.rows("order", "SELECT needs_attention FROM orders WHERE id = ?", order_id)[0]
+                kept = self.world.people.find(order_id).may_be_kept
                 must(
-                    not attention and reason != Reason.TIMED_OUT, f"{name} is parked, although everyone answers in time"
+                    (kept or not attention) and reason != Reason.TIMED_OUT,
+                    f"{name} is parked, although everyone answers in time",
                 )
 
     def _history(self, order_id: str, name: str, status: OrderStatus, version: int) -> None:
@@ -74,6 +78,15 @@ class Checks:
         must([seq for seq, *_ in entries] == list(range(1, version + 1)), f"the history of {name} has a gap")
         must(entries[0][1] == "order_placed" and entries[-1][3] == status, f"the history of {name} tells another story")
         must(all(one[3] == other[2] for one, other in pairwise(entries)), f"a line of the history of {name} is missing")
+
+    def _contradictions(self, order_id: str, name: str, steps: Mapping[str, Progress]) -> None:
+        """Whoever heard just now what cannot be true has called a person, unless one has seen to it before."""
+        query = """SELECT outcome, needs_attention FROM saga_history h JOIN orders o ON o.id = h.order_id
+            WHERE o.id = ? ORDER BY seq DESC LIMIT 1"""
+        ((outcome, attention),) = self.world.rows("order", query, order_id)
+        if outcome.startswith("noted: contradicts"):
+            seen = any(step.problem and step.problem.settled for step in steps.values())
+            must(attention or seen, f"{name} heard what cannot be true, and calls nobody")
 
     def _captures_are_due(self) -> None:
         wrong = self.world.rows(

@@ -1,15 +1,16 @@
-"""Five defects, each a small change of the real code that must be found, so that silence means something."""
+"""Eight defects, each a small change of the real code that must be found, so that silence means something."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 from sqlalchemy import Connection
 
 from inventory_service.handlers import release, reserve
 from inventory_service.store import Reservations
-from order_service.fulfillment.saga import Workflow
+from order_service.fulfillment.saga import Step, StepStatus, Workflow
 from order_service.fulfillment.workflow import WORKFLOWS
 from order_service.sagas import Sagas
 from order_service.timers import due
@@ -89,16 +90,20 @@ def joining_on_any(flow: Workflow) -> Workflow:
     return replace(flow, steps=tuple(replace(step, after=step.after[:1]) for step in flow.steps))
 
 
-def joined_on_any(service: str, handling: Handling) -> Handling:
-    """The order service's handling with that workflow."""
-    if service != "order":
-        return handling
-    flows = {version: joining_on_any(flow) for version, flow in WORKFLOWS.items()}
+def by(changed: Callable[[Workflow], Workflow]) -> Callable[[str, Handling], Handling]:
+    """The order service's handling by a changed workflow."""
 
-    def load(connection: Connection, facts: Sequence[Any], now: datetime, answers: Answers) -> Sagas:
-        return Sagas.load(connection, {fact.order_id for fact in facts}, flows, now)
+    def handling(service: str, handling: Handling) -> Handling:
+        if service != "order":
+            return handling
+        flows = {version: changed(flow) for version, flow in WORKFLOWS.items()}
 
-    return replace(handling, load=load, due=lambda connection, now, most: due(connection, flows, now, most))
+        def load(connection: Connection, facts: Sequence[Any], now: datetime, answers: Answers) -> Sagas:
+            return Sagas.load(connection, {fact.order_id for fact in facts}, flows, now)
+
+        return replace(handling, load=load, due=lambda connection, now, most: due(connection, flows, now, most))
+
+    return handling
 
 
 # 5. A message counts as published as soon as it is handed over, whatever the broker says.
@@ -110,10 +115,41 @@ class TrustingWorker(Worker):
         self.confirmed += [each.id for each in envelopes]
 
 
+# 6. What is told of an order is believed, whatever was asked.
+
+
+def believing_all(flow: Workflow) -> Workflow:
+    return replace(flow, steps=tuple(replace(step, agrees=lambda facts: True) for step in flow.steps))
+
+
+# 7. An undo that is refused for good counts as done.
+
+
+class Hasty(Workflow):
+    @cached_property
+    def meaning(self) -> dict[Any, tuple[Step, StepStatus]]:
+        refusals = {step.undo_refused: (step, StepStatus.COMPENSATED) for step in self.steps if step.undo_refused}
+        return {**super().meaning, **refusals}
+
+
+def taking_refusals_for_undone(flow: Workflow) -> Workflow:
+    return Hasty(**{item.name: getattr(flow, item.name) for item in fields(flow)})
+
+
+# 8. A refused undo is asked for again and again, and nobody is told.
+
+
+def deaf_to_refusals(flow: Workflow) -> Workflow:
+    return replace(flow, steps=tuple(replace(step, undo_refused=None) for step in flow.steps))
+
+
 MUTANTS = [
     Mutant(name="no tombstone", handling=without_tombstones),
     Mutant(name="acknowledged before the commit", worker=HastyWorker),
     Mutant(name="neither inbox nor row", consumer=ForgetfulConsumer, handling=without_memory),
-    Mutant(name="joined on any", handling=joined_on_any, flow=joining_on_any),
+    Mutant(name="joined on any", handling=by(joining_on_any), flow=joining_on_any),
     Mutant(name="published before the confirm", worker=TrustingWorker),
+    Mutant(name="all is believed", handling=by(believing_all), flow=believing_all),
+    Mutant(name="refused counts as undone", handling=by(taking_refusals_for_undone), flow=taking_refusals_for_undone),
+    Mutant(name="deaf to refusals", handling=by(deaf_to_refusals), flow=deaf_to_refusals),
 ]

@@ -25,7 +25,9 @@ OPERATOR = Principal(role=Role.OPERATOR, name="olga")
 CUSTOMER = Principal(role=Role.CUSTOMER, name="alice")
 SOLD = (("RARE-VASE", 2), ("POPULAR-LAMP", 9), ("LINEN-SOFA", 2), ("COFFEE-MUG", 30))  # and how many at most
 TOKENS = {"tok_visa": 12, "tok_declined": 2, "tok_capture_refused": 2, "tok_timeout": 2}
+KEPT = {"tok_void_refused": 2, "tok_refund_refused": 2}  # who has paid so may not get it back
 COUNTRIES = {"GB": 4, "DE": 4, "FR": 2, "US": 3, "BR": 2}
+FINAL = {"CH": 2}  # where a booking cannot be cancelled
 
 
 @dataclass
@@ -50,6 +52,11 @@ class Wanted:
     def is_sound(self) -> bool:
         """Nobody outside refuses it."""
         return self.token not in ("tok_declined", "tok_capture_refused") and self.country != "BR"
+
+    @property
+    def may_be_kept(self) -> bool:
+        """Somebody outside may refuse for good to undo what it did."""
+        return self.token in KEPT or self.country in FINAL
 
     @property
     def is_scarce(self) -> bool:
@@ -114,7 +121,9 @@ class People:
         for step in self.terms.flow.steps:
             progress = steps[step.name]
             parked = progress.deadline and progress.attempts > step.attempts
-            if parked and step.kind is Kind.RETRIABLE and chance.random() < 0.1:
+            if progress.problem and not progress.problem.settled and not progress.deadline:
+                world.at(soon, lambda step=step: self._let_go(order_id, step.name))
+            elif parked and step.kind is Kind.RETRIABLE and chance.random() < 0.1:
                 world.at(soon, lambda step=step: self._settle(order_id, step.name))
             elif progress.deadline and step.request and chance.random() < (0.2 if parked else 0.01):
                 world.at(
@@ -142,8 +151,9 @@ class People:
         lines = [
             Wish(sku=sku, quantity=chance.randint(1, most)) for sku, most in chance.sample(SOLD, chance.randint(1, 2))
         ]
-        (token,) = chance.choices(list(TOKENS), list(TOKENS.values()))
-        (country,) = chance.choices(list(COUNTRIES), list(COUNTRIES.values()))
+        tokens, countries = TOKENS | KEPT, COUNTRIES | FINAL
+        (token,) = chance.choices(list(tokens), list(tokens.values()))
+        (country,) = chance.choices(list(countries), list(countries.values()))
         address = {"name": "Ada Lovelace", "line1": "12 St James's Square", "city": "London", "postal_code": "SW1Y 4JH"}
         order = NewOrder(
             principal="customer:alice",
@@ -191,6 +201,14 @@ class People:
     def _settle(self, order_id: str, step: str) -> None:
         if self._tell(order_id, f"settles {step}", self.commands.settle, step) is not None or self._lost_answer:
             self.find(order_id).settled.add(step)
+
+    def _let_go(self, order_id: str, step: str) -> None:
+        """What is refused for good, or was told otherwise later, is seen to by hand, sooner or later."""
+        if self.world.chance.random() < 0.2:
+            self._tell(order_id, f"retries {step}", self.commands.retry, step)
+        self._settle(order_id, step)
+        if self._lost_answer:
+            self.world.at(self.world.seconds + 60.0, lambda: self._let_go(order_id, step))
 
     def _revoke(self, order_id: str) -> None:
         self._tell(order_id, "revokes the deadline of approval", self.commands.move_deadline, "approval", None)

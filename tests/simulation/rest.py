@@ -52,7 +52,10 @@ class Rest:
         must(
             done or Reason(reason) in self._possible(wanted), f"{name} is cancelled, and {reason} cannot be the reason"
         )
-        self._money(order_id, name, total, done, amounts(msgspec.json.decode(facts)))
+        known = msgspec.json.decode(facts)
+        believed = {each for each in self.world.liars.told if each[0] == order_id and known.get(each[1]) == each[2]}
+        must(not believed, f"{name} believes what cannot be true: {believed}")
+        self._money(order_id, wanted, total, done, amounts(known))
         self._goods(order_id, wanted, done)
         self._parcel(order_id, wanted, done)
 
@@ -68,15 +71,20 @@ class Rest:
         }
         return {reason for reason, possible in able.items() if possible} | wanted.objections
 
-    def _money(self, order_id: str, name: str, total: int, done: bool, shown: dict[str, int]) -> None:
+    def _money(self, order_id: str, wanted: "Wanted", total: int, done: bool, shown: dict[str, int]) -> None:
+        name = wanted.name
         query = (
             "SELECT kind, SUM(amount), COUNT(*) FROM card_network_books WHERE order_id = ? AND approved GROUP BY kind"
         )
         books = {kind: (amount, count) for kind, amount, count in self.world.rows("payment", query, order_id)}
         must(all(count == 1 for _, count in books.values()), f"the network did something twice for {name}: {books}")
         did = {kind: books.get(kind, (0, 0))[0] for kind in ("authorize", "capture", "void", "refund")}
+        refused = self.world.rows("payment", "SELECT 1 FROM payments WHERE order_id = ? AND reversal_refused", order_id)
         if done:
             must(list(did.values()) == [total, total, 0, 0], f"{name} is fulfilled, but {did}")
+        elif refused:
+            must(did["void"] == did["refund"] == 0, f"of {name} the network kept what it gave back: {did}")
+            must("payment" in wanted.settled, f"{name} is cancelled, {did} is kept, and nobody has seen to it")
         else:
             must(did["authorize"] in (0, did["void"] + did["refund"]), f"{name} is cancelled, money is held: {did}")
             must(did["capture"] == did["refund"], f"{name} is cancelled, money is kept: {did}")
@@ -87,7 +95,7 @@ class Rest:
         ) or [(0, 0, 0, 0, "voided")]
         must(list(did.values()) == list(payments[0][:4]), f"of {name} payment says {payments}, the network {did}")
         must(
-            done or payments[0][4] in ("voided", "refunded", "declined"),
+            done or refused or payments[0][4] in ("voided", "refunded", "declined"),
             f"{name} is cancelled, {payments} is not undone",
         )
         ledger = dict(
@@ -108,16 +116,26 @@ class Rest:
         must(not done or msgspec.json.decode(lines) == asked, f"{wanted.name}: {lines} were handed over, not {asked}")
 
     def _parcel(self, order_id: str, wanted: "Wanted", done: bool) -> None:
-        found = self.world.rows("shipping", "SELECT status, carrier FROM shipments WHERE order_id = ?", order_id)
-        status, carrier = found[0] if found else ("none", None)
+        query = "SELECT status, carrier, cancellation_refused FROM shipments WHERE order_id = ?"
+        found = self.world.rows("shipping", query, order_id)
+        status, carrier, refused = found[0] if found else ("none", None, False)
+        if refused:
+            seen = not done and "shipping" in wanted.settled
+            must(seen, f"the parcel of {wanted.name} stays booked, and nobody has seen to it")
         ends = {"dispatched", "dispatching", "booked"} if "dispatch" in wanted.settled else {"dispatched"}
-        must(status in (ends if done else {"cancelled", "refused", "none"}), f"{wanted.name}: its parcel is {status}")
+        ends = ends if done else {"booked"} if refused else {"cancelled", "refused", "none"}
+        must(status in ends, f"{wanted.name}: its parcel is {status}")
         query = "SELECT party, kind FROM carrier_books WHERE order_id = ? AND approved"
         books = set(self.world.rows("shipping", query, order_id))
         held = {party for party, kind in books if kind == "book" and (party, "cancel") not in books}
-        must(held == ({carrier} if done else set()), f"{wanted.name}: {held} hold a booking, {carrier} should")
+        must(
+            held == ({carrier} if done or refused else set()), f"{wanted.name}: {held} hold a booking, {carrier} should"
+        )
         sent = {party for party, kind in books if kind == "dispatch"}
-        must(sent == held or (done and not sent and "dispatch" in wanted.settled), f"{wanted.name}: {sent} has sent it")
+        must(
+            sent == (set() if refused else held) or (done and not sent and "dispatch" in wanted.settled),
+            f"{wanted.name}: {sent} has sent it",
+        )
 
     def _strangers(self) -> None:
         known = {order_id for (order_id,) in self.world.rows("order", "SELECT id FROM orders")}

@@ -60,6 +60,7 @@ class Weather:
     longest_silence: float = 0.0
     restart: float = 0.0  # turns before which a worker is told to stop
     poison: int = 0  # messages that nobody can work
+    untrue: float = 0.0  # facts of participants that contradict what they were asked
 
     def words(self) -> str:
         """What can go wrong, and how often."""
@@ -73,7 +74,8 @@ class Weather:
     @property
     def prompt(self) -> bool:
         """Everyone answers within the attempts."""
-        return not self.lost and not self.unanswered and self.slowest <= 20.0 and self.longest_silence <= 20.0
+        answered = not self.lost and not self.unanswered and not self.untrue
+        return answered and self.slowest <= 20.0 and self.longest_silence <= 20.0
 
 
 def draw(chance: Random) -> Weather:
@@ -113,6 +115,7 @@ def draw(chance: Random) -> Weather:
         unanswered=some(0.6),
         silences=chance.randrange(4),
         longest_silence=chance.choice((60.0, 300.0)),
+        untrue=some(0.3),
     )
     if kind == "foul":
         return foul
@@ -152,6 +155,9 @@ class Faults:
         if waiting > 1 and not self.over and self.chance.random() < self.weather.reordered:
             return self.chance.randrange(waiting)
         return 0
+
+    def lies(self) -> bool:
+        return not self.over and bool(self.weather.untrue) and self.chance.random() < self.weather.untrue
 
     def cuts(self, service: str) -> bool:
         return not self.over and bool(self.weather.cut) and self.chance.random() < self.weather.cut

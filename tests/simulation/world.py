@@ -19,6 +19,7 @@ from shared.messaging.pace import Pace
 from shared.messaging.topology import dead_letters_of, inbox_of, topology
 from shared.service import services
 from tests.simulation.checks import Checks, Violation
+from tests.simulation.liars import Liars
 from tests.simulation.mutants import SOUND, Mutant
 from tests.simulation.outside import PARTIES, Outside
 from tests.simulation.people import People
@@ -90,7 +91,7 @@ class World:
         lasting = self.chance.random() < 0.7
         self.broker = Embedded(topology(handled), self.faults, clock=lambda: self.seconds, lasting=lasting)
         self.port = StruckBroker(self, self.broker)
-        self.outside = Outside(self)
+        self.outside, self.liars = Outside(self), Liars(self)
         self.processes = [Process(self, name, number) for name in self.services for number in range(WORKERS)]
         shop = terms(self.settings["order"])
         self.people = People(self, replace(shop, flow=mutant.flow(shop.flow)))
@@ -225,10 +226,12 @@ class World:
         return uuid7(at, self.chance.getrandbits)
 
     def handling(self, service: str) -> Handling:
-        """How a service works here: its own way, with the outside and the mutant of this world."""
+        """How a service works here: its own way, with the outside, the liars and the mutant of this world."""
         handling = real_handling(service, bool(self.settings[service].step_attempts))
         if service in PARTIES:
             handling = replace(handling, ask=self.outside.asked_by(service))
+        if service != "order":
+            handling = self.liars.handling(handling)
         return self.mutant.handling(service, handling)
 
     def has_messages(self, service: str) -> bool:

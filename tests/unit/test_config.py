@@ -47,7 +47,7 @@ def test_an_empty_variable_counts_as_unset() -> None:
         ("BROKER_URL", "amqps://u:p@broker/%2F", "amqps://u:p@broker/%2F"),
         ("PORT", "0", 0),
         ("BATCH_LIMIT", "500", 500),
-        ("WATCHDOG", "2.5", timedelta(seconds=2.5)),
+        ("WATCHDOG", "20.5", timedelta(seconds=20.5)),
         ("OUTBOX_DAYS", "7", timedelta(days=7)),
         (
             "STEP_TIMEOUTS",
@@ -102,6 +102,18 @@ def test_a_malformed_value_is_named(name: str, text: str) -> None:
     said = complaint(**{name: text})
     assert said.startswith(f"order: {name} ")
     assert "\n" not in said
+
+
+@pytest.mark.parametrize(
+    ("watchdog", "timeout", "allowed"), [("60", "15", True), ("60", "15.1", False), ("19", "5", False)]
+)
+def test_a_network_is_not_waited_for_until_a_worker_seems_to_hang(watchdog: str, timeout: str, allowed: bool) -> None:
+    """What a batch waits for outside is less than half of WATCHDOG; the complaint names both settings."""
+    if allowed:
+        assert settings(WATCHDOG=watchdog, NETWORK_TIMEOUT=timeout).longest_call == timedelta(seconds=15)
+    else:
+        said = complaint(WATCHDOG=watchdog, NETWORK_TIMEOUT=timeout)
+        assert said.startswith("order: NETWORK_TIMEOUT must be at most a quarter of WATCHDOG")
 
 
 def test_all_that_is_wrong_is_said_at_once() -> None:

@@ -20,7 +20,7 @@ from order_service.web.watch import Watch
 from shared.api_keys import Keys, Principal, Role
 from shared.clock import Clock
 from shared.config import Settings
-from shared.database import Database
+from shared.database import Database, retried
 from shared.http.auth import public, requires
 from shared.http.fields import StrictParser
 from shared.http.problems import MEDIA_TYPE, problem
@@ -85,7 +85,7 @@ class Room:
 
     def door(self, keys: Keys) -> Principal:
         """Who is signed in; ends the request where nobody is."""
-        principal = self.sessions.find(request.cookies.get(COOKIE, ""), keys)
+        principal = retried(lambda: self.sessions.find(request.cookies.get(COOKIE, ""), keys))
         if principal is None:
             if request.method == "GET" and "HX-Request" not in request.headers:
                 abort(redirect(f"/console/sign-in?to={request.path}", 303))
