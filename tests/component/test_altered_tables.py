@@ -33,7 +33,7 @@ def columns_of(bench: Bench) -> list[tuple[str, str, int]]:
         (table.name, column.name, column.type.length)
         for table in bench.service.metadata.sorted_tables
         for column in table.c
-        if type(column.type) is String and column.type.length and not column.primary_key
+        if isinstance(column.type, String) and column.type.length
     ]
     assert len(columns) > 5
     return columns
