@@ -76,7 +76,7 @@ def test_a_full_disk_is_503_until_there_is_room(kind: str, disk: Disk, new_datab
     promised: list[str] = []
 
     def place(number: int) -> int:
-        headers = {**bearer("alice"), "Idempotency-Key": f"order {number}"}
+        headers = {**bearer("alice"), "Idempotency-Key": f"order-{number}"}
         answer = app.test_client().post("/orders", json=ORDER, headers=headers)
         if answer.status_code == 202:
             promised.append(answer.json["id"])
