@@ -16,7 +16,13 @@ def handling(settings: Settings, database: Database) -> Handling:
     conduct, longest = conduct_from(settings), longest_wait(settings)
     simulator = Simulator(WORLD, database, DatabaseClock(), policy, conduct, longest_wait=longest, lost_once=LOST_ONCE)
     network: CardNetwork = SimulatedCardNetwork(simulator)
-    return Handling(handlers=HANDLERS, load=Payments.load, calls=CALLS, ask=network.ask)
+    return Handling(
+        handlers=HANDLERS,
+        load=Payments.load,
+        calls=CALLS,
+        ask=network.ask,
+        longest_call=settings.longest_call.total_seconds(),
+    )
 
 
 SERVICE = Service(

@@ -31,13 +31,7 @@ def build_worker(service: Service, settings: Settings, database: Database, broke
     """A worker of this service, ready to run."""
     handling = service.handling(settings, database)
     consumer = Consumer(
-        handling,
-        service.tables,
-        database,
-        clock=service.clock,
-        new_id=uuid7,
-        body_limit=settings.body_limit,
-        longest_call=settings.longest_call.total_seconds(),
+        handling, service.tables, database, clock=service.clock, new_id=uuid7, body_limit=settings.body_limit
     )
     return Worker(service.name, consumer, Maintenance(service.tables, database, service.clock), broker, pace)
 

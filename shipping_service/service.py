@@ -16,7 +16,13 @@ def handling(settings: Settings, database: Database) -> Handling:
     conduct, longest = conduct_from(settings), longest_wait(settings)
     simulator = Simulator(WORLD, database, DatabaseClock(), policy, conduct, longest_wait=longest)
     carriers: Carriers = SimulatedCarriers(simulator)
-    return Handling(handlers=HANDLERS, load=Shipments.load, calls=CALLS, ask=carriers.ask)
+    return Handling(
+        handlers=HANDLERS,
+        load=Shipments.load,
+        calls=CALLS,
+        ask=carriers.ask,
+        longest_call=settings.longest_call.total_seconds(),
+    )
 
 
 SERVICE = Service(

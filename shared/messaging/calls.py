@@ -16,7 +16,6 @@ whoever waits for the fact asks again. So it is with a call that is not made bec
 outside for long enough: a worker that waits must not be taken for one that hangs.
 """
 
-import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -82,7 +81,7 @@ def work_in_rounds(
         )
 
 
-def asking_for(seconds: float, ask: Ask, monotonic: Callable[[], float] = time.monotonic) -> Ask:
+def asking_for(seconds: float, ask: Ask, monotonic: Callable[[], float]) -> Ask:
     """`ask`, for one batch: when it has waited for answers for so long in all, nothing more is asked."""
     waited = 0.0
 

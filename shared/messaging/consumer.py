@@ -1,10 +1,9 @@
 """The one rule: inbox, state, history and outbox in one transaction per batch; only then is a message acknowledged."""
 
 import logging
-import math
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -25,21 +24,12 @@ log = logging.getLogger("fulfillment.consumer")
 class Consumer:
     """Works batches of deliveries for one service on one database."""
 
+    monotonic = staticmethod(time.monotonic)
+
     def __init__(
-        self,
-        handling: Handling,
-        tables: Tables,
-        database: Database,
-        *,
-        clock: Clock,
-        new_id: NewId,
-        body_limit: int,
-        longest_call: float = math.inf,
-        monotonic: Callable[[], float] = time.monotonic,
+        self, handling: Handling, tables: Tables, database: Database, *, clock: Clock, new_id: NewId, body_limit: int
     ) -> None:
-        """`longest_call` is for how many seconds a batch goes on calling outside; the last may take as long again."""
         self.handling, self.tables, self.database, self.clock, self.new_id = handling, tables, database, clock, new_id
-        self._longest_call, self._monotonic = longest_call, monotonic
         self._reader = Reader({known.type: known for known in handling.handlers}, body_limit)
 
     def work(self, deliveries: Sequence[Delivery], published: Collection[str] = ()) -> list[Envelope]:
@@ -51,7 +41,7 @@ class Consumer:
         """
         requests, letters = self._read(deliveries)
         batch = Batch(requests=requests, letters=letters, published=published)
-        ask = asking_for(self._longest_call, self.handling.ask, self._monotonic)
+        ask = asking_for(self.handling.longest_call, self.handling.ask, self.monotonic)
         return work_in_rounds(batch, self._intend, ask, self._commit)
 
     def advance(self, most: int) -> list[Envelope]:

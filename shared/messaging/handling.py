@@ -1,5 +1,6 @@
 """What the author of a service writes: handlers, what they ask of the outside, and how a batch's rows are loaded."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -55,7 +56,8 @@ class Handling:
     message, several, or None. `load` opens the unit of work for some messages, with the answers that are there. `calls`
     maps message classes to `call(message, unit_of_work)`: what the row, as the handler left it, must still ask outside;
     such a handler runs again with the answer. `ask` makes such calls, concurrently, and returns the answers that came;
-    a call that failed has none. `due` moves at most so many things whose time has come, and returns what is to be
+    a call that failed has none. It takes at most `longest_call` seconds; a batch that has waited for so long makes no
+    more calls. `due` moves at most so many things whose time has come, and returns what is to be
     published.
     """
 
@@ -63,4 +65,5 @@ class Handling:
     load: Callable[[Transaction, Sequence[Any], datetime, Answers], UnitOfWork]
     calls: Handlers = field(default_factory=dict)
     ask: Ask = ask_nobody
+    longest_call: float = math.inf
     due: Callable[[Transaction, datetime, int], Sequence[Message]] | None = None

@@ -51,15 +51,14 @@ class SlowNetwork:
             return honest.ask(calls)
 
         consumer = Consumer(
-            replace(honest, ask=ask),
+            replace(honest, ask=ask, longest_call=LONGEST),
             SERVICE.tables,
             bench.database,
             clock=bench.clock,
             new_id=uuid7,
             body_limit=262_144,
-            longest_call=LONGEST,
-            monotonic=self.monotonic,
         )
+        consumer.monotonic = self.monotonic  # type: ignore[method-assign]
         maintenance = Maintenance(SERVICE.tables, bench.database, bench.clock)
         self.worker = Worker(
             "payment", consumer, maintenance, broker, Pace(watchdog=WATCHDOG), monotonic=self.monotonic
