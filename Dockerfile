@@ -11,7 +11,7 @@ FROM python:3.13-slim
 RUN useradd --system --uid 10001 --no-create-home --home-dir /nonexistent fulfillment \
     && install -d -o fulfillment /definitions
 COPY --from=build /opt/fulfillment /opt/fulfillment
-ENV PATH=/opt/fulfillment/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
+ENV PATH=/opt/fulfillment/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 MALLOC_ARENA_MAX=1
 USER fulfillment
 WORKDIR /tmp
 CMD ["fulfillment", "--help"]

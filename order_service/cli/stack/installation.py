@@ -11,7 +11,8 @@ from shared.service import services
 def process_of(service: str, verb: str, *, name: str = "", **settings: str) -> Program:
     """`web` or `worker` of a service; `settings` by variable, besides those of this process."""
     command = [sys.executable, "-m", services()[service].package, *verb.split()]
-    given = {"LOG_FORMAT": "text", "PYTHONUNBUFFERED": "1", **environment(**settings)}
+    # glibc would keep the most that each thread ever needed apart from what the others did
+    given = {"LOG_FORMAT": "text", "PYTHONUNBUFFERED": "1", "MALLOC_ARENA_MAX": "1", **environment(**settings)}
     return Program(name=name or f"{service}-{verb}", command=command, environment=given)
 
 
