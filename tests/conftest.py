@@ -30,15 +30,19 @@ def found(find: Callable[[str | None], Path], variable: str) -> Path | None:
         return None
 
 
+PROCESSES = Path(__file__).parent / "integration"
 RABBITMQ = found(rabbitmq.find, "RABBITMQ_SERVER")  # the path of another rabbitmq-server
 POSTGRESQL = found(postgresql.find, "POSTGRESQL_BIN")  # the folder of another PostgreSQL's programs
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that need a server carry its marker, and say so when the machine has none."""
+    """Tests that need a server carry its marker, and say so when the machine has none. Those of whole processes are
+    slow."""
     rabbitmq = pytest.mark.skipif(RABBITMQ is None, reason="no RabbitMQ server on this machine")
     postgresql = pytest.mark.skipif(POSTGRESQL is None, reason="no PostgreSQL server on this machine")
     for item in items:
+        if item.path.is_relative_to(PROCESSES):
+            item.add_marker(pytest.mark.slow)
         needs = {*getattr(item, "fixturenames", ())}
         if isinstance(item, pytest.Function) and hasattr(item, "callspec"):
             needs |= {value for value in item.callspec.params.values() if isinstance(value, str)}

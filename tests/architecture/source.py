@@ -32,8 +32,13 @@ def package_modules() -> tuple[Path, ...]:
     return tuple(path for path in files() if path.suffix == ".py" and relative(path).split("/")[0] in PACKAGES)
 
 
-def names_used(path: Path) -> Iterator[str]:
+@cache
+def names_used(path: Path) -> frozenset[str]:
     """Dotted names that a module imports or uses, as they are called where they come from: `datetime.datetime.now`."""
+    return frozenset(_names_used(path))
+
+
+def _names_used(path: Path) -> Iterator[str]:
     tree = ast.parse(path.read_text())
     origins: dict[str, str] = {}
     for node in ast.walk(tree):

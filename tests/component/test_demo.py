@@ -8,6 +8,7 @@ import sys
 from io import StringIO
 from pathlib import Path
 
+import pytest
 from click.testing import CliRunner
 from rich.console import Console
 
@@ -18,6 +19,7 @@ from order_service.cli.system.scenarios import ACTS, Play, Scenario
 README = Path(__file__).parents[2] / "README.md"
 
 
+@pytest.mark.slow
 def test_every_order_ends_as_it_should_and_the_books_add_up() -> None:
     """It exits with 0, having shown every order's way and the books."""
     result = CliRunner().invoke(fulfillment, ["demo"])
@@ -50,6 +52,7 @@ def test_an_order_that_ends_otherwise_makes_it_fail(tmp_path: Path) -> None:
     assert "not everything ended as it should" in output
 
 
+@pytest.mark.slow
 def test_an_interrupt_ends_it_cleanly() -> None:
     """Ctrl-C in the middle: it is soon gone, with one word and no traceback."""
     command = [sys.executable, "-u", "-m", "order_service.cli", "demo"]

@@ -143,6 +143,7 @@ def die(payment: Payment, moment: str, envelope: Envelope) -> None:
     assert done.returncode == -signal.SIGKILL
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moment", ["before", "after"])
 def test_a_worker_killed_around_the_authorization(payment: Payment, moment: str) -> None:
     """Whether it died before the call or between call and commit: the redelivery ends with one authorization."""
@@ -154,6 +155,7 @@ def test_a_worker_killed_around_the_authorization(payment: Payment, moment: str)
     assert payment.network() == {"authorize": 1999}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moment", ["before", "after"])
 def test_a_worker_killed_around_the_capture(payment: Payment, moment: str) -> None:
     """The money is taken once."""
@@ -164,6 +166,7 @@ def test_a_worker_killed_around_the_capture(payment: Payment, moment: str) -> No
     assert payment.network() == {"authorize": 1999, "capture": 1999}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moment", ["before", "after"])
 def test_an_undo_overtakes_a_killed_authorization(payment: Payment, moment: str) -> None:
     """The undo is worked before the redelivered request: in the end the network holds nothing."""
@@ -175,6 +178,7 @@ def test_an_undo_overtakes_a_killed_authorization(payment: Payment, moment: str)
     assert payment.network() == {"authorize": 1999, "void": 1999}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moment", ["before", "after"])
 def test_an_undo_overtakes_a_killed_capture(payment: Payment, moment: str) -> None:
     """A reversal while the capture is in doubt makes sure, then refunds: nothing is kept, nothing taken twice."""
@@ -199,6 +203,7 @@ def test_a_late_capture_never_takes_what_is_to_be_given_back(payment: Payment) -
     assert payment.network() == {"authorize": 1999, "void": 1999}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moment", ["before", "after"])
 def test_a_worker_killed_around_the_void(payment: Payment, moment: str) -> None:
     """Redelivered, the void is asked for again under the same key."""

@@ -48,6 +48,7 @@ def die(shipping: Shipping, moment: str, envelope: Envelope) -> None:
     assert done.returncode == -signal.SIGKILL
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moment", ["before", "after"])
 def test_a_worker_killed_around_the_booking(shipping: Shipping, moment: str) -> None:
     """The redelivery ends with one booking; while the carrier is down it does not go to the other one."""
@@ -61,6 +62,7 @@ def test_a_worker_killed_around_the_booking(shipping: Shipping, moment: str) -> 
     assert shipping.books() == {NORTHWIND: {"book"}, GLOBEX: set()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moment", ["before", "after"])
 def test_an_undo_overtakes_a_killed_booking(shipping: Shipping, moment: str) -> None:
     """The undo is worked before the redelivered request: in the end no carrier holds anything."""
@@ -71,6 +73,7 @@ def test_an_undo_overtakes_a_killed_booking(shipping: Shipping, moment: str) -> 
     assert shipping.books() == {NORTHWIND: {"book", "cancel"}, GLOBEX: set()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moment", ["before", "after"])
 def test_a_worker_killed_around_the_dispatch(shipping: Shipping, moment: str) -> None:
     """The parcel is handed over once."""

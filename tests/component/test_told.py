@@ -19,6 +19,7 @@ def test_the_unhappy_order_is_a_real_one(tmp_path: Path) -> None:
     assert tuple(shown) == unhappy_order.run(tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("name", ["add-a-step", "add-a-participant"])
 def test_who_follows_the_page_gets_there(name: str, tmp_path: Path) -> None:

@@ -129,11 +129,15 @@ def test_whoever_dawdles_is_cut_off(tmp_path: Path, half: str) -> None:
 
 @pytest.mark.parametrize(
     ("variables", "named"),
-    [({"API_KEYS": ""}, "API_KEYS"), ({"PORT": "http"}, "PORT"), ({"STEP_TIMEOUTS": "paiment=3"}, "paiment")],
+    [
+        ({"API_KEYS": ""}, "API_KEYS"),
+        ({"PORT": "http"}, "PORT"),
+        ({"STEP_TIMEOUTS": "paiment=3"}, "paiment"),
+    ],
 )
 def test_what_is_misconfigured_ends_the_start_with_one_line(variables: dict[str, str], named: str) -> None:
     """And a non-zero exit code."""
-    settings = environment(**{"API_KEYS": KEYS, **variables})
+    settings = environment(**{"API_KEYS": KEYS, "PORT": "0", **variables})
     command = [sys.executable, "-m", "order_service", "web"]
     ended = subprocess.run(command, env=settings, capture_output=True, text=True, timeout=120, check=False)
     assert ended.returncode != 0

@@ -93,6 +93,7 @@ def test_every_container_that_is_named_exists() -> None:
     assert named <= known
 
 
+@pytest.mark.slow
 def test_every_curl_is_answered(tmp_path: Path) -> None:
     """Each HTTP call of the README succeeds, as the caller that it names."""
     calls = [shlex.split(command)[1:] for command in SHELL if command.startswith("curl ")]

@@ -27,6 +27,7 @@ from shipping_service.handlers import CALLS, HANDLERS
 from tests.unit.exploration import ORDER, Answers, Exploration, State, Worker
 
 # How many states there are. A change of these figures is a change of behavior: look at it, then write it down here.
+LARGE = 4_000
 SIZES = {"DE": 1_728, "GB": 4_861, "US": 4_913, "NZ": 918, "CH": 4_861}
 
 
@@ -121,7 +122,9 @@ def holding(state: State) -> list[str]:
     return [each for each in CARRIERS if done(state, Kind.BOOK, each) and not done(state, Kind.CANCEL, each)]
 
 
-@pytest.mark.parametrize("country", SIZES)
+@pytest.mark.parametrize(
+    "country", [pytest.param(each, marks=pytest.mark.slow) if SIZES[each] > LARGE else each for each in SIZES]
+)
 def test_every_reachable_state(country: str) -> None:
     """In every state at most one carrier holds a booking, none when the shipment is cancelled or refused; and from
     every state, unless the parcel has left, one undo whose calls are answered leaves nothing held, or the carrier's

@@ -140,11 +140,11 @@ class Embedded:
     def _give_back(self, queue: str, copy: _Copy) -> None:
         copy.drops += 1
         if copy.drops > int(self.topology.queues[queue]["x-delivery-limit"]):
-            self._bury(queue, copy, "delivery_limit")
+            self._dead_letter(queue, copy, "delivery_limit")
         else:
             insort(self._queues[queue], copy)
 
-    def _bury(self, queue: str, copy: _Copy, reason: str) -> None:
+    def _dead_letter(self, queue: str, copy: _Copy, reason: str) -> None:
         arguments = self.topology.queues[queue]
         if "x-dead-letter-exchange" not in arguments:
             self._done(copy)  # as RabbitMQ: what a dead-letter queue gives up is gone
