@@ -3,12 +3,13 @@
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import pytest
 
 from payment_service.service import SERVICE
 from shared.bootstrap import system_topology
-from shared.contracts import CaptureRequested, PaymentRequested
+from shared.contracts import CaptureRequested, PaymentRequested, PaymentReversalRequested
 from shared.ids import uuid7
 from shared.messaging.broker import Connection
 from shared.messaging.brokers.embedded import Embedded
@@ -19,7 +20,7 @@ from shared.messaging.pace import Pace
 from shared.messaging.worker import Worker
 from tests.component.bench import Bench, order_id
 
-WATCHDOG = 60.0
+WATCHDOG = MINUTE = 60.0  # seconds
 LONGEST = WATCHDOG / 4
 SLOW = LONGEST  # seconds until each answer, which is as slow as the settings allow
 PAID = (
@@ -30,8 +31,10 @@ PAID = (
 
 @dataclass
 class SlowNetwork:
-    """Answers as the honest one does, later. Time passes here only, and somebody looks at the worker meanwhile."""
+    """Answers as the honest one does, later. Time passes here and in the database; somebody looks meanwhile."""
 
+    slow: float = SLOW
+    slow_database: float = 0.0  # seconds for each transaction
     worker: Worker | None = None
     seconds: float = 0.0
     asked: list[str] = field(default_factory=list)
@@ -46,12 +49,16 @@ class SlowNetwork:
         def ask(calls: Sequence[Call]) -> Answers:
             assert self.worker
             self.asked += [each.key.partition(":")[2] for each in calls]
-            self.seconds += SLOW
+            self.seconds += self.slow
             self.seen_alive.add(self.worker.alive())
             return honest.ask(calls)
 
+        def load(*given: Any) -> Any:
+            self.seconds += self.slow_database
+            return honest.load(*given)
+
         consumer = Consumer(
-            replace(honest, ask=ask, longest_call=LONGEST),
+            replace(honest, ask=ask, load=load, longest_call=LONGEST),
             SERVICE.tables,
             bench.database,
             clock=bench.clock,
@@ -93,21 +100,22 @@ def test_a_batch_waits_for_the_outside_for_less_than_half_the_watchdog(bench: Be
 
 
 def test_each_thing_that_a_worker_does_in_a_turn_has_a_watch_of_its_own(bench: Bench) -> None:
-    """A batch that waits for as long as it may, and after it a letter that is replayed and waits, too."""
-    broker, network = Embedded(system_topology()), SlowNetwork()
+    """A batch that waits for almost as long as it may, and after it a letter that is replayed and does so, too."""
+    undo = PaymentReversalRequested(order_id=order_id(2))
+    bench.another(replace(bench.consumer.handling, ask=lambda calls: {})).work(bench.deliveries([wanted(2)]))
+    broker, network = Embedded(system_topology()), SlowNetwork(slow=LONGEST - 0.1, slow_database=0.4)
     order, worker = broker.connect("order"), network.worker_on(bench, broker)
-    letters = SERVICE.tables.dead_letters
-    for number in (2, 3):
-        (letter,) = bench.deliveries([wanted(number)])
-        worker.maintenance.dead_letter(letter, "for a test")
+    warmed_up(worker, network, order, bench)
+    (letter,) = bench.deliveries([undo])
+    worker.maintenance.dead_letter(letter, "for a test")
     with bench.database.transaction() as connection:
-        assert len(letters.replay(connection, None, now=bench.now(), new_id=uuid7)) == 2
+        SERVICE.tables.dead_letters.replay(connection, None, now=bench.now(), new_id=uuid7)
     order.publish([bench.enclose(each) for each in PAID])
-    for _ in range(8):
-        network.seconds += 1.0  # so that the next letter's time has come
-        worker.turn(patience=0.0)
-    assert network.asked.count("authorize") == 3
-    assert network.seconds > WATCHDOG
+    network.seconds += MINUTE  # since the last look at the letters
+    began = network.seconds
+    worker.turn(patience=0.0)
+    assert network.asked == ["authorize", "capture", "authorize", "void"]
+    assert network.seconds - began > WATCHDOG
     assert network.seen_alive == {True}
     worker.disconnect()
 
