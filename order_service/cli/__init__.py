@@ -88,11 +88,9 @@ class Commands(click.Group):
         as_json = context.meta[AS_JSON]
         try:
             return super().invoke(context)
-        except (Refused, Unreachable) as failure:
-            context.exit(complain(failure, as_json))
-        except click.UsageError as failure:
-            if not as_json:
-                raise
+        except (Refused, Unreachable, click.ClickException) as failure:
+            if isinstance(failure, click.UsageError) and not as_json:
+                raise  # click adds how the command is used
             context.exit(complain(failure, as_json))
         except KeyboardInterrupt:
             context.exit(Exit.INTERRUPTED)

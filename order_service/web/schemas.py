@@ -105,6 +105,7 @@ class DeadlineSchema(StrictSchema):
     """Until when to wait for an answer; null, for ever."""
 
     deadline = Moment(required=True, allow_none=True)
+    note = Text(500, pattern=LINES, load_default=None, allow_none=True)
 
 
 class NewProductSchema(StrictSchema):

@@ -58,7 +58,8 @@ def step_routes(commands: Commands, show: Show) -> Routes:
     @routes.response(200, OrderSchema)
     def move_deadline(body: dict[str, Any], order_id: UUID, step: str) -> Response:
         """Wait for an answer until another moment; only an approval may be awaited for ever."""
-        return reply(show(commands.move_deadline(str(order_id), step, body["deadline"], current())))
+        moved = commands.move_deadline(str(order_id), step, body["deadline"], current(), body["note"])
+        return reply(show(moved))
 
     @routes.route("/orders/<uuid:order_id>/actions")
     @problems(404)

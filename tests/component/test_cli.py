@@ -155,6 +155,11 @@ def test_an_order_that_needs_a_person_says_why_and_what_to_do(system: System) ->
     assert call(system, "settle", order_id, "capture", "--note", "no", token=OPERATOR).exit_code == 5
     assert call(system, "retry", order_id, "capture", token=OPERATOR).exit_code == 0
     assert call(system, "deadline", order_id, "capture", "--in", "1h", "--never", token=OPERATOR).exit_code == 2
+    later = ("deadline", order_id, "capture", "--at", "2126-01-31T12:00", "--note", "they are told")
+    assert call(system, *later, token=OPERATOR).exit_code == 0
+    shown = call(system, "show", order_id, token=OPERATOR).output
+    assert "2126-01-31 " in shown
+    assert "operator:operator, deadline moved capture: they are told" in shown
     assert others("simulation", "restore", *network).exit_code == 0
     assert call(system, "reverse", order_id, token=OPERATOR).exit_code in (0, 5)  # or it was captured meanwhile
     assert call(system, "watch", order_id).output.splitlines()

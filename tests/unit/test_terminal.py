@@ -1,5 +1,6 @@
 """What may be written to a terminal, and how orders look on narrow ones, on other days and in other zones."""
 
+import json
 import re
 import sys
 from collections.abc import Iterator, Mapping
@@ -12,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 from rich.console import Console
 
-from order_service.cli import SECTIONS, fulfillment
+from order_service.cli import SECTIONS, Commands, fulfillment
 from order_service.cli.client.api import Refused, Unreachable
 from order_service.cli.client.ending import Exit, exit_of
 from order_service.cli.client.rendering import MARKS, history_lines, listing
@@ -128,6 +129,24 @@ def test_help_is_for_every_terminal() -> None:
                 yield from pages(found, *words, name)
 
     assert all(page.isascii() for page in pages(fulfillment))
+
+
+def test_what_keeps_a_command_from_its_work_is_said_harmlessly() -> None:
+    """It may name a stranger's process or file: it is a line for each of its lines, or JSON, and exit code 1."""
+
+    @click.command()
+    @click.option("--json", "as_json", is_flag=True)
+    def failing(as_json: bool) -> None:
+        raise click.ClickException("port 8000 is taken by \x1b[2Jevil\nchoose another one")
+
+    class One(Commands):
+        def get_command(self, context: click.Context, name: str) -> click.Command:
+            return failing
+
+    told = CliRunner().invoke(One(), ["failing"])
+    assert (told.exit_code, told.stderr) == (1, "Error: port 8000 is taken by \\x1b[2Jevil\nchoose another one\n")
+    told = CliRunner().invoke(One(), ["failing", "--json"])
+    assert (told.exit_code, json.loads(told.stderr)["type"]) == (1, "urn:problem-type:fulfillment:not-well")
 
 
 def test_the_page_has_every_exit_code() -> None:

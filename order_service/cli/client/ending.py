@@ -29,26 +29,26 @@ class Exit(IntEnum):
 KINDS = {401: Exit.FORBIDDEN, 403: Exit.FORBIDDEN, 404: Exit.NOT_FOUND, 409: Exit.CONFLICT}
 LATER = (408, 429)
 
-Failure = Refused | Unreachable | click.UsageError
+Failure = Refused | Unreachable | click.ClickException
 
 
 def exit_of(failure: Failure) -> Exit:
     """The exit code that tells of this kind of failure."""
-    if isinstance(failure, click.UsageError):
-        return Exit.USAGE
+    if isinstance(failure, click.ClickException):
+        return Exit(failure.exit_code)
     if isinstance(failure, Unreachable) or failure.status >= 500 or failure.status in LATER:
         return Exit.UNAVAILABLE
     return KINDS.get(failure.status, Exit.INVALID)
 
 
 def complain(failure: Failure, as_json: bool, service: str = "") -> Exit:
-    """Say on stderr what went wrong, as a line or as a problem (RFC 9457) on one line; returns the exit code.
+    """Say on stderr what went wrong, in words or as a problem (RFC 9457) on one line; returns the exit code.
 
     `service` is named where several were asked.
     """
     named = {"service": service} if service else {}
-    text = ": ".join(["Error", *named.values(), str(failure)])
-    say(json.dumps({**problem_of(failure), **named}) if as_json else text, error=True)
+    lines = ": ".join(["Error", *named.values(), str(failure)]).splitlines()
+    say(*([json.dumps({**problem_of(failure), **named})] if as_json else lines), error=True)
     return exit_of(failure)
 
 
@@ -58,4 +58,5 @@ def problem_of(failure: Failure) -> dict[str, Any]:
         return {"title": str(failure), "status": failure.status, **failure.problem}
     if isinstance(failure, Unreachable):
         return {"type": f"{TYPE}unreachable", "title": "Unreachable", "detail": str(failure)}
-    return {"type": f"{TYPE}usage", "title": "Wrong usage", "detail": failure.format_message()}
+    kind, title = ("usage", "Wrong usage") if isinstance(failure, click.UsageError) else ("not-well", "Not well")
+    return {"type": f"{TYPE}{kind}", "title": title, "detail": failure.format_message()}

@@ -80,10 +80,18 @@ def settle(api: Api, order_id: str, step: str, note: str, as_json: bool) -> None
 @click.option("--in", "span", type=Span(), help="So long from now by the service's clock: 90m, 2h, 3d.")
 @click.option("--at", "moment", type=Moment(), help="At this moment: 2027-01-31T12:00, here, or with its zone.")
 @click.option("--never", is_flag=True, help="Wait for ever; only for people, so only for an approval.")
+@click.option("--note", help="Why; it is kept in the history.")
 @as_json
 @speaks
 def deadline(
-    api: Api, order_id: str, step: str, span: timedelta | None, moment: datetime | None, never: bool, as_json: bool
+    api: Api,
+    order_id: str,
+    step: str,
+    span: timedelta | None,
+    moment: datetime | None,
+    never: bool,
+    note: str | None,
+    as_json: bool,
 ) -> None:
     """Wait for a step's answer until another time."""
     if [span is not None, moment is not None, never].count(True) != 1:
@@ -93,7 +101,7 @@ def deadline(
         if api.now is None:
             raise click.UsageError("the service does not say what time it is there: use --at")
         moment = api.now + span
-    until = {"deadline": moment and moment.isoformat()}
+    until = {"deadline": moment and moment.isoformat(), **({"note": note} if note else {})}
     present_order(api, api.call("PATCH", _path(order_id, step), until).body, as_json)
 
 
