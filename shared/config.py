@@ -80,13 +80,14 @@ class Settings:
 
     web_threads: int = _variable(integer(2, 500), "24", "How many requests a web process works on at a time.")
     key_rate: int = _variable(
-        integer(0, 10**6),
-        "200",
-        "Requests a second for each API key, twice as many at once; 0 for no limit. Beyond: 429.",
+        integer(0, 10**6), "200", "Requests a second for each API key, twice as many at once; 0: no limit. Beyond: 429."
     )
     key_share: int = _variable(
         integer(1, 100), "50", "The part of the threads, in percent, that one caller may hold at a time. Beyond: 429."
     )
+    wait_share: int = _variable(integer(1, 90), "33", "The percentage of threads that may wait for an order's news.")
+    stream_limit: int = _variable(integer(1, 20_000), "500", "Streams and live pages open at a time. Beyond: 503.")
+    key_streams: int = _variable(integer(1, 20_000), "100", "How many of those one caller may have. Beyond: 503.")
     wrong_tokens: int = _variable(
         integer(0, 10**6), "30", "Wrong tokens a minute from one address; 0: no limit. Beyond: 429."
     )

@@ -33,8 +33,15 @@ def create_app(settings: Settings, database: Database, notifier: Notifier) -> Fl
     show = Show(paced)
     group_commit = GroupCommit(database, terms(settings), clock, notifier, backlog_limit=settings.backlog_limit)
     commands = Commands(database=database, flows=paced, clock=clock, notifier=notifier)
-    share = max(1, settings.web_threads // 3)  # of the threads, for those who wait, and as much for those who view
-    watch = Watch(database, most=share, each=max(1, share // 2), streams=share, stopping=lambda: is_stopping(app))
+    waiting = max(1, settings.web_threads * settings.wait_share // 100)  # each of them holds a thread
+    watch = Watch(
+        database,
+        most=waiting,
+        each=max(1, waiting // 2),
+        streams=settings.stream_limit,
+        per_key=settings.key_streams,
+        stopping=lambda: is_stopping(app),
+    )
 
     app = create(
         settings,

@@ -54,6 +54,7 @@ class OrderEvents:
     """The history of one order as it grows, for all who follow it."""
 
     pace = 0.0
+    has_backlog = False
 
     def __init__(self, order_id: str) -> None:
         self.order_id: str | None = order_id
@@ -69,6 +70,7 @@ class AllEvents:
 
     order_id: str | None = None
     pace = 0.0
+    has_backlog = True
 
     def frames(self, connection: Connection, after: int) -> list[Frame]:
         """A frame for each transaction; its last event carries its position as id, so that none is resumed halfway."""

@@ -2,16 +2,18 @@
 
 import threading
 import time
-from collections import deque
 from collections.abc import Iterator
 from typing import Protocol
 
 import msgspec
-from flask import Response
+from flask import Response, request
 from sqlalchemy import Connection
 
+from shared.http.held import HOLD, Outlet
+
+HELLO, ALIVE = b"retry: 1000\n: hello\n\n", b": alive\n\n"
 HEARTBEAT = 3.0  # seconds without news until a viewer is sent a sign of life; so we find out that it has gone
-MOST_UNREAD = 1_000  # frames; a viewer who is further behind is let go, and resumes where it was
+MOST_UNREAD = 256 * 1024  # bytes that a viewer has not read yet, from which on it is sent nothing more until it has
 HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 
@@ -27,6 +29,7 @@ class Topic(Protocol):
 
     order_id: str | None  # it has news only with a new version of this order; None: look each time
     pace: float  # seconds between two looks at most so often
+    has_backlog: bool  # what is behind a position may be long; otherwise every look brings all that there is
 
     def frames(self, connection: Connection, after: int) -> list[Frame]:
         """The news behind `after`, the oldest first; at most a few hundred, the next call goes on."""
@@ -41,14 +44,31 @@ def frame(number: int, data: str, *, event: str | None = None, id: str | None = 
 
 
 class Stream:
-    """One viewer of a topic. Iterating yields bytes for the wire until the stream is closed."""
+    """One viewer of a topic. It is written to the outlet that it begins at, or to whoever iterates over it."""
 
     def __init__(self, topic: Topic, after: int, who: str, own: tuple[bytes, bytes] | None = None) -> None:
         """`own` are bytes that stand in every frame for the viewer's own, and those."""
         self.topic, self.after, self.who, self._own = topic, after, who, own
         self._news = threading.Condition()
-        self._unread: deque[bytes] = deque()
+        self._unread: list[bytes] = []
+        self._outlet: Outlet | None = None
+        self._sent_at = time.monotonic()
         self.closed = False
+
+    @property
+    def wants(self) -> bool:
+        """Whether the viewer has read nearly all; whoever has not misses nothing, and is shown it later."""
+        with self._news:
+            unread = self._outlet.unread if self._outlet else sum(map(len, self._unread))
+            return unread is not None and unread < MOST_UNREAD
+
+    def begin(self, outlet: Outlet) -> None:
+        """From now on everything goes there, at once."""
+        with self._news:
+            self._outlet = outlet
+            self._flush()
+            if self.closed:
+                outlet.end()
 
     def push(self, frames: list[Frame]) -> None:
         """Give the viewer what it does not have yet; called by the one thread that looks."""
@@ -57,18 +77,29 @@ class Stream:
                 if each.number > self.after:
                     self.after = each.number
                     self._unread.append(each.data.replace(*self._own) if self._own else each.data)
-            if len(self._unread) > MOST_UNREAD:
-                self._unread.clear()
-                self.closed = True
+            self._flush()
             self._news.notify()
+
+    def tend(self) -> bool:
+        """Give the viewer a sign of life when it is time for one; returns whether it is still there."""
+        with self._news:
+            if self._outlet and not self.closed:
+                if self._outlet.unread is None:
+                    self.close()
+                elif time.monotonic() - self._sent_at > HEARTBEAT:
+                    self._unread.append(ALIVE)
+                    self._flush()
+            return not self.closed
 
     def close(self) -> None:
         with self._news:
+            if self._outlet and not self.closed:
+                self._outlet.end()
             self.closed = True
             self._news.notify()
 
     def __iter__(self) -> Iterator[bytes]:
-        yield b"retry: 1000\n: hello\n\n"
+        yield HELLO
         while chunk := self._next():
             yield chunk
 
@@ -78,18 +109,34 @@ class Stream:
         with self._news:
             while not self._unread and not self.closed:
                 if (left := until - time.monotonic()) <= 0:
-                    return b": alive\n\n"
+                    return ALIVE
                 self._news.wait(left)
-            chunk = b"".join(self._unread)
-            self._unread.clear()
-            return chunk
+            return self._take()
+
+    def _flush(self) -> None:
+        if self._outlet and self._unread and not self.closed:
+            self._outlet.write(self._take())
+            self._sent_at = time.monotonic()
+
+    def _take(self) -> bytes:
+        chunk = b"".join(self._unread)
+        self._unread.clear()
+        return chunk
 
 
 def response(stream: Stream, release: "Release") -> Response:
-    """The stream as an answer; `release` is called when the viewer has gone, also if nothing was ever read."""
-    answer = Response(iter(stream), mimetype="text/event-stream")
+    """The stream as an answer, which holds no thread where the server can do that.
+
+    Elsewhere `release` is called when the viewer has gone, also if nothing was ever read.
+    """
+    hold = request.environ.get(HOLD) if request.method == "GET" else None
+    if hold:
+        hold(stream)
+        answer = Response(iter([HELLO]), mimetype="text/event-stream")
+    else:
+        answer = Response(iter(stream), mimetype="text/event-stream")
+        answer.call_on_close(lambda: release(stream))
     answer.headers.update(HEADERS)
-    answer.call_on_close(lambda: release(stream))
     return answer
 
 

@@ -23,6 +23,7 @@ class Watch:
     """Tells those who wait, each in its own thread, and those who view streams.
 
     Holds at most `most` requests that wait, `each` of one caller, and `streams` viewers, `per_key` of one caller.
+    Viewers hold no threads.
     """
 
     def __init__(
@@ -117,9 +118,7 @@ class Watch:
         with self._news:
             self._closed = True
             looker = self._looker
-            for streams in self._streams.values():
-                for each in streams:
-                    each.close()
+            self._close_streams()
         if looker:
             looker.join()
 
@@ -139,6 +138,7 @@ class Watch:
     def _look(self) -> None:
         """Tell of news until nobody waits or views any more or the watch is closed."""
         while self._still_wanted():
+            self._tend()
             try:
                 with self._database.reading() as connection:
                     self._tell_news(connection)
@@ -154,6 +154,7 @@ class Watch:
                 with self._news:
                     self._looking = False
                     self._news.notify_all()
+                    self._close_streams()
                 raise
 
     def _tell_news(self, connection: Connection) -> None:
@@ -165,13 +166,14 @@ class Watch:
             self._seen = {each: number for each, number in found.items() if each in self._waited_for}
             self._news.notify_all()
             topics = [(key, topic, list(self._streams[key])) for key, topic in self._topics.items()]
-        for key, topic, streams in topics:
-            after = min(each.after for each in streams)
-            if topic.order_id is not None and found.get(topic.order_id, 0) <= after:
+        for key, topic, viewers in topics:
+            if time.monotonic() - self._looked_at.get(key, 0.0) < topic.pace:
                 continue
-            if time.monotonic() - self._looked_at.get(key, 0.0) >= topic.pace:
-                self._looked_at[key] = time.monotonic()
-                self._show(connection, topic, after, streams)
+            for streams in looked_for_together(topic, [each for each in viewers if each.wants]):
+                after = min(each.after for each in streams)
+                if topic.order_id is None or found.get(topic.order_id, 0) > after:
+                    self._looked_at[key] = time.monotonic()
+                    self._show(connection, topic, after, streams)
 
     def _show(self, connection: Connection, topic: Topic, after: int, streams: list[Stream]) -> None:
         try:
@@ -193,7 +195,25 @@ class Watch:
             if not self._looking:
                 self._news.notify_all()
             if self._stopping():
-                for streams in self._streams.values():
-                    for each in streams:
-                        each.close()
+                self._close_streams()
             return self._looking
+
+    def _close_streams(self) -> None:
+        for streams in self._streams.values():
+            for each in streams:
+                each.close()
+
+    def _tend(self) -> None:
+        """Viewers who have gone make room; the others get a sign of life now and then."""
+        with self._news:
+            everybody = [each for streams in self._streams.values() for each in streams]
+        for each in everybody:
+            if not each.tend():
+                self.release(each)
+
+
+def looked_for_together(topic: Topic, streams: list[Stream]) -> list[list[Stream]]:
+    """Those who are up to date, then those who catch up: a long way back must not hold up everybody's news."""
+    newest = max((each.after for each in streams), default=0)
+    behind = [each for each in streams if each.after < newest] if topic.has_backlog else []
+    return [each for each in ([each for each in streams if each not in behind], behind) if each]

@@ -1,7 +1,8 @@
 """The HTTP server: waitress, which gives a request to a thread when it has arrived whole, and sends answers itself.
 
-So no caller holds a thread by sending or reading slowly. What waitress leaves open is closed here: requests that never
-become whole, answers that nobody reads, too many connections, and a stop in good order.
+So no caller holds a thread by sending or reading slowly, and an answer that goes on holds none (`held.py`). What waitress
+leaves open is closed here: requests that never become whole, answers that nobody reads, too many connections, and a stop
+in good order.
 """
 
 import json
@@ -14,12 +15,12 @@ from typing import Any
 
 from waitress import wasyncore
 from waitress.adjustments import Adjustments
-from waitress.channel import HTTPChannel
 from waitress.server import TcpWSGIServer
-from waitress.task import ErrorTask, ThreadedTaskDispatcher, WSGITask
+from waitress.task import ErrorTask, ThreadedTaskDispatcher
 from waitress.utilities import Error
 
 from shared.http.bounds import ANSWER_LIMIT, BODY_LIMIT, HEADER_LIMIT, HEADERS
+from shared.http.held import HeldTask, HoldingChannel
 from shared.http.problems import MEDIA_TYPE, document
 
 log = logging.getLogger("fulfillment.http")
@@ -46,7 +47,7 @@ class TooSlow(Error):  # type: ignore[misc]
     code, reason = 408, "Request Timeout"
 
 
-class _Answer(WSGITask):  # type: ignore[misc]  # waitress is untyped
+class _Answer(HeldTask):
     def build_response_header(self) -> bytes:
         if self.channel.server.stopping:
             self.set_close_on_finish()
@@ -54,7 +55,7 @@ class _Answer(WSGITask):  # type: ignore[misc]  # waitress is untyped
         return header
 
 
-class _Refusal(ErrorTask):  # type: ignore[misc]
+class _Refusal(ErrorTask):  # type: ignore[misc]  # waitress is untyped
     """What the server refuses by itself is a problem with the usual headers, too."""
 
     def execute(self) -> None:
@@ -77,7 +78,7 @@ class _Refusal(ErrorTask):  # type: ignore[misc]
 BUSY = "Too many requests are waiting here. Try again; a POST with its Idempotency-Key is safe to repeat."
 
 
-class _Connection(HTTPChannel):  # type: ignore[misc]
+class _Connection(HoldingChannel):
     """One connection. A request has a deadline, and whoever was refused may finish sending, into nothing."""
 
     task_class, error_task_class = _Answer, _Refusal
@@ -206,7 +207,8 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
         for channel in self.active_channels.values():
             channel.refuse_if_slow(moment)
             channel.will_close |= channel.overdue(moment) or channel.unread(now)
-        waiting = sorted((each for each in self.active_channels.values() if not each.requests), key=_last_activity)
+        idle = (each for each in self.active_channels.values() if each.held or not each.requests)
+        waiting = sorted(idle, key=_last_activity)
         unread = sum(each.total_outbufs_len for each in waiting)
         too_many = len(self._map) - self.adj.connection_limit * 3 // 4
         for channel in waiting:

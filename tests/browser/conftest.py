@@ -16,7 +16,7 @@ from order_service.web.console.pages import Room
 from tests.browser.visitor import Visitor
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-QUICK = {**TIMINGS, "web_threads": "90", "network_latency_ms": "20"}
+QUICK = {**TIMINGS, "network_latency_ms": "20"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -4,18 +4,65 @@ import json
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from contextlib import ExitStack
+from http.client import HTTPConnection
+from typing import Any, Self
+from urllib.parse import urlsplit
 
 import pytest
+from sqlalchemy import Connection
 
+from order_service.cli.client.api import Api
 from order_service.feed import commits, end_of_feed, latest_moves, moves
 from order_service.web.console.activity import Activity, placed_at
 from order_service.web.events import AllEvents, OrderEvents
-from order_service.web.streams import Stream
+from order_service.web.streams import Frame, Stream, frame
 from order_service.web.watch import Watch
-from shared.http.serve import end
-from tests.component.apps import ORDER, application, bearer
+from shared.http.serve import end, running
+from tests.component.apps import ORDER, TOKENS, application, bearer
 from tests.component.orders import NOON, Shop, wanted
+from tests.crowd import wait_for
+
+
+class Viewer:
+    """An HTTP client of a stream. Iterating yields what arrives."""
+
+    def __init__(self, url: str, path: str, who: str = "operator") -> None:
+        self._connection = HTTPConnection(urlsplit(url).netloc, timeout=60)
+        self._connection.request("GET", path, headers=bearer(who))
+        self._response = self._connection.getresponse()
+        assert self._response.status == 200
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.leave()
+
+    def leave(self) -> None:
+        self._response.close()
+        self._connection.close()
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> bytes:
+        return self._response.read1(1 << 20)
+
+    def read_to_the_end(self) -> None:
+        """Raises IncompleteRead when the answer is broken off."""
+        self._response.read()
+
+
+class LongWay:
+    """A topic with one piece of news, and with no end of what is before it."""
+
+    order_id: str | None = None
+    pace = 0.0
+    has_backlog = True
+
+    def frames(self, connection: Connection, after: int) -> list[Frame]:
+        return [frame(100, "news")] if after == 99 else []
 
 
 @pytest.fixture
@@ -184,15 +231,48 @@ def test_a_position_of_another_database_is_refused(shop: Shop) -> None:
 
 
 def test_too_many_streams_get_503_and_orders_are_placed_all_the_same(shop: Shop) -> None:
-    """With a few threads, streams get a third of them, and no more."""
-    app = application("order", shop.database.url, WEB_THREADS="6")
+    """Altogether, and of one caller."""
+    app = application("order", shop.database.url, STREAM_LIMIT="3", KEY_STREAMS="2")
     (order_id,) = shop.placed()
     path = f"/orders/{order_id}/events"
-    open_ = [app.test_client().get(path, headers=bearer("operator")) for _ in range(3)]
-    assert [each.status_code for each in open_] == [200, 200, 503]
-    assert open_[2].headers["Retry-After"] == "5"
+    open_ = [app.test_client().get(path, headers=bearer(who)) for who in ("operator",) * 3 + ("alice",) * 2]
+    assert [each.status_code for each in open_] == [200, 200, 503, 200, 503]
+    assert {each.headers.get("Retry-After") for each in open_} == {None, "5"}
     headers = {**bearer("alice"), "Idempotency-Key": "during"}
     assert app.test_client().post("/orders", json=ORDER, headers=headers).status_code == 202
     for each in open_:
         each.close()
     end(app)
+
+
+def test_open_streams_hold_no_threads(shop: Shop) -> None:
+    """With thirty times as many viewers as threads orders are placed, all see the news, and a stop ends all well."""
+    app = application("order", shop.database.url)
+    (order_id,) = shop.placed()
+    watch: Watch = app.extensions["console"].watch
+    with ExitStack() as stack:
+        with running(app, threads=2) as url:
+            viewers = [stack.enter_context(Viewer(url, f"/orders/{order_id}/events")) for _ in range(60)]
+            with Api(url, TOKENS["alice"]) as api:
+                assert len({api.place(ORDER)["id"] for _ in range(3)}) == 3
+            for each in viewers:
+                assert [event["seq"] for event in events(each, 1)] == [1]
+            shop.fulfill(order_id)
+            last = len(shop.history(order_id))
+            for each in viewers:
+                assert [event["seq"] for event in events(each, last - 1)] == list(range(2, last + 1))
+            viewers.pop().leave()
+            wait_for(lambda: watch.viewers == len(viewers))
+        for each in viewers:
+            each.read_to_the_end()
+
+
+def test_whoever_is_far_behind_does_not_hold_up_the_others(shop: Shop, watch: Watch) -> None:
+    """A viewer who is up to date is shown what is new while another one still catches up."""
+    topic = LongWay()
+    behind, ahead = (watch.view("news", lambda: topic, after, who) for after, who in ((0, "bob"), (99, "alice")))
+    assert behind
+    assert ahead
+    chunks = iter(ahead)
+    assert next(chunks).startswith(b"retry")
+    assert next(chunks) == b"data: news\n\n"

@@ -50,10 +50,7 @@ def play(folder: Path, fresh: bool, port: int, rate: int, minutes: int, seed: in
             forget(folder)
         stop = stopped_by_signals()
         faults = BrokerFaults()
-        with (
-            collecting_seldom(),
-            running_system(folder, {**TIMINGS, "web_threads": "90"}, order_port=port, faults=faults) as system,
-        ):
+        with collecting_seldom(), running_system(folder, TIMINGS, order_port=port, faults=faults) as system:
             room: Room = system.apps["order"].extensions["console"]
             traffic = Traffic(system, rate=rate, minutes=minutes)
             chosen = secrets.randbelow(10_000) if seed is None else seed

@@ -49,6 +49,7 @@ class BoardTopic:
 
     order_id: str | None = None
     pace = 1.0
+    has_backlog = False
 
     def __init__(self, room: Room, who: Principal, wanted: Mapping[str, Any]) -> None:
         self._room, self._who, self._wanted = room, who, wanted

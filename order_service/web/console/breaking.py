@@ -90,6 +90,7 @@ class BreakingTopic:
 
     order_id: str | None = None
     pace = 1.0
+    has_backlog = False
 
     def __init__(self, room: Room, who: Principal, playground: Playground) -> None:
         self._room, self._playground = room, playground

@@ -58,6 +58,7 @@ class DeskTopic:
 
     order_id: str | None = None
     pace = 1.0
+    has_backlog = False
 
     def __init__(self, room: Room, who: Principal) -> None:
         self._room, self._who = room, who

@@ -58,6 +58,7 @@ class OrderTopic:
     """The order's part of the page, made once for all who look at it with the same rights."""
 
     pace = 0.0
+    has_backlog = False
 
     def __init__(self, room: Room, order_id: str, who: Principal) -> None:
         self.order_id: str | None = order_id
