@@ -5,7 +5,7 @@ BIN := .venv/bin
 export PATH := $(PATH):/usr/sbin:/sbin
 DESCRIBED := pyproject.toml deploy/prepare
 
-.PHONY: help play demo test test-fast screenshots check lint format types walls simulate bench-peers bench bench-scaling bench-web bench-embedded bench-memory bench-floor bench-report soak lock clean
+.PHONY: help play demo test test-fast screenshots check lint format types walls simulate bench-peers bench bench-scaling bench-web bench-streams bench-embedded bench-memory bench-floor bench-report soak lock clean
 
 help:
 	@echo "make play                watch orders move on a page, break things there, see them heal; nothing to set up"
@@ -18,6 +18,7 @@ help:
 	@echo "make bench               orders a second, latency and processor time per order; keeps the figures"
 	@echo "make bench-scaling       how that grows with workers, batches, orders under way and orders in the database"
 	@echo "make bench-web           POST and GET against a plain handler; also bench-embedded, bench-memory"
+	@echo "make bench-streams       what 200 open streams and 50 boards cost at 150 orders a second"
 	@echo "make bench-floor         the same messages and rows by bare pika and psycopg, beside ours"
 	@echo "make bench-report        docs/performance.md and its plots from the figures that were kept"
 	@echo "make bench-peers         the same work by this project, DBOS, Celery, aio-pika, FastStream and Restate, in turn"
@@ -67,7 +68,7 @@ bench-scaling: .venv/.ready-for-tests
 	deploy/prepare servers
 	$(BIN)/python -m tests.benchmarks scaling --keep $(ARGS)
 
-bench-web bench-embedded bench-memory bench-floor: .venv/.ready-for-tests
+bench-web bench-streams bench-embedded bench-memory bench-floor: .venv/.ready-for-tests
 	deploy/prepare servers
 	$(BIN)/python -m tests.benchmarks $(subst bench-,,$@) --keep $(ARGS)
 

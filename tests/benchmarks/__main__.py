@@ -1,4 +1,4 @@
-"""`python -m tests.benchmarks bench | scaling | web | embedded | memory | floor | soak | report`: what orders cost."""
+"""`python -m tests.benchmarks bench | scaling | web | streams | embedded | memory | floor | soak | report`: the costs."""
 
 import sys
 from pathlib import Path
@@ -10,6 +10,7 @@ from tests.benchmarks import memory as flatness
 from tests.benchmarks import report as pages
 from tests.benchmarks import results, saturation
 from tests.benchmarks import scaling as sweeps
+from tests.benchmarks import streams as onlookers
 from tests.benchmarks import web as handlers
 from tests.benchmarks.floor import measuring as floors
 from tests.benchmarks.measure import machine
@@ -70,6 +71,21 @@ def scaling(orders: int, full: str, seconds: float, only: str, keep: bool) -> No
 def web(requests: int, keep: bool) -> None:
     """POST and GET under waitress and granian, against a plain Flask and ORM handler."""
     results.save("web", handlers.measure(requests), keep=keep)
+
+
+@main.command()
+@click.option("--rate", default=150, show_default=True, help="Orders a second, open loop, by HTTP.")
+@click.option("--seconds", default=20.0, show_default=True, help="How long, for each run.")
+@click.option("--rounds", default=3, show_default=True, help="Runs of each kind, in turn.")
+@click.option("--streams", "opened", default=200, show_default=True, help="A tenth of them of all orders.")
+@click.option("--boards", default=50, show_default=True)
+@click.option("--keep/--no-keep", default=False, help="Keep the figures for docs/performance.md.")
+def streams(rate: int, seconds: float, rounds: int, opened: int, boards: int, keep: bool) -> None:
+    """Orders with and without many who look on. Exits 1 when the 99th percentile of a POST suffers too much."""
+    measured = onlookers.measure(rate, seconds, rounds, streams=opened, boards=boards)
+    print(f"\n{onlookers.streams_table(measured)}\n")
+    results.save("streams", measured, keep=keep)
+    sys.exit(0 if measured["POST p99"] <= onlookers.GATE else 1)
 
 
 @main.command()

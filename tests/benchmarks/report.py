@@ -9,6 +9,7 @@ from tests.benchmarks.results import FOLDER, load, process_table, run_table, tab
 from tests.benchmarks.soak.summary import kinds, verdict
 from tests.benchmarks.soak.summary import process_table as soak_table
 from tests.benchmarks.soak.verdict import RULE
+from tests.benchmarks.streams import streams_table
 
 PAGE = FOLDER.parent / "performance.md"
 README = FOLDER.parents[1] / "README.md"
@@ -66,6 +67,8 @@ def _others() -> dict[str, str]:
         names = ("what", "per_second", "p50", "p99", "cpu", "memory", "stop")
         head = ["server and handler", "requests/s", "p50 ms", "p99", "CPU ms/request", "MiB", "s to stop"]
         parts["web"] = table(head, ([run.get(name) for name in names] for run in web["runs"]))
+    if streams := load("streams"):
+        parts["streams"] = streams_table(streams)
     if peers := load("peers"):
         parts["peers"] = peers_table(peers["contestants"])
     if floor := load("floor"):
