@@ -95,8 +95,10 @@ class NoAnswer(Exception):
     """A service could not be asked, or what it answered could not be read."""
 
 
-def call(url: str, method: str, path: str, token: str, body: Any = None) -> tuple[int, dict[str, Any]]:
-    """One call of another service's API; returns its status and document. Raises NoAnswer."""
+def call(
+    url: str, method: str, path: str, token: str, body: Any = None, *, largest: int = LARGEST
+) -> tuple[int, dict[str, Any]]:
+    """One call of another service's API; returns its status and document, of `largest` bytes. Raises NoAnswer."""
     address = urlsplit(url)
     kind = http.client.HTTPSConnection if address.scheme == "https" else http.client.HTTPConnection
     connection = kind(address.hostname or "", address.port, timeout=TIMEOUT)
@@ -105,7 +107,7 @@ def call(url: str, method: str, path: str, token: str, body: Any = None) -> tupl
         content = None if body is None else json.dumps(body)
         connection.request(method, f"{address.path.rstrip('/')}{path}", content, headers)
         answer = connection.getresponse()
-        document = json.loads(answer.read(LARGEST) or b"{}")
+        document = json.loads(answer.read(largest) or b"{}")
     except (OSError, http.client.HTTPException, ValueError) as error:
         raise NoAnswer(f"it does not answer: {error}") from error
     finally:

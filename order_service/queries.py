@@ -41,6 +41,7 @@ def list_orders(
     customer_id: str | None = None,
     status: OrderStatus | None = None,
     needs_attention: bool | None = None,
+    under_way: bool = False,
     reason: Reason | None = None,
     sku: str | None = None,
     since: datetime | None = None,
@@ -51,11 +52,12 @@ def list_orders(
 ) -> list[Order]:
     """At most `limit` orders, the newest first, from behind the order id `before` on; ids are time-ordered.
 
-    `since` and `until` are about placing, `prefix` is how the order id begins. Each filter has an index to walk, except
+    `since` and `until` are about placing, `under_way` leaves out what is at rest, `prefix` is how the order id begins. Each filter has an index to walk, except
     a status of orders that are done and a sku: those are found by walking down the ids. A sku is looked for among the
     newest SKU_DEPTH orders that pass all other filters.
     """
-    conditions = (*_standing(customer_id, status, needs_attention, reason), *_between(since, until, prefix, before))
+    conditions = [*_standing(customer_id, status, needs_attention, reason), *_between(since, until, prefix, before)]
+    conditions += [awake] if under_way else []
     wanted = _order.where(*conditions).order_by(orders.c.id.desc()).limit(limit)
     if sku is not None:
         newest = wanted.with_only_columns(orders.c.id, orders.c.lines).limit(SKU_DEPTH).subquery()

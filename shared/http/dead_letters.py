@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from flask import Response
-from marshmallow import Schema, fields, validate
+from marshmallow import Schema, ValidationError, fields, validate, validates_schema
 from sqlalchemy import RowMapping
 
 from shared.clock import Clock
@@ -22,6 +22,7 @@ log = logging.getLogger("fulfillment.http")
 MOST = 200
 ANY = r"^[^\x00]+$"  # strangers choose the ids of what cannot be read
 PARKED = "parked unless said otherwise, or whatever it is for a letter that is named"
+KIND = {"description": "what is before the colon of their reason"}
 STATES = ("parked", "replaying", "replayed", "discarded", "suspect")
 
 
@@ -31,18 +32,25 @@ class WhichSchema(StrictSchema):
     state = fields.String(load_default=None, validate=validate.OneOf(STATES), metadata={"description": PARKED})
     message_id = Text(255, pattern=ANY, load_default=None, metadata={"description": "the one of this id"})
     limit = WholeText(1, MOST, load_default=50)
+    kind = Text(1000, pattern=ANY, load_default=None, metadata=KIND)
+    type = Text(255, pattern=ANY, load_default=None)
 
 
 class ReplaySchema(StrictSchema):
-    """Which letters to work again: these, or with null all that are parked."""
+    """Which letters to work again: these, or with null all that are parked, of this kind and type if they are given."""
 
     message_ids = fields.List(Text(255, pattern=ANY), required=True, allow_none=True, validate=validate.Length(1, MOST))
+    kind = Text(1000, pattern=ANY, load_default=None, metadata=KIND)
+    type = Text(255, pattern=ANY, load_default=None)
 
 
-class DiscardSchema(StrictSchema):
-    """Which letters to give up."""
+class DiscardSchema(ReplaySchema):
+    """Which letters to give up: these, or with null all that are parked of this kind or type, which must be given."""
 
-    message_ids = fields.List(Text(255, pattern=ANY), required=True, validate=validate.Length(1, MOST))
+    @validates_schema(skip_on_field_errors=True)
+    def not_simply_all(self, given: dict[str, Any], **_: Any) -> None:
+        if given["message_ids"] is None and given["kind"] is None and given["type"] is None:
+            raise ValidationError("Is needed unless a kind or a type is given.", "message_ids")
 
 
 class LetterSchema(Schema):
@@ -66,6 +74,18 @@ class LetterSchema(Schema):
 
 class LettersSchema(Schema):
     items = fields.List(fields.Nested(LetterSchema), required=True)
+
+
+class GroupSchema(Schema):
+    """How many parked letters are alike."""
+
+    kind = fields.String(required=True, metadata=KIND)
+    type = fields.String(required=True)
+    count = fields.Integer(required=True)
+
+
+class GroupsSchema(Schema):
+    items = fields.List(fields.Nested(GroupSchema), required=True)
 
 
 class ReplayedSchema(Schema):
@@ -95,8 +115,18 @@ def dead_letter_routes(letters: DeadLetters, database: Database, clock: Clock, n
                 letter = letters.get(connection, message_id)
                 found: Sequence[RowMapping] = [letter] if letter and query["state"] in (None, letter["state"]) else []
             else:
-                found = letters.find(connection, state=query["state"] or "parked", most=query["limit"])
+                found = letters.find(connection, state=query["state"] or "parked", kind=query["kind"], type=query["type"], most=query["limit"])
         return reply({"items": [shown(row) for row in found]})
+
+    @routes.route("/dead-letters/groups")
+    @requires("operator")
+    @routes.response(200, GroupsSchema)
+    def get_dead_letter_groups() -> Response:
+        """How many are parked, by what they have in common?"""
+        with database.reading() as connection:
+            groups = letters.groups(connection)
+        items = [{"kind": kind, "type": type_, "count": count} for (kind, type_), count in sorted(groups.items())]
+        return reply({"items": items})
 
     @routes.route("/dead-letters/replay", methods=["POST"])
     @requires("operator")
@@ -105,7 +135,8 @@ def dead_letter_routes(letters: DeadLetters, database: Database, clock: Clock, n
     def replay_dead_letters(body: dict[str, Any]) -> Response:
         """Have letters worked again by the service's workers, each under a new message id."""
         with database.transaction() as connection:
-            asked = letters.replay(connection, body["message_ids"], now=clock.now(connection), new_id=uuid7)
+            now, alike = clock.now(connection), {"kind": body["kind"], "type": body["type"]}
+            asked = letters.replay(connection, body["message_ids"], now=now, new_id=uuid7, **alike)
         notifier.notify()
         return reply({"message_ids": asked}, 202)
 
@@ -116,7 +147,7 @@ def dead_letter_routes(letters: DeadLetters, database: Database, clock: Clock, n
     def discard_dead_letters(body: dict[str, Any]) -> Response:
         """Give letters up. They are kept, and are no longer told of by the books."""
         with database.transaction() as connection:
-            gone = letters.discard(connection, body["message_ids"])
+            gone = letters.discard(connection, body["message_ids"], kind=body["kind"], type=body["type"])
         log.warning("%s discards dead letters %s", current().id, ", ".join(gone))
         return reply({"message_ids": gone})
 

@@ -28,6 +28,7 @@ EVERYWHERE = {
 }
 DEAD_LETTERS = {
     "GET /dead-letters": (401, 403, 403, 200),
+    "GET /dead-letters/groups": (401, 403, 403, 200),
     "POST /dead-letters/replay": (401, 403, 403, 202),
     "POST /dead-letters/discard": (401, 403, 403, 200),
 }

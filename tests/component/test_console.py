@@ -276,7 +276,7 @@ def test_dead_letters_are_shown_and_replayed_or_given_up(app: Flask, operator: F
         }
         connection.execute(letters.table.insert(), [row, {**row, "message_id": "another-letter"}])
     part = operator.get("/console/desk/dead-letters").text
-    assert "order: unknown_order (2 × payment.captured)" in part
+    assert "order: unknown order (2 × payment.captured)" in part
     assert "&lt;b&gt;nobody" in part
     assert "{&#34;amount&#34;: 5}" in part
     form = {"form_token": token_of(operator), "service": "order", "message_id": "a-letter"}

@@ -1,5 +1,6 @@
 """The board: how many orders stand where, how quickly they move, and which need a look first."""
 
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -26,6 +27,17 @@ ORDER_ID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 SOON = {"Retry-After": "5"}
 
 
+class MomentOfForm(Moment):
+    """A moment as an API takes it, or as a browser's field has it: without a zone, which means UTC here."""
+
+    _LOCAL = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d)?")
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> datetime:
+        if isinstance(value, str) and self._LOCAL.fullmatch(value):
+            value = f"{value}{':00' * (value.count(':') == 1)}Z"
+        return super()._deserialize(value, attr, data, **kwargs)
+
+
 class FilterSchema(FormSchema):
     """What is wanted; fields that were left empty are none."""
 
@@ -34,8 +46,8 @@ class FilterSchema(FormSchema):
     attention = fields.Boolean(load_default=None, truthy={"true"}, falsy={"false"})
     customer = Text(64, load_default=None)
     sku = Text(64, pattern=SKU, load_default=None)
-    since = Moment(load_default=None)
-    until = Moment(load_default=None)
+    since = MomentOfForm(load_default=None)
+    until = MomentOfForm(load_default=None)
     id = Text(36, pattern=UUID_PREFIX, load_default="")
     cursor = Cursor(ORDER_ID, load_default=None)
 
@@ -45,7 +57,7 @@ class FilterSchema(FormSchema):
 
 
 class BoardTopic:
-    """The board's moving parts, made once a second for all who look at it with the same rights and filter."""
+    """The board's moving parts, made once a second for all who may see the same and look through the same filter."""
 
     order_id: str | None = None
     pace = 1.0
@@ -53,19 +65,20 @@ class BoardTopic:
 
     def __init__(self, room: Room, who: Principal, wanted: Mapping[str, Any]) -> None:
         self._room, self._who, self._wanted = room, who, wanted
-        self._shown, self._number = "", 0
+        self._shown, self._number, self._changed = "", 0, 0
 
     def frames(self, connection: Connection, after: int) -> list[Frame]:
         shown = _shown(connection, self._room, self._who, self._wanted)
         html = self._room.render_part("_board.html", **shown)
         self._number += 1
-        plots = b""
-        if self._who.is_operator:
-            self._room.activity.update(connection)
-            plots = frame(0, as_bytes(self._room.activity.series()).decode(), event="activity").data
-        changed = html != self._shown or not after
-        self._shown = html
-        return [Frame(self._number, plots + (frame(0, html).data if changed else b""))]
+        if html != self._shown:
+            self._shown, self._changed = html, self._number
+        table = frame(0, html).data if after < self._changed else b""
+        if not self._who.is_operator:
+            return [Frame(self._number, table)] if table else []
+        self._room.activity.update(connection)
+        plots = frame(0, as_bytes(self._room.activity.series()).decode(), event="activity").data
+        return [Frame(self._number, plots + table)]
 
 
 def add_board(pages: Blueprint, room: Room) -> None:
@@ -86,6 +99,7 @@ def add_board(pages: Blueprint, room: Room) -> None:
             "board.html",
             **shown,
             series=series,
+            filtered=bool(_query({**wanted, "cursor": None})),
             live=f"/console/live?{_query(wanted)}" if not wanted["cursor"] else None,
         )
 
@@ -98,7 +112,7 @@ def add_board(pages: Blueprint, room: Room) -> None:
         def make() -> BoardTopic:
             return BoardTopic(room, who, wanted)
 
-        key = ("board", who, _query(wanted))
+        key = ("board", None if who.is_operator else who.customer_id, _query(wanted))
         stream = room.watch.view(key, make, 0, who.id, own_token())
         if stream is None:
             problem(503, "Too many pages are open. Close some, or try again later.", headers=SOON)
@@ -107,7 +121,7 @@ def add_board(pages: Blueprint, room: Room) -> None:
 
 def _shown(connection: Connection, room: Room, who: Principal, wanted: Mapping[str, Any]) -> Mapping[str, Any]:
     """What the templates need."""
-    counts = count_orders(connection, None if who.is_operator else who.customer_id)
+    counts = room.counts.all(connection) if who.is_operator else count_orders(connection, who.customer_id)
     attention = count_needing_attention(connection) if who.is_operator else 0
     found = list_orders(connection, **search(who, wanted), before=wanted["cursor"], limit=SHOWN + 1)
     looked_at_first = []

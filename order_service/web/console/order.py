@@ -44,6 +44,7 @@ class ActSchema(FormSchema):
     note = Text(500, least=0, pattern=LINES, load_default="")
     step = Text(40, load_default=None)
     minutes = WholeText(0, 527_040, load_default=None)
+    back = fields.String(load_default="order", validate=validate.OneOf(["order", "desk"]))
 
 
 class SeenSchema(FormSchema):
@@ -131,7 +132,7 @@ def _add_actions(pages: Blueprint, room: Room) -> None:
         if action != "cancel" and not who.is_operator:
             problem(403, "This is for operators.")
         getattr(commands, action)(str(order_id), who, form["note"] or None)
-        return _back(order_id, action)
+        return _back(order_id, action, form["back"])
 
     @pages.post("/console/orders/<uuid:order_id>/steps/<step>/<any(retry, reverse, settle, deadline):action>")
     @room.requires("operator")
@@ -145,11 +146,13 @@ def _add_actions(pages: Blueprint, room: Room) -> None:
             problem(422, "Say in a few words how the step was seen to.")
         else:
             getattr(commands, action)(str(order_id), step, who, note)
-        return _back(order_id, action)
+        return _back(order_id, action, form["back"])
 
 
-def _back(order_id: UUID, action: str) -> Answer:
-    return redirect(f"/console/orders/{order_id}?did={action}", 303)
+def _back(order_id: UUID, action: str, to: str) -> Answer:
+    """To where the button was."""
+    where = "/console/desk" if to == "desk" else f"/console/orders/{order_id}"
+    return redirect(f"{where}?did={action}", 303)
 
 
 def _shown(room: Room, connection: Connection, record: Order, who: Principal) -> Mapping[str, Any]:

@@ -33,6 +33,18 @@ def clock(at: datetime) -> str:
     return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
+def field(at: datetime) -> str:
+    """As a browser's field for a date and a time has it; in UTC, which it does not say."""
+    return f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%S}"
+
+
+def hidden(value: Any) -> str:
+    """As a form's hidden field carries it on."""
+    if isinstance(value, datetime):
+        return _iso(value)
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
 def offset(at: datetime, start: datetime) -> str:
     """Seconds, minutes … after the start."""
     seconds = (at - start).total_seconds()
@@ -51,5 +63,14 @@ def _iso(at: datetime) -> str:
 def teach(app: Flask) -> None:
     """Have the pages' templates know these."""
     app.jinja_env.filters.update(
-        plain=plain, short=short, since=since, until=until, clock=clock, money=money, iso=_iso, offset=offset
+        plain=plain,
+        short=short,
+        since=since,
+        until=until,
+        clock=clock,
+        field=field,
+        hidden=hidden,
+        money=money,
+        iso=_iso,
+        offset=offset,
     )

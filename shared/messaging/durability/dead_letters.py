@@ -1,11 +1,13 @@
 """What could not be worked: kept whole, with the reason, until an operator looks at it and has it worked again."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
     Column,
+    ColumnElement,
     Connection,
     Index,
     Integer,
@@ -16,6 +18,7 @@ from sqlalchemy import (
     Table,
     bindparam,
     delete,
+    or_,
     select,
     update,
 )
@@ -109,33 +112,81 @@ class DeadLetters:
         if done:
             connection.execute(self._done, done)
 
-    def find(self, connection: Connection, *, state: str | None = "parked", most: int = 200) -> Sequence[RowMapping]:
-        """At most `most` letters, the oldest first."""
+    def find(
+        self,
+        connection: Connection,
+        *,
+        state: str | None = "parked",
+        kind: str | None = None,
+        type: str | None = None,  # noqa: A002 - the envelope's word
+        most: int = 200,
+    ) -> Sequence[RowMapping]:
+        """At most `most` letters, the oldest first. Their `kind` is what is before the colon of their reason."""
         wanted = select(self.table).order_by(self.table.c.received_at, self.table.c.message_id).limit(most)
         if state:
             wanted = wanted.where(self.table.c.state == state)
-        return connection.execute(wanted).mappings().all()
+        return connection.execute(wanted.where(*self._alike(kind, type))).mappings().all()
+
+    def groups(self, connection: Connection) -> Counter[tuple[str, str]]:
+        """How many are parked of each kind and type."""
+        wanted = select(self.table.c.reason, self.table.c.type).where(self.table.c.state == "parked")
+        return Counter((kind_of(row.reason), row.type) for row in connection.execute(wanted))
 
     def get(self, connection: Connection, message_id: str) -> RowMapping | None:
         """The letter with this message id."""
         return connection.execute(select(self.table).where(self.table.c.message_id == message_id)).mappings().first()
 
-    def replay(self, connection: Connection, ids: Collection[str] | None, *, now: datetime, new_id: NewId) -> list[str]:
-        """Ask for these parked letters, or for all (None), to be worked again; returns their ids."""
-        wanted = select(self.table.c.message_id).where(self.table.c.state == "parked").with_for_update(skip_locked=True)
-        if ids is not None:
-            wanted = wanted.where(self.table.c.message_id.in_(ids))
+    def replay(
+        self,
+        connection: Connection,
+        ids: Collection[str] | None,
+        *,
+        now: datetime,
+        new_id: NewId,
+        kind: str | None = None,
+        type: str | None = None,  # noqa: A002
+    ) -> list[str]:
+        """Ask for these parked letters, or for all (None) of a kind and type, to be worked again; returns their ids."""
+        wanted = select(self.table.c.message_id).where(*self._parked(ids, kind, type)).with_for_update(skip_locked=True)
         found = list(connection.execute(wanted.order_by(self.table.c.message_id)).scalars())
         for message_id in found:
             row = update(self.table).where(self.table.c.message_id == message_id)
             connection.execute(row.values(state="replaying", drops=0, replayed_as=new_id(now)))
         return found
 
-    def discard(self, connection: Connection, ids: Collection[str]) -> list[str]:
-        """Give up these parked letters: they are kept, and nobody is called for them any more; returns their ids."""
-        given_up = update(self.table).where(self.table.c.state == "parked", self.table.c.message_id.in_(ids))
+    def discard(
+        self,
+        connection: Connection,
+        ids: Collection[str] | None,
+        *,
+        kind: str | None = None,
+        type: str | None = None,  # noqa: A002
+    ) -> list[str]:
+        """Give up these parked letters, or all of a kind and type; returns their ids.
+
+        They are kept, and nobody is called for them any more.
+        """
+        given_up = update(self.table).where(*self._parked(ids, kind, type))
         found = connection.execute(given_up.values(state="discarded").returning(self.table.c.message_id)).scalars()
         return sorted(found)
+
+    def _parked(self, ids: Collection[str] | None, *alike: str | None) -> Iterator[ColumnElement[bool]]:
+        yield self.table.c.state == "parked"
+        if ids is not None:
+            yield self.table.c.message_id.in_(ids)
+        yield from self._alike(*alike)
+
+    def _alike(self, kind: str | None, type_: str | None) -> Iterator[ColumnElement[bool]]:
+        reason = self.table.c.reason
+        if kind is not None:
+            yield or_(reason == kind, reason.startswith(f"{kind}:", autoescape=True))
+        if type_ is not None:
+            yield self.table.c.type == type_
+
+
+def kind_of(reason: str) -> str:
+    """What letters are grouped by: what is before the colon."""
+    return reason.partition(":")[0]
 
 
 def _row(envelope: Envelope, drops: int, reason: str, now: datetime) -> dict[str, Any]:
