@@ -96,12 +96,22 @@ class NoAnswer(Exception):
 
 
 def call(
-    url: str, method: str, path: str, token: str, body: Any = None, *, largest: int = LARGEST
+    url: str,
+    method: str,
+    path: str,
+    token: str,
+    body: Any = None,
+    *,
+    largest: int = LARGEST,
+    patience: float = TIMEOUT,
 ) -> tuple[int, dict[str, Any]]:
-    """One call of another service's API; returns its status and document, of `largest` bytes. Raises NoAnswer."""
+    """One call of another service's API; returns its status and document, which has `largest` bytes at most.
+
+    Raises NoAnswer, also after `patience` seconds of silence.
+    """
     address = urlsplit(url)
     kind = http.client.HTTPSConnection if address.scheme == "https" else http.client.HTTPConnection
-    connection = kind(address.hostname or "", address.port, timeout=TIMEOUT)
+    connection = kind(address.hostname or "", address.port, timeout=patience)
     headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
     try:
         content = None if body is None else json.dumps(body)

@@ -77,6 +77,7 @@ class Settings:
     participants_key: str = _variable(
         text, "", "The operator token with which the console asks the other services' APIs.", secret=True
     )
+    playground: str = _variable(text, "", "`up --console-may-break` says here how it is asked.", secret=True)
 
     web_threads: int = _variable(integer(2, 500), "24", "How many requests a web process works on at a time.")
     key_rate: int = _variable(

@@ -9,7 +9,8 @@ from order_service.terms import flows, terms
 from order_service.view import Show
 from order_service.web.console import add_console
 from order_service.web.console.activity import Activity
-from order_service.web.console.pages import Room
+from order_service.web.console.pages import Attached, Room
+from order_service.web.console.remote import RemotePlayground
 from order_service.web.console.sessions import Sessions
 from order_service.web.events import event_routes
 from order_service.web.orders import order_routes
@@ -69,7 +70,16 @@ def create_app(settings: Settings, database: Database, notifier: Notifier) -> Fl
             watch=watch,
             sessions=Sessions(database, clock),
             activity=Activity(clock),
+            attached=_attached(settings.playground),
         ),
     )
     at_the_end(app, group_commit.close, watch.close)
     return app
+
+
+def _attached(playground: str) -> Attached:
+    """What `fulfillment up` gives that started this process, if it does."""
+    if not playground:
+        return Attached()
+    remote = RemotePlayground(playground)
+    return Attached(audit=remote.audit, playground=remote)

@@ -9,14 +9,15 @@ from playwright.sync_api import Browser, sync_playwright
 
 from order_service.cli.client.api import Api
 from order_service.cli.system.embedded import CUSTOMER, OPERATOR, System, running_system
-from order_service.cli.system.playground import BrokerFaults, Playground
+from order_service.cli.system.audit import auditor
+from order_service.cli.system.breakable import BrokerFaults
+from order_service.cli.system.playground import play_in
 from order_service.cli.system.scenarios import TIMINGS
-from order_service.cli.system.traffic import Traffic
 from order_service.web.console.pages import Room
 from tests.browser.visitor import Visitor
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-QUICK = {**TIMINGS, "network_latency_ms": "20"}
+QUICK = {**TIMINGS, "step_attempts": f"{TIMINGS['step_attempts']},issue=1", "network_latency_ms": "20"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -42,11 +43,9 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     """Everything, as `fulfillment play` has it, with no orders of its own accord; gone before other tests begin."""
     faults = BrokerFaults()
     with running_system(tmp_path_factory.mktemp("browser"), QUICK, faults=faults) as system:
+        ground = play_in(system, faults, rate=0, minutes=1, seed=7)
         room: Room = system.apps["order"].extensions["console"]
-        traffic = Traffic(system, rate=0, minutes=1)
-        traffic.start()
-        ground = Playground(system, faults, traffic, room.activity, room.now, seed=7)
-        room.attached.playground = ground
+        room.attached.audit = auditor(system.databases, room.now)
         yield system
         ground.close()
 

@@ -10,10 +10,9 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from order_service.cli.client.api import Api
 from order_service.cli.system.embedded import CUSTOMER, OPERATOR, System, running_system
-from order_service.cli.system.playground import BrokerFaults, Playground
+from order_service.cli.system.breakable import BrokerFaults
+from order_service.cli.system.playground import Playground, play_in
 from order_service.cli.system.scenarios import LATENCY_MS, TIMINGS
-from order_service.cli.system.traffic import Traffic
-from order_service.web.console.pages import Room
 from tests.browser.visitor import Visitor
 from tests.component.apps import ORDER
 
@@ -35,11 +34,7 @@ def main() -> None:
         running_system(Path(folder), settings, faults=faults) as system,
         sync_playwright() as playwright,
     ):
-        room: Room = system.apps["order"].extensions["console"]
-        traffic = Traffic(system, rate=90, minutes=10)
-        ground = Playground(system, faults, traffic, room.activity, room.now, seed=7)
-        room.attached.playground = ground
-        traffic.start()
+        ground = play_in(system, faults, rate=90, minutes=10, seed=7)
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         take(browser, system, ground)
         browser.close()

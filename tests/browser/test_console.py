@@ -1,15 +1,23 @@
 """The console in a real browser: orders move without reloading, people act on them, and nobody sees another's."""
 
 import re
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from order_service.cli.client.api import Api
+from order_service.cli.system.breakable import CUT
 from order_service.cli.system.embedded import CUSTOMER, OPERATOR, System
+from order_service.tables import TABLES
+from shared.contracts import PaymentDeclined
+from shared.ids import uuid7
+from shared.messaging.broker import Delivery
+from shared.messaging.envelope import enclose
 from tests.browser.visitor import Visitor
 from tests.component.apps import ORDER
+from tests.crowd import wait_for
 
 DEAR = {**ORDER, "lines": [{"sku": "LINEN-SOFA", "quantity": 1}]}
 
@@ -142,22 +150,108 @@ def test_a_form_with_another_token_is_refused(customer: Visitor, api: Api) -> No
     api.post(f"/orders/{order_id}/cancel")
 
 
-@pytest.mark.parametrize(
-    ("part", "harm", "well"),
-    [("card network", "away", "well"), ("broker", "away", "well"), ("inventory worker", "stopped", "running")],
-)
-def test_what_is_broken_heals(operator: Visitor, system: System, part: str, harm: str, well: str) -> None:
-    """An order placed meanwhile waits, or turns back; mended, it ends, and the page shows what was done."""
+def test_a_parked_step_is_asked_again_or_settled(operator: Visitor, system: System, api: Api) -> None:
+    """Both orders need attention while the goods are not handed out: one is settled by hand, the other asked again."""
+    asked, settled = placed(api, DEAR), placed(api, DEAR)
+    with Api(system.urls["order"], OPERATOR) as boss:
+        for order_id in (asked, settled):
+            wait_for(lambda order_id=order_id: api.get(f"/orders/{order_id}")["status"] == "awaiting_approval")
+        system.workers["inventory"].freeze()
+        for order_id in (asked, settled):
+            boss.post(f"/orders/{order_id}/approval", {"decision": "approve"})
+    operator.go(f"/console/orders/{settled}")
+    expect(operator.page.locator(".chip.is-attention")).to_be_visible()
+    row = operator.page.get_by_role("row").filter(has=operator.page.get_by_text("issue", exact=True))
+    row.get_by_text("possible").click()
+    form = row.locator("form").filter(has=operator.page.get_by_role("button", name="Settle by hand"))
+    form.get_by_role("textbox").fill("handed out by hand")
+    form.get_by_role("button").click()
+    status(operator.page, "fulfilled")
+    operator.go("/console/desk")
+    expect(operator.page.get_by_role("button", name=f"ask issue of order {asked} now")).to_be_visible()
+    system.workers["inventory"].thaw()
+    operator.page.get_by_role("button", name=f"ask issue of order {asked} now").click()
+    expect(operator.page.get_by_role("status").filter(has_text="asked again")).to_be_visible()
+    operator.go(f"/console/orders/{asked}")
+    status(operator.page, "fulfilled")
+
+
+def test_a_deadline_is_moved_from_the_desk(operator: Visitor, api: Api) -> None:
+    """The approval may wait for a day from now; the desk says so, and the order waits on."""
+    order_id = placed(api, DEAR)
+    operator.go("/console/desk")
+    operator.page.get_by_role("button", name=f"in 1 day: the deadline of approval, order {order_id}").click()
+    expect(operator.page.get_by_role("status").filter(has_text="deadline was moved")).to_be_visible()
+    expect(operator.page.locator(f"#deadline-{order_id}-approval")).to_contain_text("in 24 h")
+    api.post(f"/orders/{order_id}/cancel")
+
+
+def test_a_bulk_act_goes_on_by_itself_until_all_are_told(operator: Visitor, api: Api) -> None:
+    """It says how many first; then the page counts them by itself."""
+    orders = [placed(api, {**DEAR, "lines": [{"sku": "OAK-TABLE", "quantity": 2}]}) for _ in range(3)]
+    for each in orders:
+        wait_for(lambda each=each: api.get(f"/orders/{each}")["status"] == "awaiting_approval")
+    operator.go("/console?sku=OAK-TABLE")
+    operator.page.get_by_text("Do something to all orders").click()
+    operator.page.get_by_role("button", name="Refuse …").click()
+    expect(operator.page.get_by_role("heading")).to_have_text("Refuse: 3 orders")
+    operator.page.get_by_role("button", name="Refuse 3 orders").click()
+    expect(operator.page.get_by_role("heading")).to_have_text("Refuse: done")
+    expect(operator.page.get_by_role("status")).to_contain_text("3 orders were told")
+
+
+def test_everything_that_is_broken_heals(operator: Visitor, system: System, api: Api) -> None:
+    """An order is placed while each thing is broken in each way; all of them end, and the page shows what was done."""
+    done, orders = [], []
     operator.go("/console/break")
-    operator.page.get_by_role("button", name=f"{part}: {harm}", exact=True).click()
-    expect(operator.page.get_by_role("row").filter(has_text=part)).to_contain_text(harm)
-    operator.page.get_by_role("button", name="A plain order").click()
-    link = operator.page.get_by_role("status").get_by_role("link")
-    order_id = str(link.text_content())
-    operator.page.get_by_role("button", name=f"{part}: {well}", exact=True).click()
-    expect(operator.page.locator("section").filter(has_text="What was done").last).to_contain_text(f"{part}: {harm}")
+    ground = system.apps["order"].extensions["console"].attached.playground
+    for part in ground.state().parts:
+        well, *harms = part.choices
+        for harm in harms:
+            operator.page.get_by_role("button", name=f"{part.name}: {harm}", exact=True).click()
+            operator.page.get_by_role("button", name="A plain order").click()
+            orders.append(str(operator.page.get_by_role("status").get_by_role("link").text_content()))
+            if harm != CUT:
+                row = operator.page.get_by_role("row").filter(has=operator.page.get_by_text(part.name, exact=True))
+                expect(row).to_contain_text(harm)
+                operator.page.get_by_role("button", name=f"{part.name}: {well}", exact=True).click()
+            done.append(f"{part.name}: {harm}")
+    assert len(done) == 3 * 3 + 3 + 4 * 2
+    expect(operator.page.locator("section").filter(has_text="What was done").last).to_contain_text(done[-1])
+    ends = {"fulfilled", "cancelled"}
+    wait_for(lambda: all(api_status(system, each) in ends for each in orders))
+    operator.page.get_by_role("button", name="Look now").click()
+    expect(operator.page.locator("#books")).to_contain_text("The books add up")
+    for number in (0, -1):
+        operator.go(f"/console/orders/{orders[number]}")
+        expect(operator.page.locator("#status")).to_have_text(re.compile("fulfilled|cancelled"))
+
+
+def api_status(system: System, order_id: str) -> str:
+    with Api(system.urls["order"], OPERATOR) as api:
+        found: str = api.get(f"/orders/{order_id}")["status"]
+        return found
+
+
+def test_a_dead_letter_is_looked_at_and_worked_again(operator: Visitor, system: System, api: Api) -> None:
+    """It is there with its reason and body; worked again, it is in its order's history, and the desk is empty."""
+    order_id = placed(api, DEAR)
+    letter = enclose(
+        PaymentDeclined(order_id=order_id, detail="too late for this"), at=datetime.now(UTC), new_id=uuid7
+    )
+    database, letters = system.databases["order"], TABLES.dead_letters
+    with database.transaction() as connection:
+        delivery = Delivery(envelope=letter, tag=0)
+        letters.add(connection, [(delivery, "data_error: a column was too short")], letter.occurred_at)
+    operator.go("/console/desk")
+    group = operator.page.get_by_role("group").filter(has_text="order: data error (1 × payment.declined)")
+    group.get_by_text(letter.id).first.click()
+    expect(group).to_contain_text("too late for this")
+    operator.page.get_by_role("button", name=f"work {letter.id} again").click()
+    expect(operator.page.get_by_role("status").filter(has_text="1 dead letters will be worked again")).to_be_visible()
+    expect(operator.page.locator("#letters")).to_contain_text("There are none")
     operator.go(f"/console/orders/{order_id}")
-    expect(operator.page.locator("#status")).to_have_text(re.compile("fulfilled|cancelled"), timeout=60_000)
+    expect(operator.page.locator("section").filter(has_text="The history").last).to_contain_text("too late for this")
 
 
 def test_signing_out_ends_the_session(browser: Browser, system: System) -> None:

@@ -230,6 +230,8 @@ def test_filters_find_what_they_say(app: Flask, operator: FlaskClient) -> None:
     assert shown(f"id={order_id}") == {order_id}
     assert shown("until=2020-01-01T00:00:00Z") == set()
     assert shown("since=2020-01-01T00:00:00Z") == {order_id, other}
+    assert shown("until=2020-01-01T00:00") == set()
+    assert shown("since=2020-01-01T00:00&until=2100-01-01T00:00:30") == {order_id, other}
 
 
 def test_a_bulk_act_says_how_many_and_does_it_to_all_that_match(app: Flask, operator: FlaskClient) -> None:
@@ -252,17 +254,12 @@ def test_a_bulk_act_that_there_is_not_is_refused(operator: FlaskClient, act: str
     assert operator.post("/console/bulk", data=form).status_code == 422
 
 
-def test_dead_letters_are_shown_and_replayed_or_given_up(app: Flask, operator: FlaskClient) -> None:
-    """Grouped by reason, with envelope and body; what was chosen is asked to be worked again, or kept and let be."""
-    database = app.extensions["console"].database
-    letters = TABLES.dead_letters
-    with database.transaction() as connection:
+def bury(app: Flask, *letters: tuple[str, str, str]) -> None:
+    """Put dead letters down: id, reason and type of each."""
+    with app.extensions["console"].database.transaction() as connection:
         now = DatabaseClock().now(connection)
         row = {
-            "message_id": "a-letter",
-            "reason": "unknown_order: <b>nobody's</b>",
             "state": "parked",
-            "type": "payment.captured",
             "version": 1,
             "producer": "payment",
             "correlation_id": UNKNOWN,
@@ -274,7 +271,22 @@ def test_dead_letters_are_shown_and_replayed_or_given_up(app: Flask, operator: F
             "drops": 0,
             "received_at": now,
         }
-        connection.execute(letters.table.insert(), [row, {**row, "message_id": "another-letter"}])
+        names = ("message_id", "reason", "type")
+        rows = [{**row, **dict(zip(names, letter, strict=True))} for letter in letters]
+        connection.execute(TABLES.dead_letters.table.insert(), rows)
+
+
+def in_state(operator: FlaskClient, state: str) -> list[str]:
+    shown = operator.get(f"/dead-letters?state={state}", headers=bearer("operator")).json["items"]
+    return [each["message_id"] for each in shown]
+
+
+def test_dead_letters_are_shown_and_replayed_or_given_up(app: Flask, operator: FlaskClient) -> None:
+    """Grouped by reason, with envelope and body; what was chosen is asked to be worked again, or kept and let be."""
+    bury(
+        app,
+        *((name, "unknown_order: <b>nobody's</b>", "payment.captured") for name in ("a-letter", "another-letter")),
+    )
     part = operator.get("/console/desk/dead-letters").text
     assert "order: unknown order (2 × payment.captured)" in part
     assert "&lt;b&gt;nobody" in part
@@ -285,12 +297,39 @@ def test_dead_letters_are_shown_and_replayed_or_given_up(app: Flask, operator: F
     answer = operator.post("/console/desk/dead-letters/discard", data=form)
     assert "1 dead letters were given up" in operator.get(answer.location).text
 
-    def in_state(state: str) -> list[str]:
-        shown = operator.get(f"/dead-letters?state={state}", headers=bearer("operator")).json["items"]
-        return [each["message_id"] for each in shown]
-
-    assert {state: in_state(state) for state in ("parked", "replaying", "discarded")} == {
+    assert {state: in_state(operator, state) for state in ("parked", "replaying", "discarded")} == {
         "parked": [],
         "replaying": ["a-letter"],
         "discarded": ["another-letter"],
     }
+
+
+def test_dead_letters_are_replayed_and_given_up_by_what_they_have_in_common(app: Flask, operator: FlaskClient) -> None:
+    """All of a kind and type, however many; others with a longer name of their kind are none of them."""
+    alike = [f"alike-{number:02}" for number in range(60)]
+    bury(
+        app,
+        *((name, "data_error: too long", "payment.captured") for name in alike),
+        ("other-kind", "data_error_of_another: too long", "payment.captured"),
+        ("other-type", "data_error: too long", "payment.voided"),
+        ("no-colon", "data_error", "stock.issued"),
+    )
+    part = operator.get("/console/desk/dead-letters?kind=data_error").text
+    assert "order: data error (60 × payment.captured)" in part
+    assert "50 of them are shown" in part
+    assert "other-kind" not in part
+    form = {"form_token": token_of(operator), "service": "order", "kind": "data_error", "type": "payment.captured"}
+    assert operator.post("/console/desk/dead-letters/discard", data=form).location == "/console/desk?act=discard&count=60"
+    assert sorted(in_state(operator, "parked")) == ["no-colon", "other-kind", "other-type"]
+    del form["type"]
+    assert operator.post("/console/desk/dead-letters/replay", data=form).location == "/console/desk?act=replay&count=2"
+    assert in_state(operator, "parked") == ["other-kind"]
+
+
+@pytest.mark.parametrize("which", [{}, {"service": "order"}, {"kind": "data_error"}, {"service": "all", "kind": "x"}])
+def test_not_simply_all_dead_letters_are_given_up(operator: FlaskClient, which: dict[str, str]) -> None:
+    """422, on the pages and by the API."""
+    form = {"form_token": token_of(operator), **which}
+    assert operator.post("/console/desk/dead-letters/discard", data=form).status_code == 422
+    answer = operator.post("/dead-letters/discard", json={"message_ids": None}, headers=bearer("operator"))
+    assert answer.status_code == 422

@@ -54,6 +54,15 @@ def test_orders_are_listed_by_status(shop: Shop) -> None:
         assert ids(shop, status=OrderStatus(status), customer_id="bob") == []
 
 
+def test_orders_under_way_are_listed_without_those_at_rest(shop: Shop) -> None:
+    """Fulfilled and cancelled ones are left out, beside any other filter."""
+    orders = crowd(shop)
+    moving = {orders[name] for name in orders if name not in ("fulfilled", "cancelled")}
+    assert set(ids(shop, under_way=True)) == moving
+    assert ids(shop, under_way=True, status=OrderStatus.FULFILLED) == []
+    assert ids(shop, under_way=True, customer_id="bob") == []
+
+
 def test_orders_are_listed_by_their_need(shop: Shop) -> None:
     """Those that need a person can be told from those that do not."""
     stuck, fine = shop.placed(wanted("stuck"), wanted("fine"))

@@ -9,25 +9,32 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
+from http.client import HTTPException
+from http.cookiejar import CookieJar
 from pathlib import Path
+from typing import TypeVar
+from urllib.parse import urlencode
 
 import pytest
 
-from order_service.cli.client.api import Api
+from order_service.cli.client.api import Api, Refused, Unreachable
 from order_service.cli.stack import PostgreSQL, Program, free_port, free_ports, spawn, tree
 from order_service.cli.system import preparing
 from order_service.cli.system.audit import settled_books
 from order_service.cli.system.books import open_databases
 from order_service.cli.system.up import SAMPLE, ready
+from order_service.web.console.sessions import form_token
 from shared.bootstrap import system_topology
 from shared.config import environment
 from tests.crowd import wait_for
 from tests.integration.test_stack import is_there
 from tests.mix import Shop
 
+T = TypeVar("T")
 SERVICES = ("inventory", "order", "payment", "shipping")
 KEYS = {"operator": "up-operator", "customer": "up-alice"}
 
@@ -173,6 +180,71 @@ def test_it_brings_servers_of_its_own_and_nothing_of_it_is_left(open_folder: Pat
         said, _ = third.communicate(timeout=120)
         assert (third.returncode, said.count("\n")) == (1, 1)
         assert "are running already" in said
+
+
+@pytest.mark.rabbitmq
+@pytest.mark.postgresql
+@pytest.mark.timeout(600)
+def test_what_the_console_breaks_heals(open_folder: Path) -> None:
+    """Servers, a worker and the console's own process are killed, frozen and stopped from the page; a worker that
+    stands still is started there. Orders placed meanwhile end, and the books add up."""
+    with running_up("--servers", "--folder", str(open_folder), "--console-may-break") as up:
+        page = Page(up.urls["order"], KEYS["operator"])
+        for part in ("order-web", "postgresql", "rabbitmq", "payment-worker-1"):
+            page.set(part, "kill -9")
+            up.wait_until(f"{part} killed", lambda part=part: f"{part} " in up.output() and killed(part, up.output()))
+        page.set("inventory-worker-1", "stopped")
+        page.set("rabbitmq", "cut all connections")
+        with Api(up.urls["order"], KEYS["customer"]) as api:
+            placed = page.patiently(lambda: api.place(SAMPLE, "meanwhile")["id"])
+            page.set("inventory-worker-1", "running")
+            page.set("postgresql", "frozen for 10 s")
+            ends = {"fulfilled", "cancelled"}
+            up.wait_until("ended", lambda: page.patiently(lambda: api.get(f"/orders/{placed}"))["status"] in ends)
+        up.wait_until("heal", lambda: page.read("/console/break").count('is-attention">') == 0, patience=60)
+        marks = page.read("/console/break")
+        assert all(f"{part}: kill -9" in marks for part in ("order-web", "postgresql", "rabbitmq"))
+        assert "The books add up" in page.read("/console/desk/books")
+        up.process.send_signal(signal.SIGTERM)
+        assert up.process.wait(60) == 0, up.output()
+
+
+def killed(name: str, output: str) -> bool:
+    return re.search(rf"^{name} +\| was killed by SIGKILL", output, re.MULTILINE) is not None
+
+
+class Page:
+    """The console, as an operator uses it who tries again while it is broken."""
+
+    def __init__(self, url: str, key: str) -> None:
+        self._url, self._cookies = url, CookieJar()
+        self._browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(self._cookies))
+        self.read("/console/sign-in")
+        self._post("/console/sign-in", "fulfillment_visitor", key=key)
+
+    def read(self, path: str) -> str:
+        return self.patiently(lambda: self._open(path))
+
+    def set(self, part: str, choice: str) -> None:
+        self.patiently(lambda: self._post("/console/break/parts", "fulfillment_session", part=part, choice=choice))
+
+    def patiently(self, act: Callable[[], T]) -> T:
+        until = time.monotonic() + 120
+        while True:
+            try:
+                return act()
+            except (OSError, HTTPException, Refused, Unreachable):
+                if time.monotonic() > until:
+                    raise
+                time.sleep(0.2)
+
+    def _post(self, path: str, cookie: str, **form: str) -> str:
+        (secret,) = [str(each.value) for each in self._cookies if each.name == cookie]
+        return self._open(path, urlencode({**form, "form_token": form_token(secret)}).encode())
+
+    def _open(self, path: str, form: bytes | None = None) -> str:
+        with self._browser.open(f"{self._url}{path}", form, timeout=30) as answer:
+            return str(answer.read().decode())
 
 
 def name_of(pid: int) -> str:

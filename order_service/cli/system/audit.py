@@ -2,12 +2,14 @@
 
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from datetime import datetime
 
 import click
 
 from order_service.cli.client.rendering import console
 from order_service.cli.system.books import Books, audit, open_databases, report
+from order_service.web.console.pages import Audited
 from shared.commands import complaining
 from shared.database import Database
 
@@ -31,3 +33,23 @@ def settled_books(databases: Mapping[str, Database], wait: float) -> Books:
     while (found := audit(databases)).under_way and time.monotonic() < until:
         time.sleep(0.2)
     return found
+
+
+def auditor(databases: Mapping[str, Database], now: Callable[[], datetime]) -> Callable[[], Audited]:
+    """What looks at all the books for the console, and remembers when they last added up."""
+    last_clean: list[datetime] = []
+
+    def look() -> Audited:
+        found, at = audit(databases), now()
+        if not found.differences:
+            last_clean[:] = [at]
+        return Audited(
+            at=at,
+            differences=[str(each) for each in found.differences],
+            under_way=list(found.under_way),
+            by_hand=list(found.by_hand),
+            orders=len(found.orders.orders),
+            last_clean=last_clean[0] if last_clean else None,
+        )
+
+    return look

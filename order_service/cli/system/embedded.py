@@ -6,6 +6,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from flask import Flask
 
@@ -22,6 +23,16 @@ from shared.migrate import migrate
 from shared.service import services
 
 OPERATOR, CUSTOMER = "demo-operator", "demo-alice"
+
+
+class Tokens(NamedTuple):
+    """With which somebody works here who is an operator and a customer."""
+
+    operator: str
+    customer: str
+
+
+DEMO = Tokens(OPERATOR, CUSTOMER)
 
 
 class WorkerThread:

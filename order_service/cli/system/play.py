@@ -8,20 +8,19 @@ import threading
 import webbrowser
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import click
 
 from order_service.cli.client.rendering import console
-from order_service.cli.system.audit import settled_books
-from order_service.cli.system.books import audit, report
-from order_service.cli.system.embedded import OPERATOR, System, running_system
-from order_service.cli.system.playground import BrokerFaults, Playground
+from order_service.cli.system.audit import auditor, settled_books
+from order_service.cli.system.books import report
+from order_service.cli.system.breakable import BrokerFaults
+from order_service.cli.system.embedded import OPERATOR, running_system
+from order_service.cli.system.playground import play_in
 from order_service.cli.system.scenarios import TIMINGS
-from order_service.cli.system.traffic import Traffic
-from order_service.web.console.pages import Audited, Room
+from order_service.web.console.pages import Room
 from shared.bootstrap import collecting_seldom
 from shared.config import environment
 from shared.service import services
@@ -52,12 +51,9 @@ def play(folder: Path, fresh: bool, port: int, rate: int, minutes: int, seed: in
         faults = BrokerFaults()
         with collecting_seldom(), running_system(folder, TIMINGS, order_port=port, faults=faults) as system:
             room: Room = system.apps["order"].extensions["console"]
-            traffic = Traffic(system, rate=rate, minutes=minutes)
             chosen = secrets.randbelow(10_000) if seed is None else seed
-            ground = Playground(system, faults, traffic, room.activity, room.now, chosen)
-            ground.mend_outside()
-            room.attached.playground, room.attached.audit = ground, auditor(system, room)
-            traffic.start()
+            room.attached.audit = auditor(system.databases, room.now)
+            ground = play_in(system, faults, rate=rate, minutes=minutes, seed=chosen)
             link = f"{system.urls['order']}/console/sign-in?word={room.sessions.invite(OPERATOR)}"
             screen.print(f"Open {link}", soft_wrap=True)
             screen.print("It signs you in once. Ctrl-C ends it, and prints the books.")
@@ -108,23 +104,3 @@ def has_browser() -> bool:
     """Whether there is a screen to open a window on; a browser in this terminal would be in the way."""
     known = environment()
     return sys.platform in ("darwin", "win32") or bool(known.get("DISPLAY") or known.get("WAYLAND_DISPLAY"))
-
-
-def auditor(system: System, room: Room) -> Any:
-    """Looks at all the books, and remembers when they last added up."""
-    last_clean: list[datetime] = []
-
-    def look() -> Audited:
-        books, now = audit(system.databases), room.now()
-        if not books.differences:
-            last_clean[:] = [now]
-        return Audited(
-            at=now,
-            differences=[str(each) for each in books.differences],
-            under_way=books.under_way,
-            by_hand=books.by_hand,
-            orders=len(books.orders.orders),
-            last_clean=last_clean[0] if last_clean else None,
-        )
-
-    return look

@@ -1,84 +1,45 @@
-"""What may be broken while `fulfillment play` runs: card network, carriers, workers, broker; by hand or by a script."""
+"""The page on which things are broken on purpose, as whoever holds the system has it: by hand or by a script."""
 
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 
-from order_service.cli.client.api import Api, Refused, Unreachable
+from order_service.cli.client.api import Refused, Unreachable
+from order_service.cli.system.breakable import CUT, Breakable, BrokerFaults, Outside, Threads
 from order_service.cli.system.embedded import OPERATOR, System
-from order_service.cli.system.scenarios import LATENCY_MS
 from order_service.cli.system.traffic import FATES, Traffic
-from order_service.web.console.activity import Activity, Mark
+from order_service.web.console.activity import Mark
 from order_service.web.console.breaking import Part, Refusal, State
-from shared.messaging.envelope import Envelope
+from order_service.web.console.pages import Room
 
-WELL = "well"
-LOSSY = "losing, repeating, mixing up"
-CONDUCTS: Mapping[str, Mapping[str, object]] = {
-    WELL: {},
-    "slow": {"latency_ms": 1_500},
-    "losing answers": {"error_rate": 0.5},
-    "away": {"outage": True},
-}
-PARTIES = {  # name on the page: service and party of its simulation
-    "card network": ("payment", "card_network"),
-    "northwind-parcels": ("shipping", "northwind-parcels"),
-    "globex-freight": ("shipping", "globex-freight"),
-}
-BROKER = "broker"
-CUT = "cut all connections"
-BROKER_CHOICES = (WELL, LOSSY, "away", CUT)
-WORKER_CHOICES = ("running", "frozen", "stopped")
 TROUBLE = 600.0  # seconds of trouble by the script
-
-
-class BrokerFaults:
-    """What the broker does to messages now."""
-
-    def __init__(self) -> None:
-        self.conduct = WELL
-        self.cut_until = 0.0  # monotonic
-        self._chance = random.Random()  # noqa: S311 - for trouble, not for secrets
-
-    def arrivals(self, envelope: Envelope, queue: str) -> Sequence[float] | None:
-        if self.conduct != LOSSY:
-            return (0.0,)
-        drawn = self._chance.random()
-        if drawn < 0.15:
-            return ()
-        return (0.0, self._chance.uniform(0, 2)) if drawn < 0.35 else (self._chance.uniform(0, 0.5),)
-
-    def next(self, queue: str, waiting: int) -> int:
-        return self._chance.randrange(waiting) if self.conduct == LOSSY else 0
-
-    def cuts(self, service: str) -> bool:
-        return self.conduct == "away" or time.monotonic() < self.cut_until
+KEPT = 100  # marks
+IN_ONE_PROCESS = (
+    "All four services run in one process here. A frozen worker holds on to what it has; a stopped one finishes its "
+    "batch and gives the rest back. No thread can be killed halfway: for kill -9 kill this whole program and start it "
+    "again, or run fulfillment up --console-may-break."
+)
+MOMENTARY = (CUT, "kill -9")  # it is done and over: nothing stays so
 
 
 class Playground:
     """Everything that the page of trouble can do. For any thread."""
 
     def __init__(
-        self,
-        system: System,
-        faults: BrokerFaults,
-        traffic: Traffic,
-        activity: Activity,
-        now: Callable[[], datetime],
-        seed: int,
+        self, breakables: Sequence[Breakable], traffic: Traffic, now: Callable[[], datetime], seed: int, words: str
     ) -> None:
-        self._system, self._faults, self.traffic = system, faults, traffic
-        self._activity, self._now, self._seed = activity, now, seed
-        self._conduct = dict.fromkeys(PARTIES, WELL)
+        """`words` tell the visitor what it is that is broken here."""
+        self._breakables, self.traffic, self._now, self._seed = breakables, traffic, now, seed
+        self._words = words
         self._calm = threading.Event()
         self._calm.set()
         self._script: threading.Thread | None = None
         self._script_ends = 0.0
-        self._last: datetime | None = None
+        self._marks: list[Mark] = []
 
-    def fates(self) -> Sequence[tuple[str, str]]:
+    def fates(self) -> list[tuple[str, str]]:
         return [(each.name, each.title) for each in FATES]
 
     def place(self, fate: str) -> str:
@@ -88,34 +49,22 @@ class Playground:
         except (Refused, Unreachable, KeyError) as error:
             raise Refusal(f"The order was not placed: {error}") from error
 
-    def parts(self) -> list[Part]:
-        """Everything that can be broken, how it is, and what can be done to it."""
-        outside = [Part(name=name, state=self._conduct[name], choices=tuple(CONDUCTS)) for name in PARTIES]
-        workers = [
-            Part(name=_worker(name), state=worker.state, choices=WORKER_CHOICES)
-            for name, worker in self._system.workers.items()
-        ]
-        return [*outside, Part(name=BROKER, state=self._faults.conduct, choices=BROKER_CHOICES), *workers]
-
     def set(self, part: str, choice: str) -> None:
         """Have a part be so from now on. Raises Refusal."""
-        known = {each.name: each for each in self.parts()}
-        if part not in known or choice not in known[part].choices:
-            raise Refusal(f"There is no {part} that could be {choice}.")
-        if part in PARTIES:
-            self._set_conduct(part, choice)
-        elif part == BROKER:
-            self._set_broker(choice)
-        else:
-            self._set_worker(part.removesuffix(" worker"), choice)
-        self._mark(f"{part}: {choice}")
+        for breakable in self._breakables:
+            for each in breakable.parts():
+                if each.name == part and choice in each.choices:
+                    breakable.set(part, choice)
+                    self._mark(f"{part}: {choice}")
+                    return
+        raise Refusal(f"There is no {part} that could be {choice}.")
 
     def mend(self) -> None:
         """Everything is well again, and no script goes on."""
         self._calm.set()
         if self._script and self._script is not threading.current_thread():
             self._script.join()
-        for part in self.parts():
+        for part in self._parts():
             if part.state != part.choices[0]:
                 self.set(part.name, part.choices[0])
 
@@ -128,65 +77,51 @@ class Playground:
             self._script.start()
 
     def state(self) -> State:
-        """For the page: the stream, the script, and what happened since the last act."""
+        """How everything is."""
+        marks = self._marks[-KEPT:]
         return State(
+            parts=self._parts(),
             rate=self.traffic.rate,
             seconds_left=self.traffic.seconds_left,
             trouble_left=0 if self._calm.is_set() else max(0, round(self._script_ends - time.monotonic())),
             seed=self._seed,
-            since=self._last,
-            happened=self._activity.since(self._last) if self._last else {},
-            marks=list(self._activity.marks)[-12:],
-            failures=list(self._system.failures),
+            since=marks[-1].at if marks else None,
+            marks=marks,
+            failures=[failure for each in self._breakables for failure in each.failures()],
+            words=self._words,
         )
 
     def set_rate(self, rate: int, minutes: int) -> None:
         self.traffic.set(rate, minutes)
 
-    def mend_outside(self) -> None:
-        """Card network and carriers answer well, whatever was left behind."""
-        for name in PARTIES:
-            self._set_conduct(name, WELL)
-
-    def close(self) -> None:
-        self.mend()
+    def rest(self) -> None:
+        """Break and mend nothing any more, and place no orders."""
+        self._calm.set()
+        if self._script:
+            self._script.join()
         self.traffic.close()
 
-    def _set_conduct(self, part: str, choice: str) -> None:
-        service, party = PARTIES[part]
-        with Api(self._system.urls[service], OPERATOR) as api:
-            try:
-                api.put(f"/simulation?party={party}", {"latency_ms": LATENCY_MS, **CONDUCTS[choice]})
-            except (Refused, Unreachable) as error:
-                raise Refusal(f"{part}: {error}") from error
-        self._conduct[part] = choice
+    def close(self) -> None:
+        """Leave everything well behind."""
+        self.mend()
+        self.rest()
 
-    def _set_broker(self, choice: str) -> None:
-        if choice == CUT:
-            self._faults.cut_until = time.monotonic() + 0.5
-        else:
-            self._faults.conduct = choice
-
-    def _set_worker(self, name: str, choice: str) -> None:
-        worker = self._system.workers[name]
-        if choice == "stopped":
-            worker.end()
-            return
-        if choice == "frozen":
-            worker.freeze()
-        else:
-            worker.thaw()
-        worker.start()
+    def _parts(self) -> list[Part]:
+        return [part for each in self._breakables for part in each.parts()]
 
     def _mark(self, text: str) -> None:
-        self._last = self._now()
-        self._activity.marks.append(Mark(at=self._last, text=text))
+        self._marks.append(Mark(at=self._now(), text=text))
 
     def _make_trouble(self) -> None:
-        for part, choice, pause in trouble(self._seed, self.parts()):
-            if self._calm.is_set() or time.monotonic() > self._script_ends:
+        for part, choice, pause in trouble(self._seed, self._parts()):
+            if self._calm.is_set():
+                return
+            if time.monotonic() > self._script_ends:
                 break
-            self.set(part, choice)
+            try:
+                self.set(part, choice)
+            except Refusal as refusal:  # what it needs is itself broken just now
+                self._mark(f"{part} could not be {choice}: {refusal}")
             self._calm.wait(pause)
         self._calm.set()
         self.mend()
@@ -200,12 +135,21 @@ def trouble(seed: int, parts: Sequence[Part]) -> Iterator[tuple[str, str, float]
         part = chance.choice([each for each in parts if each.name not in [one.name for one in broken]])
         choice = chance.choice(part.choices[1:])
         yield part.name, choice, chance.uniform(4, 10)
-        if choice != CUT:
+        if choice not in MOMENTARY:
             broken.append(part)
         if len(broken) == 2:
             healed = broken.pop(0)
             yield healed.name, healed.choices[0], chance.uniform(2, 8)
 
 
-def _worker(name: str) -> str:
-    return f"{name} worker"
+def play_in(system: System, faults: BrokerFaults, *, rate: int, minutes: float, seed: int) -> Playground:
+    """Let the console of a system that is one process break it, and orders come. Close it before the system ends."""
+    room: Room = system.apps["order"].extensions["console"]
+    outside = Outside(system.urls, OPERATOR)
+    outside.mend_all()
+    threads = Threads(system.workers, faults, system.failures)
+    traffic = Traffic(system.urls, rate=rate, minutes=minutes)
+    ground = Playground([outside, threads], traffic, room.now, seed, IN_ONE_PROCESS)
+    room.attached.playground = ground
+    traffic.start()
+    return ground

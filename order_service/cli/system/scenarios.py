@@ -8,7 +8,7 @@ from typing import Any
 from order_service.cli.client.api import Api, Refused
 from order_service.cli.client.rendering import Order, is_final
 from order_service.cli.client.watch import news
-from order_service.cli.system.embedded import CUSTOMER, OPERATOR
+from order_service.cli.system.embedded import DEMO, Tokens
 
 PATIENCE = 20.0  # seconds for anything to happen
 
@@ -30,12 +30,14 @@ class Play:
     """One order on its way: what its script does to it, and how it stands."""
 
     urls: Mapping[str, str]
+    tokens: Tokens = DEMO
     customer: Api = field(init=False)
     operator: Api = field(init=False)
     order: Order = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.customer, self.operator = Api(self.urls["order"], CUSTOMER), Api(self.urls["order"], OPERATOR)
+        self.customer = Api(self.urls["order"], self.tokens.customer)
+        self.operator = Api(self.urls["order"], self.tokens.operator)
 
     def place(
         self, *, sku: str = "POPULAR-LAMP", quantity: int = 1, card: str = "tok_visa", country: str = "DE"

@@ -1,14 +1,14 @@
-"""The gentle stream of orders of every fate that goes on while `fulfillment play` runs."""
+"""The gentle stream of orders of every fate that goes on while things are broken on purpose."""
 
 import random
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from order_service.cli.client.api import Api, Refused, Unreachable
 from order_service.cli.system import scenarios
-from order_service.cli.system.embedded import OPERATOR, System
+from order_service.cli.system.embedded import DEMO, Tokens
 from order_service.cli.system.scenarios import Play, Surprise
 
 LOW, REFILL = 40, 200  # pieces: of what is short of LOW, REFILL are received
@@ -51,8 +51,8 @@ class Traffic:
     """Places orders at a rate until its time is over. What does not go as its script has it is left to itself: the
     order ends all the same, and that is the point."""
 
-    def __init__(self, system: System, *, rate: int, minutes: float) -> None:
-        self._system = system
+    def __init__(self, urls: Mapping[str, str], tokens: Tokens = DEMO, *, rate: int, minutes: float) -> None:
+        self._urls, self._tokens = urls, tokens
         self._closed = threading.Event()
         self._changed = threading.Event()
         self._free = threading.BoundedSemaphore(AT_ONCE)
@@ -81,7 +81,8 @@ class Traffic:
     def close(self) -> None:
         self._closed.set()
         self._changed.set()
-        self._thread.join()
+        if self._thread.ident:
+            self._thread.join()
 
     def place(self, name: str) -> str:
         """Place an order of this fate now; returns its id. Raises KeyError, Refused and Unreachable."""
@@ -121,7 +122,7 @@ class Traffic:
             self._free.release()
 
     def _play(self, fate: Fate, placed: list[str], failed: list[Exception], told: threading.Event) -> None:
-        play = _Telling(self._system.urls, placed, told)
+        play = _Telling(self._urls, self._tokens, placed, told)
         try:
             fate.script(play)
         except (Refused, Unreachable, Surprise) as error:  # in trouble an order may take another way, or its time
@@ -132,7 +133,7 @@ class Traffic:
 
     def _refill(self) -> None:
         """Receive more of what is nearly sold out."""
-        with Api(self._system.urls["inventory"], OPERATOR) as api:
+        with Api(self._urls["inventory"], self._tokens.operator) as api:
             try:
                 for item in api.get("/stock", limit=200)["items"]:
                     if item["sku"] != RARE and item["on_hand"] - item["reserved"] < LOW:
@@ -146,8 +147,8 @@ class Traffic:
 class _Telling(Play):
     """Tells the id of its order as soon as it is placed."""
 
-    def __init__(self, urls: dict[str, str], placed: list[str], told: threading.Event) -> None:
-        super().__init__(urls)
+    def __init__(self, urls: Mapping[str, str], tokens: Tokens, placed: list[str], told: threading.Event) -> None:
+        super().__init__(urls, tokens)
         self._placed, self._told = placed, told
 
     def place(self, **wish: object) -> None:

@@ -15,6 +15,7 @@ import click
 from order_service.cli.client.api import Api, Refused, Unreachable
 from order_service.cli.stack import Missing, NotReady, Program, Say, Servers, Stack, holder, is_free, processes_of_all
 from order_service.cli.system.audit import DATABASES
+from order_service.cli.system.may_break import Ground, broken_from
 from order_service.cli.system.preparing import prepare, wait_for
 from order_service.cli.system.provision import declare
 from shared.config import Misconfigured
@@ -68,6 +69,7 @@ class PerService(click.ParamType[dict[str, int]]):
 @click.option("--folder", type=click.Path(path_type=Path), default="data/servers", show_default=True, help="Theirs.")
 @click.option("--rabbitmq", envvar="RABBITMQ_SERVER", help="The path of another rabbitmq-server for --servers.")
 @click.option("--postgresql", envvar="POSTGRESQL_BIN", help="The folder of another PostgreSQL's programs.")
+@click.option("--console-may-break", "may_break", is_flag=True, help="Break it from the console, and watch it heal.")
 @click.option("--workers", type=PerService(0, 64), multiple=True, help="payment=3, or 2 for all.  [default: 1]")
 @click.option("--ports", type=PerService(1, 65535), multiple=True, help="Such as order=8000.  [default: 8000 to 8003]")
 @click.pass_context
@@ -80,6 +82,7 @@ def up(
     folder: Path,
     rabbitmq: str | None,
     postgresql: str | None,
+    may_break: bool,
     workers: tuple[dict[str, int], ...],
     ports: tuple[dict[str, int], ...],
 ) -> None:
@@ -111,9 +114,10 @@ def up(
         except (Missing, NotReady) as error:
             raise click.ClickException(str(error)) from error
         keys, token = api_keys()
+        ground = held.enter_context(broken_from(stack, own or None, urls, template, keys)) if may_break else None
         databases = {name: of(template, name) for name in services()}
-        programs = list(processes_of_all(databases, broker, counts, urls, keys))
-        sys.exit(run(stack, programs, urls, token, stopping))
+        programs = list(processes_of_all(databases, broker, counts, urls, ground.keys if ground else keys))
+        sys.exit(run(stack, ground.told(programs) if ground else programs, urls, token, stopping, ground))
 
 
 def is_given(context: click.Context, option: str) -> bool:
@@ -193,7 +197,14 @@ def api_keys() -> tuple[str, str]:
     return f"{operator}:operator,{customer}:customer:alice", customer
 
 
-def run(stack: Stack, programs: list[Program], urls: Mapping[str, str], token: str, stopping: Stopping) -> int:
+def run(
+    stack: Stack,
+    programs: list[Program],
+    urls: Mapping[str, str],
+    token: str,
+    stopping: Stopping,
+    ground: Ground | None = None,
+) -> int:
     """Run until SIGTERM or SIGINT; the exit code is 0 when all ended in good order."""
     say = stack.say
     stopping.orderly = True
@@ -205,7 +216,12 @@ def run(stack: Stack, programs: list[Program], urls: Mapping[str, str], token: s
             if not unready:
                 say("up", f"ready, {len(programs)} processes; place an order:")
                 say("up", sample(urls["order"], token))
+                if ground:
+                    ground.begin()
+                    say("up", f"break it at {urls['order']}/console/break with the key {ground.tokens.operator}")
     say("up", "stopping")
+    if ground:
+        ground.rest()
     well = stack.end()
     say("up", "stopped")
     return 0 if well else 1

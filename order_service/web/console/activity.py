@@ -2,7 +2,6 @@
 
 import math
 import time
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -49,7 +48,6 @@ class Activity:
         self._position: int | None = None
         self._updated = 0.0
         self._now = 0
-        self.marks: deque[Mark] = deque(maxlen=100)
 
     def update(self, connection: Connection) -> None:
         """Read on, at most twice a second."""
@@ -67,19 +65,18 @@ class Activity:
             self._forget()
             self._updated = time.monotonic()
 
-    def series(self) -> dict[str, Any]:
+    def series(self, marks: Sequence[Mark] = ()) -> dict[str, Any]:
         """For the plots: a point for every five seconds, the last one not quite over."""
         with self._lock:
             numbers = range(self._now - int(SPAN.total_seconds()) // BUCKET, self._now + 1)
             buckets = [self._buckets.get(number, _Bucket()) for number in numbers]
-            marks = [{"at": mark.at.timestamp(), "text": mark.text} for mark in self.marks]
         return {
             "at": [number * BUCKET for number in numbers],
             "placed": [round(each.placed / BUCKET, 2) for each in buckets],
             "ended": [round(each.ended / BUCKET, 2) for each in buckets],
             "p50": [_quantile(each.seconds, 0.5) for each in buckets],
             "p99": [_quantile(each.seconds, 0.99) for each in buckets],
-            "marks": marks,
+            "marks": [{"at": mark.at.timestamp(), "text": mark.text} for mark in marks],
         }
 
     def since(self, at: datetime) -> dict[str, int]:

@@ -77,7 +77,7 @@ class BoardTopic:
         if not self._who.is_operator:
             return [Frame(self._number, table)] if table else []
         self._room.activity.update(connection)
-        plots = frame(0, as_bytes(self._room.activity.series()).decode(), event="activity").data
+        plots = frame(0, as_bytes(self._room.series()).decode(), event="activity").data
         return [Frame(self._number, plots + table)]
 
 
@@ -94,7 +94,7 @@ def add_board(pages: Blueprint, room: Room) -> None:
         with room.database.reading() as connection:
             shown = _shown(connection, room, current(), wanted)
             room.activity.update(connection)
-        series = as_bytes(room.activity.series()).decode() if current().is_operator else None
+        series = as_bytes(room.series()).decode() if current().is_operator else None
         return page(
             "board.html",
             **shown,

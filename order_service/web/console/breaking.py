@@ -1,4 +1,4 @@
-"""The page where things are broken on purpose: only where the whole system runs in this process, as in `play`."""
+"""The page where things are broken on purpose: only where whoever holds the system lets it be."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -38,24 +38,24 @@ class Part:
 
 @dataclass(frozen=True, kw_only=True)
 class State:
-    """How the stream and the script are, and what happened since the last act."""
+    """Everything that can be broken, how the stream of orders and the script are, and what was done."""
 
+    parts: list[Part]
     rate: int
     seconds_left: int
     trouble_left: int
     seed: int
     since: datetime | None
-    happened: Mapping[str, int]
+    words: str
     marks: list[Mark] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
 
 
 class Playground(Protocol):
-    """What the page needs of whoever holds the system."""
+    """What the page needs of whoever holds the system. Everything raises Refusal when it cannot be done."""
 
     def fates(self) -> Sequence[tuple[str, str]]: ...
     def place(self, fate: str) -> str: ...
-    def parts(self) -> list[Part]: ...
     def set(self, part: str, choice: str) -> None: ...
     def mend(self) -> None: ...
     def make_trouble(self) -> None: ...
@@ -99,7 +99,7 @@ class BreakingTopic:
     def frames(self, connection: Connection, after: int) -> list[Frame]:
         self._room.activity.update(connection)
         self._number += 1
-        plots = frame(0, as_bytes(self._room.activity.series()).decode(), event="activity").data
+        plots = frame(0, as_bytes(self._room.series()).decode(), event="activity").data
         html = self._room.render_part("_breaking.html", **_shown(connection, self._room, self._playground))
         return [Frame(self._number, plots + frame(0, html).data)]
 
@@ -108,7 +108,7 @@ def add_breaking(pages: Blueprint, room: Room) -> None:
     def playground() -> Playground:
         found: Playground | None = room.attached.playground
         if found is None:
-            problem(404, "Nothing can be broken here: this is for `fulfillment play`.")
+            problem(404, "Nothing can be broken here: this is for `play`, and for `up --console-may-break`.")
         return found
 
     pages.register_error_handler(Refusal, lambda error: problem_response(409, str(error)))
@@ -120,7 +120,7 @@ def add_breaking(pages: Blueprint, room: Room) -> None:
         with room.database.reading() as connection:
             room.activity.update(connection)
             shown = _shown(connection, room, ground)
-        series = as_bytes(room.activity.series()).decode()
+        series = as_bytes(room.series()).decode()
         return page("breaking.html", **shown, fates=ground.fates(), series=series, placed=placed)
 
     @pages.get("/console/break/live")
@@ -128,8 +128,7 @@ def add_breaking(pages: Blueprint, room: Room) -> None:
     def breaking_live() -> Answer:
         """The page's news, as they come."""
         who, ground = current(), playground()
-        key = ("breaking", who)
-        stream = room.watch.view(key, lambda: BreakingTopic(room, who, ground), 0, who.id, own_token())
+        stream = room.watch.view("breaking", lambda: BreakingTopic(room, who, ground), 0, who.id, own_token())
         if stream is None:
             problem(503, "Too many pages are open. Close some, or try again later.", headers=SOON)
         return response(stream, room.watch.release)
@@ -164,10 +163,10 @@ def add_breaking(pages: Blueprint, room: Room) -> None:
 
 
 def _shown(connection: Connection, room: Room, playground: Playground) -> Mapping[str, Any]:
-    counts = room.counts.all(connection)
+    counts, state = room.counts.all(connection), playground.state()
     return {
-        "parts": playground.parts(),
-        "state": playground.state(),
+        "state": state,
+        "happened": room.activity.since(state.since) if state.since else {},
         "under_way": sum(count for status, count in counts.items() if not status.final),
         "attention": count_needing_attention(connection),
     }

@@ -52,7 +52,7 @@ class Audited:
 
 @dataclass
 class Attached:
-    """What only a process can give that holds all of the system: set after the pages were made."""
+    """What only somebody can give who holds all of the system."""
 
     audit: Callable[[], Audited] | None = None
     playground: Any = None
@@ -78,6 +78,11 @@ class Room:
         """A part of a page for many viewers, outside of any request; PLACE stands for each one's form token."""
         with self.app.app_context():
             return render_template(template, form_token=lambda: HIDDEN.format(PLACE), **values)
+
+    def series(self) -> dict[str, Any]:
+        """What the plots show, with a mark at each time when something was done to the system."""
+        playground = self.attached.playground
+        return self.activity.series(playground.state().marks if playground else ())
 
     def now(self) -> datetime:
         with self.database.reading() as connection:
