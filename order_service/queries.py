@@ -52,9 +52,9 @@ def list_orders(
 ) -> list[Order]:
     """At most `limit` orders, the newest first, from behind the order id `before` on; ids are time-ordered.
 
-    `since` and `until` are about placing, `under_way` leaves out what is at rest, `prefix` is how the order id begins. Each filter has an index to walk, except
-    a status of orders that are done and a sku: those are found by walking down the ids. A sku is looked for among the
-    newest SKU_DEPTH orders that pass all other filters.
+    `since` and `until` are about placing, `under_way` leaves out what is at rest, `prefix` is how the order id begins.
+    Each filter has an index to walk, except a status of orders that are done and a sku: those are found by walking down
+    the ids. A sku is looked for among the newest SKU_DEPTH orders that pass all other filters.
     """
     conditions = [*_standing(customer_id, status, needs_attention, reason), *_between(since, until, prefix, before)]
     conditions += [awake] if under_way else []

@@ -79,6 +79,7 @@ class HoldingChannel(HTTPChannel):  # type: ignore[misc]
     """A connection. While its answer goes on it counts as one whose request is being worked, and nothing is read."""
 
     held = False
+    requests: list[Any]
 
     def service(self) -> None:
         try:

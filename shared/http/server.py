@@ -1,8 +1,8 @@
 """The HTTP server: waitress, which gives a request to a thread when it has arrived whole, and sends answers itself.
 
-So no caller holds a thread by sending or reading slowly, and an answer that goes on holds none (`held.py`). What waitress
-leaves open is closed here: requests that never become whole, answers that nobody reads, too many connections, and a stop
-in good order.
+So no caller holds a thread by sending or reading slowly, and an answer that goes on holds none (`held.py`). What
+waitress leaves open is closed here: requests that never become whole, answers that nobody reads, too many connections,
+and a stop in good order.
 """
 
 import json
@@ -204,9 +204,11 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
         """Close what is overdue and, when there is too much of it, what has been idle or unread for longest."""
         super().maintenance(now)
         moment = time.monotonic()
-        for channel in self.active_channels.values():
+        for channel in list(self.active_channels.values()):
             channel.refuse_if_slow(moment)
             channel.will_close |= channel.overdue(moment) or channel.unread(now)
+            if channel.will_close:  # waitress would do it when the socket takes more, which it never does unread
+                channel.handle_close()
         idle = (each for each in self.active_channels.values() if each.held or not each.requests)
         waiting = sorted(idle, key=_last_activity)
         unread = sum(each.total_outbufs_len for each in waiting)

@@ -1,4 +1,4 @@
-"""`python -m tests.benchmarks bench | scaling | web | streams | embedded | memory | floor | soak | report`: the costs."""
+"""`python -m tests.benchmarks bench | scaling | web | streams | embedded | memory | floor | soak | report`: costs."""
 
 import sys
 from pathlib import Path

@@ -30,9 +30,7 @@ def measure(rate: int, seconds: float, rounds: int, *, streams: int = 200, board
     with Servers(**COUNTING) as servers, running(servers, web=["order"], settings=ENOUGH) as system:
         load = Load(run="", database_url=system.databases["order"], rate=rate, orders=int(rate * seconds), **BY_HTTP)
         warm_up(system, load)
-        looks = Looks(
-            url=system.urls["order"], orders=streams - streams // 10, everything=streams // 10, boards=boards
-        )
+        looks = Looks(url=system.urls["order"], orders=streams - streams // 10, everything=streams // 10, boards=boards)
         for _ in range(rounds):
             alone.append(tell(drive(system, "nobody looks on", load)))
             with looking_on(looks) as found:
@@ -84,4 +82,6 @@ def streams_table(measured: Mapping[str, Any]) -> str:
         [run["what"], run["accepted_p50"], run["accepted_p99"], run["p99"], run["cpu"]["order web"], run["cpu_total"]]
         for run in measured["runs"]
     ]
-    return table(head, [*rows, ["times as much", None, measured["POST p99"], None, measured["web CPU"], measured["CPU"]]])
+    return table(
+        head, [*rows, ["times as much", None, measured["POST p99"], None, measured["web CPU"], measured["CPU"]]]
+    )

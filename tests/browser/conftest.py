@@ -8,9 +8,9 @@ import pytest
 from playwright.sync_api import Browser, sync_playwright
 
 from order_service.cli.client.api import Api
-from order_service.cli.system.embedded import CUSTOMER, OPERATOR, System, running_system
 from order_service.cli.system.audit import auditor
 from order_service.cli.system.breakable import BrokerFaults
+from order_service.cli.system.embedded import CUSTOMER, OPERATOR, System, running_system
 from order_service.cli.system.playground import play_in
 from order_service.cli.system.scenarios import TIMINGS
 from order_service.web.console.pages import Room

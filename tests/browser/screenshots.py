@@ -9,8 +9,8 @@ from pathlib import Path
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from order_service.cli.client.api import Api
-from order_service.cli.system.embedded import CUSTOMER, OPERATOR, System, running_system
 from order_service.cli.system.breakable import BrokerFaults
+from order_service.cli.system.embedded import CUSTOMER, OPERATOR, System, running_system
 from order_service.cli.system.playground import Playground, play_in
 from order_service.cli.system.scenarios import LATENCY_MS, TIMINGS
 from tests.browser.visitor import Visitor

@@ -4,7 +4,6 @@ import re
 from datetime import UTC, datetime
 from typing import Any
 
-import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from order_service.cli.client.api import Api
@@ -236,9 +235,7 @@ def api_status(system: System, order_id: str) -> str:
 def test_a_dead_letter_is_looked_at_and_worked_again(operator: Visitor, system: System, api: Api) -> None:
     """It is there with its reason and body; worked again, it is in its order's history, and the desk is empty."""
     order_id = placed(api, DEAR)
-    letter = enclose(
-        PaymentDeclined(order_id=order_id, detail="too late for this"), at=datetime.now(UTC), new_id=uuid7
-    )
+    letter = enclose(PaymentDeclined(order_id=order_id, detail="too late for this"), at=datetime.now(UTC), new_id=uuid7)
     database, letters = system.databases["order"], TABLES.dead_letters
     with database.transaction() as connection:
         delivery = Delivery(envelope=letter, tag=0)

@@ -319,7 +319,9 @@ def test_dead_letters_are_replayed_and_given_up_by_what_they_have_in_common(app:
     assert "50 of them are shown" in part
     assert "other-kind" not in part
     form = {"form_token": token_of(operator), "service": "order", "kind": "data_error", "type": "payment.captured"}
-    assert operator.post("/console/desk/dead-letters/discard", data=form).location == "/console/desk?act=discard&count=60"
+    assert (
+        operator.post("/console/desk/dead-letters/discard", data=form).location == "/console/desk?act=discard&count=60"
+    )
     assert sorted(in_state(operator, "parked")) == ["no-colon", "other-kind", "other-type"]
     del form["type"]
     assert operator.post("/console/desk/dead-letters/replay", data=form).location == "/console/desk?act=replay&count=2"

@@ -1,4 +1,4 @@
-"""Answers that go on without a thread, at the server by itself: they are written from elsewhere, and end in good order."""
+"""Answers that go on without a thread, at the server by itself: written from elsewhere, ended in good order."""
 
 import socket
 import threading

@@ -81,7 +81,7 @@ class Play:
 
     def world(self, service: str, party: str | None = None, **conduct: Any) -> None:
         """From now on the card network (of payment) or a carrier (of shipping) behaves so; without more, as usual."""
-        with Api(self.urls[service], OPERATOR) as api:
+        with Api(self.urls[service], self.tokens.operator) as api:
             api.put(f"/simulation?party={party}" if party else "/simulation", {"latency_ms": LATENCY_MS, **conduct})
 
     def close(self) -> None:

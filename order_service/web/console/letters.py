@@ -112,8 +112,8 @@ def _find(room: Room, wanted: Mapping[str, Any], service: str) -> Found:
         letters = _ask(room, service, "GET", f"/dead-letters?{urlencode({'limit': SHOWN, **alike})}")["items"]
     except NoAnswer as error:
         return Found(service=service, counts={}, letters=[], error=str(error))
-    counts = {(each["kind"], each["type"]): each["count"] for each in groups}
-    return Found(service=service, counts=counts, letters=letters)
+    theirs = {(each["kind"], each["type"]): each["count"] for each in groups}
+    return Found(service=service, counts=theirs, letters=letters)
 
 
 def _groups(found: Found, wanted: Mapping[str, Any]) -> Iterator[Group]:
