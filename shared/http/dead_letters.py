@@ -14,7 +14,7 @@ from shared.http.app import Routes, reply
 from shared.http.auth import current, requires
 from shared.http.fields import Moment, StrictSchema, Text, WholeText
 from shared.ids import uuid7
-from shared.messaging.durability.dead_letters import DeadLetters
+from shared.messaging.durability.dead_letters import DeadLetters, Like
 from shared.messaging.notifier import Notifier
 
 log = logging.getLogger("fulfillment.http")
@@ -135,8 +135,8 @@ def dead_letter_routes(letters: DeadLetters, database: Database, clock: Clock, n
     def replay_dead_letters(body: dict[str, Any]) -> Response:
         """Have letters worked again by the service's workers, each under a new message id."""
         with database.transaction() as connection:
-            now, alike = clock.now(connection), {"kind": body["kind"], "type": body["type"]}
-            asked = letters.replay(connection, body["message_ids"], now=now, new_id=uuid7, **alike)
+            now, like = clock.now(connection), Like(body["kind"], body["type"])
+            asked = letters.replay(connection, body["message_ids"], now=now, new_id=uuid7, like=like)
         notifier.notify()
         return reply({"message_ids": asked}, 202)
 
@@ -147,7 +147,7 @@ def dead_letter_routes(letters: DeadLetters, database: Database, clock: Clock, n
     def discard_dead_letters(body: dict[str, Any]) -> Response:
         """Give letters up. They are kept, and are no longer told of by the books."""
         with database.transaction() as connection:
-            gone = letters.discard(connection, body["message_ids"], kind=body["kind"], type=body["type"])
+            gone = letters.discard(connection, body["message_ids"], Like(body["kind"], body["type"]))
         log.warning("%s discards dead letters %s", current().id, ", ".join(gone))
         return reply({"message_ids": gone})
 

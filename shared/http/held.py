@@ -5,7 +5,6 @@ sent first; then the answer begins, and the thread turns to other requests. Unde
 iterates instead.
 """
 
-import time
 from contextlib import suppress
 from typing import Any, Protocol
 
@@ -94,7 +93,6 @@ class HoldingChannel(HTTPChannel):  # type: ignore[misc]
         with self.requests_lock:
             self.held = True
             self.requests = self.requests[:1]  # the connection ends with this answer
-        self.last_activity = time.time()
         outlet = _Outlet(task)
         assert task.goes_on
         try:

@@ -150,29 +150,29 @@ def test_a_form_with_another_token_is_refused(customer: Visitor, api: Api) -> No
 
 
 def test_a_parked_step_is_asked_again_or_settled(operator: Visitor, system: System, api: Api) -> None:
-    """Both orders need attention while the goods are not handed out: one is settled by hand, the other asked again."""
-    asked, settled = placed(api, DEAR), placed(api, DEAR)
-    with Api(system.urls["order"], OPERATOR) as boss:
-        for order_id in (asked, settled):
-            wait_for(lambda order_id=order_id: api.get(f"/orders/{order_id}")["status"] == "awaiting_approval")
-        system.workers["inventory"].freeze()
-        for order_id in (asked, settled):
-            boss.post(f"/orders/{order_id}/approval", {"decision": "approve"})
-    operator.go(f"/console/orders/{settled}")
+    """A capture that gets no answer is asked again from the desk, a dispatch that gets none is settled by hand."""
+    order_id, ground = placed(api, DEAR), system.apps["order"].extensions["console"].attached.playground
+    operator.go(f"/console/orders/{order_id}")
+    status(operator.page, "awaiting approval")
+    ground.set("card network", "away")
+    operator.page.get_by_role("button", name="Approve").click()
     expect(operator.page.locator(".chip.is-attention")).to_be_visible()
-    row = operator.page.get_by_role("row").filter(has=operator.page.get_by_text("issue", exact=True))
+    for carrier in ("northwind-parcels", "globex-freight"):
+        ground.set(carrier, "away")
+    ground.set("card network", "well")
+    operator.go("/console/desk")
+    operator.page.get_by_role("button", name=f"ask capture of order {order_id} now").click()
+    expect(operator.page.get_by_role("status").filter(has_text="asked again")).to_be_visible()
+    operator.go(f"/console/orders/{order_id}")
+    status(operator.page, "paid")
+    expect(operator.page.locator(".chip.is-attention")).to_be_visible()
+    row = operator.page.get_by_role("row").filter(has=operator.page.locator("strong", has_text="dispatch"))
     row.get_by_text("possible").click()
     form = row.locator("form").filter(has=operator.page.get_by_role("button", name="Settle by hand"))
-    form.get_by_role("textbox").fill("handed out by hand")
+    form.get_by_role("textbox").fill("fetched by the customer")
     form.get_by_role("button").click()
     status(operator.page, "fulfilled")
-    operator.go("/console/desk")
-    expect(operator.page.get_by_role("button", name=f"ask issue of order {asked} now")).to_be_visible()
-    system.workers["inventory"].thaw()
-    operator.page.get_by_role("button", name=f"ask issue of order {asked} now").click()
-    expect(operator.page.get_by_role("status").filter(has_text="asked again")).to_be_visible()
-    operator.go(f"/console/orders/{asked}")
-    status(operator.page, "fulfilled")
+    ground.mend()
 
 
 def test_a_deadline_is_moved_from_the_desk(operator: Visitor, api: Api) -> None:

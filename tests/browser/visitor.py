@@ -4,6 +4,7 @@ from typing import Any, Self
 
 from playwright.sync_api import Browser, Page, Request, Response, expect
 
+expect.set_options(timeout=20_000)
 HARMLESS = ("Password forms should have",)  # a key has no user name
 
 

@@ -21,7 +21,7 @@ from shared.http.dead_letters import shown
 from shared.http.fields import Text
 from shared.http.problems import problem
 from shared.ids import uuid7
-from shared.messaging.durability.dead_letters import kind_of
+from shared.messaging.durability.dead_letters import Like, kind_of
 
 log = logging.getLogger("fulfillment.console")
 
@@ -105,7 +105,7 @@ def _find(room: Room, wanted: Mapping[str, Any], service: str) -> Found:
     if service == OWN:
         with room.database.reading() as connection:
             counts = TABLES.dead_letters.groups(connection)
-            rows = TABLES.dead_letters.find(connection, **alike, most=SHOWN)
+            rows = TABLES.dead_letters.find(connection, like=Like(**alike), most=SHOWN)
         return Found(service=service, counts=counts, letters=[shown(row) for row in rows])
     try:
         groups = _ask(room, service, "GET", "/dead-letters/groups")["items"]
@@ -134,14 +134,13 @@ def _act(room: Room, act: str, service: str, which: dict[str, Any], who: Princip
 
 
 def _act_on_own(room: Room, act: str, which: dict[str, Any], who: Principal) -> int:
-    letters, ids = TABLES.dead_letters, which["message_ids"]
-    alike = {"kind": which["kind"], "type": which["type"]}
+    letters, ids, like = TABLES.dead_letters, which["message_ids"], Like(which["kind"], which["type"])
     with room.database.transaction() as connection:
         if act == "discard":
-            gone = letters.discard(connection, ids, **alike)
+            gone = letters.discard(connection, ids, like)
             log.warning("%s discards dead letters %s", who.id, ", ".join(gone))
             return len(gone)
-        asked = letters.replay(connection, ids, now=room.clock.now(connection), new_id=uuid7, **alike)
+        asked = letters.replay(connection, ids, now=room.clock.now(connection), new_id=uuid7, like=like)
     room.commands.notifier.notify()
     return len(asked)
 

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import (
     Column,
@@ -29,6 +29,16 @@ from shared.database.grants import PRUNED, WEB_WRITES
 from shared.ids import NewId
 from shared.messaging.broker import Delivery
 from shared.messaging.envelope import Envelope
+
+
+class Like(NamedTuple):
+    """What letters have in common: the kind is what is before the colon of their reason."""
+
+    kind: str | None = None
+    type: str | None = None
+
+
+ANY = Like()
 
 
 class DeadLetters:
@@ -113,19 +123,15 @@ class DeadLetters:
             connection.execute(self._done, done)
 
     def find(
-        self,
-        connection: Connection,
-        *,
-        state: str | None = "parked",
-        kind: str | None = None,
-        type: str | None = None,  # noqa: A002 - the envelope's word
-        most: int = 200,
+        self, connection: Connection, *, state: str | None = "parked", like: Like = ANY, most: int = 200
     ) -> Sequence[RowMapping]:
-        """At most `most` letters, the oldest first. Their `kind` is what is before the colon of their reason."""
-        wanted = select(self.table).order_by(self.table.c.received_at, self.table.c.message_id).limit(most)
+        """At most `most` letters, the oldest first."""
+        wanted = (
+            select(self.table).where(*self._alike(like)).order_by(self.table.c.received_at, self.table.c.message_id)
+        )
         if state:
             wanted = wanted.where(self.table.c.state == state)
-        return connection.execute(wanted.where(*self._alike(kind, type))).mappings().all()
+        return connection.execute(wanted.limit(most)).mappings().all()
 
     def groups(self, connection: Connection) -> Counter[tuple[str, str]]:
         """How many are parked of each kind and type."""
@@ -137,51 +143,34 @@ class DeadLetters:
         return connection.execute(select(self.table).where(self.table.c.message_id == message_id)).mappings().first()
 
     def replay(
-        self,
-        connection: Connection,
-        ids: Collection[str] | None,
-        *,
-        now: datetime,
-        new_id: NewId,
-        kind: str | None = None,
-        type: str | None = None,  # noqa: A002
+        self, connection: Connection, ids: Collection[str] | None, *, now: datetime, new_id: NewId, like: Like = ANY
     ) -> list[str]:
-        """Ask for these parked letters, or for all (None) of a kind and type, to be worked again; returns their ids."""
-        wanted = select(self.table.c.message_id).where(*self._parked(ids, kind, type)).with_for_update(skip_locked=True)
+        """Ask for these parked letters, or for all (None) that are alike, to be worked again; returns their ids."""
+        wanted = select(self.table.c.message_id).where(*self._parked(ids, like)).with_for_update(skip_locked=True)
         found = list(connection.execute(wanted.order_by(self.table.c.message_id)).scalars())
         for message_id in found:
             row = update(self.table).where(self.table.c.message_id == message_id)
             connection.execute(row.values(state="replaying", drops=0, replayed_as=new_id(now)))
         return found
 
-    def discard(
-        self,
-        connection: Connection,
-        ids: Collection[str] | None,
-        *,
-        kind: str | None = None,
-        type: str | None = None,  # noqa: A002
-    ) -> list[str]:
-        """Give up these parked letters, or all of a kind and type; returns their ids.
+    def discard(self, connection: Connection, ids: Collection[str] | None, like: Like = ANY) -> list[str]:
+        """Give up these parked letters, or all (None) that are alike: they are kept, and nobody is called any more.
 
-        They are kept, and nobody is called for them any more.
+        Returns their ids.
         """
-        given_up = update(self.table).where(*self._parked(ids, kind, type))
-        found = connection.execute(given_up.values(state="discarded").returning(self.table.c.message_id)).scalars()
-        return sorted(found)
+        given_up = update(self.table).where(*self._parked(ids, like)).values(state="discarded")
+        return sorted(connection.execute(given_up.returning(self.table.c.message_id)).scalars())
 
-    def _parked(self, ids: Collection[str] | None, *alike: str | None) -> Iterator[ColumnElement[bool]]:
-        yield self.table.c.state == "parked"
-        if ids is not None:
-            yield self.table.c.message_id.in_(ids)
-        yield from self._alike(*alike)
+    def _parked(self, ids: Collection[str] | None, like: Like) -> list[ColumnElement[bool]]:
+        named = [] if ids is None else [self.table.c.message_id.in_(ids)]
+        return [self.table.c.state == "parked", *named, *self._alike(like)]
 
-    def _alike(self, kind: str | None, type_: str | None) -> Iterator[ColumnElement[bool]]:
+    def _alike(self, like: Like) -> Iterator[ColumnElement[bool]]:
         reason = self.table.c.reason
-        if kind is not None:
-            yield or_(reason == kind, reason.startswith(f"{kind}:", autoescape=True))
-        if type_ is not None:
-            yield self.table.c.type == type_
+        if like.kind is not None:
+            yield or_(reason == like.kind, reason.startswith(f"{like.kind}:", autoescape=True))
+        if like.type is not None:
+            yield self.table.c.type == like.type
 
 
 def kind_of(reason: str) -> str:
