@@ -115,7 +115,8 @@ def dead_letter_routes(letters: DeadLetters, database: Database, clock: Clock, n
                 letter = letters.get(connection, message_id)
                 found: Sequence[RowMapping] = [letter] if letter and query["state"] in (None, letter["state"]) else []
             else:
-                found = letters.find(connection, state=query["state"] or "parked", kind=query["kind"], type=query["type"], most=query["limit"])
+                like = Like(query["kind"], query["type"])
+                found = letters.find(connection, state=query["state"] or "parked", like=like, most=query["limit"])
         return reply({"items": [shown(row) for row in found]})
 
     @routes.route("/dead-letters/groups")

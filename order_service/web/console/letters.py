@@ -17,7 +17,7 @@ from order_service.tables import TABLES
 from order_service.web.console.pages import FormSchema, Room, read_form, read_query
 from shared.api_keys import Principal
 from shared.http.auth import current
-from shared.http.dead_letters import shown
+from shared.http.dead_letters import ANY, shown
 from shared.http.fields import Text
 from shared.http.problems import problem
 from shared.ids import uuid7
@@ -39,14 +39,14 @@ class WhichSchema(FormSchema):
     """Which letters are wanted; what was left empty is no condition."""
 
     service = fields.String(load_default="", validate=validate.OneOf(["", *SERVICES]))
-    kind = Text(1000, least=0, load_default="")
-    type = Text(255, least=0, load_default="")
+    kind = Text(1000, least=0, pattern=ANY, load_default="")
+    type = Text(255, least=0, pattern=ANY, load_default="")
 
 
 class ActSchema(WhichSchema):
     """One letter, or without it all that are so."""
 
-    message_id = Text(255, load_default=None)
+    message_id = Text(255, pattern=ANY, load_default=None)
 
 
 @dataclass(frozen=True, kw_only=True)
