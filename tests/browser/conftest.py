@@ -17,7 +17,12 @@ from order_service.web.console.pages import Room
 from tests.browser.visitor import Visitor
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-QUICK = {**TIMINGS, "step_attempts": f"{TIMINGS['step_attempts']},dispatch=1", "network_latency_ms": "20"}
+QUICK = {
+    **TIMINGS,
+    "step_attempts": f"{TIMINGS['step_attempts']},dispatch=1",
+    "network_latency_ms": "20",
+    "web_threads": "90",
+}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

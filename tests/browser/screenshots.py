@@ -28,7 +28,7 @@ def main() -> None:
         sys.exit("no Chromium on this machine: deploy/prepare browser")
     PICTURES.mkdir(parents=True, exist_ok=True)
     faults = BrokerFaults()
-    settings = {**TIMINGS, "network_latency_ms": str(LATENCY_MS)}
+    settings = {**TIMINGS, "web_threads": "90", "network_latency_ms": str(LATENCY_MS)}
     with (
         tempfile.TemporaryDirectory() as folder,
         running_system(Path(folder), settings, faults=faults) as system,

@@ -201,7 +201,7 @@ def test_what_the_console_breaks_heals(open_folder: Path) -> None:
             page.set("postgresql", "frozen for 10 s")
             ends = {"fulfilled", "cancelled"}
             up.wait_until("ended", lambda: page.patiently(lambda: api.get(f"/orders/{placed}"))["status"] in ends)
-        up.wait_until("heal", lambda: page.read("/console/break").count('is-attention">') == 0, patience=60)
+        up.wait_until("heal", lambda: page.read("/console/break").count("chip is-attention") == 0, patience=60)
         marks = page.read("/console/break")
         assert all(f"{part}: kill -9" in marks for part in ("order-web", "postgresql", "rabbitmq"))
         assert "The books add up" in page.read("/console/desk/books")

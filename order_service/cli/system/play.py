@@ -49,7 +49,8 @@ def play(folder: Path, fresh: bool, port: int, rate: int, minutes: int, seed: in
             forget(folder)
         stop = stopped_by_signals()
         faults = BrokerFaults()
-        with collecting_seldom(), running_system(folder, TIMINGS, order_port=port, faults=faults) as system:
+        settings = {**TIMINGS, "web_threads": "90"}  # for two dozen scripts that wait for news of their orders
+        with collecting_seldom(), running_system(folder, settings, order_port=port, faults=faults) as system:
             room: Room = system.apps["order"].extensions["console"]
             chosen = secrets.randbelow(10_000) if seed is None else seed
             room.attached.audit = auditor(system.databases, room.now)
