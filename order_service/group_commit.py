@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 
 from order_service.domain import NewOrder
+from order_service.limits import OpenOrders
 from order_service.placing import Outcome, place
 from order_service.tables import TABLES, idempotency_keys
 from order_service.terms import Terms
@@ -41,6 +42,7 @@ class GroupCommit:
         notifier: Notifier,
         *,
         backlog_limit: int = 50_000,
+        open_orders: OpenOrders | None = None,
         largest: int = 200,
         new_id: NewId = uuid7,
         monotonic: Callable[[], float] = time.monotonic,
@@ -49,6 +51,7 @@ class GroupCommit:
         self._database, self._terms, self._clock, self._notifier = database, terms, clock, notifier
         self._backlog_limit, self._largest, self._new_id = backlog_limit, largest, new_id
         self._monotonic = monotonic
+        self._open_orders = open_orders or OpenOrders(0)
         self._waiting: deque[Waiting] = deque()
         self._arrival = threading.Condition()
         self._thread: threading.Thread | None = None
@@ -107,7 +110,9 @@ class GroupCommit:
 
     def _place(self, orders: Sequence[NewOrder]) -> Sequence[Outcome]:
         with self._database.batch() as connection:
-            return place(connection, self._clock.now(connection), orders, self._terms, self._new_id)
+            self._open_orders.look(connection)
+            now, let_in = self._clock.now(connection), self._open_orders.let_in
+            return place(connection, now, orders, self._terms, self._new_id, let_in)
 
     def _one_by_one(self, group: Sequence[Waiting], error: Exception) -> None:
         """One order must not fail the others; but when the database is away, it is away for all."""

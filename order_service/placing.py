@@ -1,6 +1,6 @@
 """Placing orders, many in one transaction: the key that makes each unique, the order, its saga, its first messages."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -46,7 +46,12 @@ class NotSold:
     positions: tuple[int, ...]
 
 
-Outcome = Placed | Mismatch | NotSold
+@dataclass(frozen=True)
+class TooMany:
+    """The customer has as many orders under way as allowed; nothing was placed."""
+
+
+Outcome = Placed | Mismatch | NotSold | TooMany
 Products = Mapping[str, Product]  # by sku
 
 
@@ -62,23 +67,39 @@ class _Draft:
 
 
 def place(
-    connection: Transaction, now: datetime, wanted: Sequence[NewOrder], terms: Terms, new_id: NewId = uuid7
+    connection: Transaction,
+    now: datetime,
+    wanted: Sequence[NewOrder],
+    terms: Terms,
+    new_id: NewId = uuid7,
+    let_in: Callable[[str], bool] = lambda customer_id: True,
 ) -> list[Outcome]:
     """Place a group of orders; answers in their order. Their first messages are in the outbox, due at once.
 
-    The same key twice, in the group or in an earlier transaction, is one order. Waits for another transaction that is
-    placing one of these keys this instant, as long as the database's lock timeout allows.
+    `let_in` says whether a customer may have one more order. The same key twice, in the group or in an earlier
+    transaction, is one order. Waits for another transaction that is placing one of these keys this instant, as long as
+    the database's lock timeout allows.
     """
     products = find_products(connection, {wish.sku for each in wanted for wish in each.lines})
     drafts: dict[Key, _Draft] = {}
+    kept_out: set[Key] = set()
     for each in wanted:
-        if _key(each) not in drafts and not _unsold(each, products):
+        if _key(each) in drafts or _unsold(each, products):
+            continue
+        if let_in(each.customer_id):
             drafts[_key(each)] = _draft(each, products, terms, now, new_id(now))
+        else:
+            kept_out.add(_key(each))
     claimed = claim_keys(connection, {key: draft.answer for key, draft in drafts.items()})
     earlier = find_answers(connection, {_key(each) for each in wanted} - claimed)
     new = {key: draft for key, draft in drafts.items() if key in claimed}
     _write(connection, list(new.values()), now, new_id)
-    return [_outcome(each, new.get(_key(each)), earlier.get(_key(each)), products) for each in wanted]
+    return [
+        TooMany()
+        if _key(each) in kept_out and _key(each) not in earlier
+        else _outcome(each, new.get(_key(each)), earlier.get(_key(each)), products)
+        for each in wanted
+    ]
 
 
 def _key(order: NewOrder) -> Key:

@@ -11,6 +11,7 @@ from order_service.store import Row
 from order_service.tables import attention, awake, orders, saga_history, sagas, turned_back
 from order_service.view import EntryView, Order, entry_view, order_from
 from shared.database import Id, batch_rows
+from shared.ids import first_id
 
 SKU_DEPTH = 10_000
 TURNED_BACK = (OrderStatus.CANCELLING, OrderStatus.CANCELLED)
@@ -126,11 +127,6 @@ def next_deadlines(connection: Connection, *, limit: int) -> list[Order]:
     """At most `limit` orders that wait for somebody, the one whose time comes first at the top."""
     wanted = _order.where(awake, sagas.c.wake_at < NEVER).order_by(sagas.c.wake_at).limit(limit)
     return [order_from(row) for row in connection.execute(wanted).mappings()]
-
-
-def first_id(at: datetime) -> str:
-    """The least id that an order placed at this moment can have."""
-    return _filled(f"{max(0, int(at.timestamp() * 1000)):012x}", "0")
 
 
 def _filled(prefix: str, digit: str) -> str:

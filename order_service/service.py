@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from order_service.catalog import seed
+from order_service.forgetting import Retention
 from order_service.handlers import HANDLERS
 from order_service.participants import URLS
 from order_service.sagas import Sagas
@@ -30,7 +31,8 @@ def handling(settings: Settings, database: Database) -> Handling:
     def pass_time(connection: Transaction, now: datetime, most: int) -> Sequence[Any]:
         return due(connection, paced, now, most, recovered)
 
-    return Handling(handlers=HANDLERS, load=load, due=pass_time)
+    forget = Retention(settings.personal_days, settings.idempotency_days)
+    return Handling(handlers=HANDLERS, load=load, due=pass_time, forget=forget)
 
 
 SERVICE = Service(

@@ -36,6 +36,7 @@ orders = Table(
     Column("reason", Chars(20)),
     Column("reason_detail", Chars(2 * bounds.DETAIL)),
     Column("needs_attention", Boolean, nullable=False),
+    Column("forgotten_at", UtcDateTime),  # when address and payment token were removed
     postgresql_with={"fillfactor": 60},
 )
 sagas = Table(
@@ -81,6 +82,7 @@ idempotency_keys = Table(
     Column("body_hash", Chars(64), nullable=False),
     Column("order_id", Id, nullable=False),
     Column("response", Text, nullable=False),
+    info=PRUNED,
 )
 console_sessions = Table(
     "console_sessions",
@@ -91,13 +93,17 @@ console_sessions = Table(
     info=PRUNED,
 )
 
+# Old keys, and orders that still tell whose they are, are found by order id, which is in the order of placing.
 # Who lists what: a customer the own orders; an operator those that need a person, those that turned back, and (by
 # `wake_at`) those under way. The fulfilled are nearly all, so the primary key finds them. None of these conditions
 # changes more than once or twice in an order's life.
 Index("ix_saga_history_position", saga_history.c.position)
 Index("ix_orders_customer_id_id", orders.c.customer_id, orders.c.id)
 attention = orders.c.needs_attention == true()
+remembered = orders.c.forgotten_at.is_(None)
+Index("ix_orders_remembered", orders.c.id, postgresql_where=remembered, sqlite_where=remembered)
 turned_back, awake = orders.c.reason.is_not(None), sagas.c.wake_at.is_not(None)
+Index("ix_idempotency_keys_order_id", idempotency_keys.c.order_id)
 Index("ix_orders_needs_attention", orders.c.id, postgresql_where=attention, sqlite_where=attention)
 Index("ix_orders_turned_back", orders.c.id, postgresql_where=turned_back, sqlite_where=turned_back)
 Index("ix_sagas_wake_at", sagas.c.wake_at, postgresql_where=awake, sqlite_where=awake)

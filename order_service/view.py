@@ -39,6 +39,7 @@ class Order:
     reason: Reason | None = None
     reason_detail: str | None = None
     needs_attention: bool = False
+    forgotten_at: datetime | None = None
     saga: Saga
     workflow_version: int
     version: int
@@ -59,6 +60,7 @@ def order_from(row: Row) -> Order:
         reason=Reason(row["reason"]) if row["reason"] else None,
         reason_detail=row["reason_detail"],
         needs_attention=row["needs_attention"],
+        forgotten_at=row["forgotten_at"],
         saga=saga_from(row),
         workflow_version=row["workflow_version"],
         version=row["version"],
@@ -80,6 +82,7 @@ def order_row(order: Order) -> Row:
         "reason": order.reason,
         "reason_detail": order.reason_detail,
         "needs_attention": order.needs_attention,
+        "forgotten_at": order.forgotten_at and timestamp(order.forgotten_at),
     }
 
 
@@ -136,6 +139,9 @@ class OrderView(TypedDict):
     total: MinorUnits
     currency: str
     ship_to: ShipToView
+    forgotten_at: Annotated[
+        datetime | None, msgspec.Meta(description="when the address, but for its country, and the token were removed")
+    ]
     carrier: str | None
     tracking_number: str | None
     payment: AmountsView
@@ -175,6 +181,7 @@ def order_view(order: Order, flow: Workflow) -> OrderView:
         "total": order.total,
         "currency": order.currency,
         "ship_to": order.ship_to,  # type: ignore[typeddict-item]  # checked when it came in
+        "forgotten_at": order.forgotten_at,
         "carrier": saga.facts.get("carrier"),
         "tracking_number": saga.facts.get("tracking_number"),
         "payment": amounts(saga.facts),  # type: ignore[typeddict-item]

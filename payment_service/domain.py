@@ -44,6 +44,15 @@ class Payment(Value, frozen=True, kw_only=True):
     voided: int = 0
     refunded: int = 0
 
+    @property
+    def forgotten(self) -> bool:
+        """Whether the token was removed: nothing that is still to be done needs it."""
+        return not self.token
+
+    def forget(self) -> "Payment":
+        """The payment without its token, unless the network may still have to be asked with it."""
+        return self if self.status is Status.AUTHORIZING else changed(self, token="")
+
     def owed(self) -> Kind | None:
         """What the network must be asked next. An undo first asks again what is in doubt, then takes it back."""
         match self.status:

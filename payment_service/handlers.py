@@ -5,6 +5,7 @@ from payment_service.store import Payments
 from shared.contracts import (
     CaptureRefused,
     CaptureRequested,
+    OrderForgotten,
     PaymentAuthorized,
     PaymentCaptured,
     PaymentDeclined,
@@ -30,7 +31,7 @@ def authorize(request: PaymentRequested, payments: Payments) -> Fact | None:
         token=request.payment_token,
     )
     asked = (request.amount, request.currency, request.payment_token)
-    if not payment.reversing and asked != (payment.amount, payment.currency, payment.token):
+    if not (payment.reversing or payment.forgotten) and asked != (payment.amount, payment.currency, payment.token):
         raise Unprocessable(f"contradiction: {payment.amount} {payment.currency} were asked for, by {payment.token}")
     payment = advance(payment, payments)
     match payment.status:
@@ -72,6 +73,12 @@ def reverse(request: PaymentReversalRequested, payments: Payments) -> Fact | Non
     return undone(advance(changed(payment, reversing=True), payments))
 
 
+def forget(request: OrderForgotten, payments: Payments) -> None:
+    """Remove what tells whose card it was. Amounts, references and the ledger stay."""
+    if payment := payments.find(request.order_id):
+        payments.put(payment.forget())
+
+
 def advance(payment: Payment, payments: Payments) -> Payment:
     """Move the payment by every answer that is at hand, and keep it."""
     while (kind := payment.owed()) and (answer := payments.answers.get(payment.key(kind))):
@@ -111,5 +118,6 @@ HANDLERS: Handlers = {
     PaymentRequested: authorize,
     CaptureRequested: capture,
     PaymentReversalRequested: reverse,
+    OrderForgotten: forget,
 }
-CALLS: Handlers = dict.fromkeys(HANDLERS, call)
+CALLS: Handlers = dict.fromkeys((PaymentRequested, CaptureRequested, PaymentReversalRequested), call)

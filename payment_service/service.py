@@ -2,7 +2,7 @@
 
 from payment_service.gateway import LOST_ONCE, CardNetwork, SimulatedCardNetwork, policy
 from payment_service.handlers import CALLS, HANDLERS
-from payment_service.store import METADATA, TABLES, WORLD, Payments
+from payment_service.store import METADATA, TABLES, WORLD, Payments, forget_tokens
 from shared.clock import DatabaseClock
 from shared.config import Settings
 from shared.database import Database
@@ -22,6 +22,7 @@ def handling(settings: Settings, database: Database) -> Handling:
         calls=CALLS,
         ask=network.ask,
         longest_call=settings.longest_call.total_seconds(),
+        forget=forget_tokens.after(settings.personal_days),
     )
 
 

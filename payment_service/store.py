@@ -2,12 +2,25 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import Boolean, CheckConstraint, Column, Connection, Integer, RowMapping, Table, insert, select
+from sqlalchemy import (
+    Boolean,
+    CheckConstraint,
+    Column,
+    Connection,
+    Index,
+    Integer,
+    RowMapping,
+    Table,
+    insert,
+    literal_column,
+    select,
+)
 
-from payment_service.domain import Payment
+from payment_service.domain import Payment, Status
 from shared import bounds
 from shared.database import BigInt, Chars, Id, UtcDateTime, VersionedRows, batch_rows, metadata
 from shared.database.grants import APPEND_ONLY
+from shared.forgetting import Forgetting
 from shared.messaging.durability.tables import Tables
 from shared.messaging.repository import Repository
 from shared.outside.simulator import SimulatedWorld
@@ -38,6 +51,11 @@ payments = Table(
     Column("updated_at", UtcDateTime, nullable=False),
     CheckConstraint("captured <= authorized AND refunded <= captured AND voided <= authorized", name="amounts"),
     postgresql_with={"fillfactor": 70},
+)
+with_token = payments.c.token != literal_column("''")
+Index("ix_payments_with_token", payments.c.order_id, postgresql_where=with_token, sqlite_where=with_token)
+forget_tokens = Forgetting(
+    payments, {"token": literal_column("''")}, with_token, payments.c.status != Status.AUTHORIZING
 )
 movements = Table(
     "payment_movements",

@@ -10,7 +10,7 @@ from datetime import date
 from enum import StrEnum
 
 SHORTEST = 16  # characters of a token that others than this machine's own users may try
-SHIPPED = frozenset({"demo-operator", "demo-alice", "demo-bob"})  # the examples of this repository
+SHIPPED = frozenset({"demo-operator", "demo-alice", "demo-bob", "demo-console"})  # the examples of this repository
 
 
 class Role(StrEnum):

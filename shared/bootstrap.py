@@ -10,7 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from shared.config import Misconfigured, Settings, address
+from shared.addresses import address
+from shared.config import Misconfigured, Settings
 from shared.database import Database, Timeouts
 from shared.ids import uuid7
 from shared.messaging.broker import Broker
@@ -33,7 +34,8 @@ def build_worker(service: Service, settings: Settings, database: Database, broke
     consumer = Consumer(
         handling, service.tables, database, clock=service.clock, new_id=uuid7, body_limit=settings.body_limit
     )
-    return Worker(service.name, consumer, Maintenance(service.tables, database, service.clock), broker, pace)
+    maintenance = Maintenance(service.tables, database, service.clock, forget=handling.forget)
+    return Worker(service.name, consumer, maintenance, broker, pace)
 
 
 def pace_from(settings: Settings) -> Pace:

@@ -1,25 +1,25 @@
 """The one door to the environment: every variable of every process, typed, with its default and its meaning."""
 
 import os
-import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import timedelta
 from typing import Any, NamedTuple
 
+from shared.addresses import add_passwords
 from shared.api_keys import Keys
 from shared.key_files import settled
 from shared.variables import (
     choice,
     currency,
     duration,
-    given,
     integer,
     ip_address,
     latency,
     per_step,
     proxy,
     rate,
+    read_variable,
     roles,
     switch,
     text,
@@ -49,6 +49,9 @@ class Settings:
         "Where this service keeps its data; each service has a database of its own.",
         secret=True,
     )
+    database_password: str = _variable(
+        text, "", "The password of DATABASE_URL's user, when it is not in the URL.", secret=True
+    )
     database_roles: Mapping[str, str] = _variable(
         roles,
         "",
@@ -59,6 +62,9 @@ class Settings:
         "embedded://",
         "The message broker: RabbitMQ, or one inside a single process for the demo and the simulation.",
         secret=True,
+    )
+    broker_password: str = _variable(
+        text, "", "The password of BROKER_URL's user, when it is not in the URL.", secret=True
     )
     host: str = _variable(
         ip_address, "127.0.0.1", "The address that the HTTP API listens on; `::` is every address, of IPv4 as well."
@@ -72,7 +78,10 @@ class Settings:
         secret=True,
     )
     demo: bool = _variable(
-        switch, "off", "Whether the keys of the examples, and short ones, may be used where others can reach the API."
+        switch,
+        "off",
+        "Whether the keys of the examples, and short ones, may be used where others can reach the API; and the "
+        "passwords of the examples anywhere.",
     )
     participants_key: str = _variable(
         text, "", "The operator token with which the console asks the other services' APIs.", secret=True
@@ -116,12 +125,25 @@ class Settings:
     outbox_days: timedelta = _variable(duration(days=1), "7", "Days for which published messages are kept.")
     inbox_days: timedelta = _variable(duration(days=1), "30", "Days for which the ids of received messages are kept.")
 
+    personal_days: timedelta = _variable(
+        duration(days=1), "180", "Days for which address and payment token are kept after an order's last change."
+    )
+    idempotency_days: timedelta = _variable(
+        duration(days=1), "30", "Days for which an Idempotency-Key of an order is known, and what it was answered."
+    )
+
     currency: str = _variable(currency, "EUR", "The one currency of this deployment.")
     approval_from: int = _variable(
         integer(0, 2**53), "50000", "The total, in minor units, from which an operator must approve an order."
     )
+    open_orders: int = _variable(
+        integer(0, 10**9), "1000", "Orders that one customer may have under way; 0 for no limit. Beyond: 429."
+    )
     step_timeouts: Mapping[str, timedelta] = _variable(
-        per_step(duration(seconds=1)), "", "Seconds to wait for an answer, by step: `payment=30,shipping=60`."
+        per_step(duration(seconds=1)),
+        "",
+        "Seconds to wait for an answer, by step: `payment=30,shipping=60`. `approval=172800` is how long an order may "
+        "wait for an operator, and hold stock meanwhile.",
     )
     step_attempts: Mapping[str, int] = _variable(
         per_step(integer(1, 1000)), "", "How often to ask before silence counts, by step: `payment=3`."
@@ -161,10 +183,7 @@ class Variable(NamedTuple):
 
 
 def variables(urls: Mapping[str, str] | None = None) -> list[Variable]:
-    """Every variable, in the order of Settings, then those of a service's `urls`.
-
-    `NAME_FILE` instead of `NAME` reads the value from a file.
-    """
+    """Every variable, in the order of Settings, then those of a service's `urls`; `NAME_FILE` reads it from a file."""
     own = [
         Variable(item.name.upper(), item.metadata["default"], item.metadata["meaning"])
         for item in fields(Settings)
@@ -189,13 +208,15 @@ def load(
     naming all that is malformed, and all of `required` (names of variables) that is unset. The values of secrets are
     not repeated.
     """
-    inherited = os.environ if environ is None else environ
-    source = {**inherited, **{key.upper(): text for key, text in (overrides or {}).items()}}
+    given, fixed = os.environ if environ is None else environ, {k.upper(): v for k, v in (overrides or {}).items()}
+    source = _without(given, fixed) | fixed
     complaints: list[str] = []
 
     def read(name: str, default: str, parse: Callable[[str], Any], meaning: str = "", secret: bool = False) -> Any:
         try:
-            return _read(name, default, parse, source, secret=secret, meaning=meaning if name in required else None)
+            return read_variable(
+                name, default, parse, source, secret=secret, meaning=meaning if name in required else None
+            )
         except (ValueError, OSError) as error:
             complaints.append(f"{name} {error}")
 
@@ -211,6 +232,8 @@ def load(
         if item.metadata
     }
     others = {name: read(_url_of(name), default, url("http://", "https://")) for name, default in (urls or {}).items()}
+    if not complaints:
+        complaints += add_passwords(values)
     if complaints:
         raise Misconfigured(f"{service}: {'; '.join(complaints)}")
     try:
@@ -226,34 +249,12 @@ def load(
 
 def environment(**overrides: str) -> dict[str, str]:
     """The environment of a process started from this one; `overrides`, by variable, also replace NAME_FILE."""
-    inherited = {name: text for name, text in os.environ.items() if name.removesuffix("_FILE") not in overrides}
-    return {**inherited, **overrides}
+    return _without(os.environ, overrides) | overrides
 
 
-def address(place: str) -> str:
-    """A URL as logs may show it: without user, password and options."""
-    return re.sub(r"(?<=//)[^/]*@", "", place).partition("?")[0]
+def _without(environ: Mapping[str, str], names: Collection[str]) -> dict[str, str]:
+    return {name: text for name, text in environ.items() if name.removesuffix("_FILE") not in names}
 
 
 def _url_of(service: str) -> str:
     return f"{service.upper()}_URL"
-
-
-def _read(
-    name: str,
-    default: str,
-    parse: Callable[[str], Any],
-    source: Mapping[str, str],
-    *,
-    secret: bool,
-    meaning: str | None,
-) -> Any:
-    """The variable's value. It must be set when it has a `meaning` to name. Raises ValueError, or OSError."""
-    text = given(name, source)
-    if text is None and meaning is not None:
-        raise ValueError(f"must be set: {meaning}")
-    text = default if text is None else text
-    try:
-        return parse(text)
-    except ValueError as error:
-        raise ValueError(str(error) if secret else f"{error}, not {text[:100]!r}") from None

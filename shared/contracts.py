@@ -57,7 +57,10 @@ class ShippingEvent(Event, frozen=True, kw_only=True):
     producer: ClassVar[str] = "shipping"
 
 
-# Payment
+class OrderForgotten(OrderEvent, frozen=True, kw_only=True):
+    """The order is done with, and whose it was is to be forgotten: remove payment token and address."""
+
+    type: ClassVar[str] = "order.forgotten"
 
 
 class PaymentRequested(OrderEvent, frozen=True, kw_only=True):

@@ -14,3 +14,12 @@ def uuid7(at: datetime, entropy: Callable[[int], int] = secrets.randbits) -> str
     bits = milliseconds << 80 | 7 << 76 | random >> 62 << 64 | 2 << 62 | random & (1 << 62) - 1
     text = bits.to_bytes(16, "big").hex()
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+FIRST = "00000000-0000-0000-0000-000000000000"  # before all ids
+
+
+def first_id(at: datetime) -> str:
+    """The least id that something of this moment can have."""
+    text = f"{max(0, int(at.timestamp() * 1000)):012x}"
+    return f"{text[:8]}-{text[8:]}{FIRST[13:]}"

@@ -65,6 +65,9 @@ def settled(keys: Keys, file: str | None, host: str, demo: bool) -> Keys:
             )
         return keys
 
-    if not file:
-        return checked(keys)
-    return Keys(KeyFile(Path(file), lambda path: checked(Keys.parse(path.read_text(encoding="utf-8")))).known)
+    def read(path: Path) -> Keys:
+        if keys := Keys.parse(path.read_text(encoding="utf-8")):
+            return checked(keys)
+        raise ValueError("are none: the file is empty")
+
+    return Keys(KeyFile(Path(file), read).known) if file else checked(keys)

@@ -12,6 +12,42 @@ from urllib.parse import urlsplit
 from shared.currencies import digits
 
 
+def given_text(name: str, source: Mapping[str, str]) -> str | None:
+    """The variable's text, or that of the file it names, or None when neither is set. Raises ValueError."""
+    direct, file = source.get(name), source.get(f"{name}_FILE")
+    if direct and file:
+        raise ValueError(f"and {name}_FILE are both set")
+    if file:
+        try:
+            content = Path(file).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ValueError(f"cannot be read: {name}_FILE: {type(error).__name__}") from None
+        if not content:
+            raise ValueError(f"cannot be read: {name}_FILE: the file is empty")
+        return content
+    return direct or None
+
+
+def read_variable(
+    name: str,
+    default: str,
+    parse: Callable[[str], Any],
+    source: Mapping[str, str],
+    *,
+    secret: bool,
+    meaning: str | None,
+) -> Any:
+    """The variable's value. It must be set when it has a `meaning` to name. Raises ValueError, or OSError."""
+    text = given_text(name, source)
+    if text is None and meaning is not None:
+        raise ValueError(f"must be set: {meaning}")
+    text = default if text is None else text
+    try:
+        return parse(text)
+    except ValueError as error:
+        raise ValueError(str(error) if secret else f"{error}, not {text[:100]!r}") from None
+
+
 def text(value: str) -> str:
     return value
 
@@ -113,16 +149,3 @@ def roles(value: str) -> Mapping[str, str]:
                for kind, _, name in pairs):  # fmt: skip
         raise ValueError("must look like application=order_service,web=order_web,auditor=order_auditor")
     return MappingProxyType({kind: name for kind, _, name in pairs})
-
-
-def given(name: str, source: Mapping[str, str]) -> str | None:
-    """The variable's text, or that of the file it names, or None when neither is set."""
-    direct, file = source.get(name), source.get(f"{name}_FILE")
-    if direct and file:
-        raise ValueError(f"and {name}_FILE are both set")
-    if file:
-        try:
-            return Path(file).read_text(encoding="utf-8").strip() or None
-        except (OSError, UnicodeDecodeError) as error:
-            raise ValueError(f"cannot be read: {name}_FILE: {type(error).__name__}") from None
-    return direct or None

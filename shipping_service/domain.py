@@ -67,6 +67,15 @@ class Shipment(Value, frozen=True, kw_only=True):
     detail: str | None = None
 
     @property
+    def forgotten(self) -> bool:
+        """Whether the address was removed: no carrier has to be told it any more."""
+        return self.ship_to is None
+
+    def forget(self) -> "Shipment":
+        """The shipment without its address, unless a carrier may still have to be told it."""
+        return self if self.status is Status.BOOKING else changed(self, ship_to=None)
+
+    @property
     def in_doubt(self) -> str | None:
         """The carrier that may hold a booking without our knowing."""
         return next((carrier for carrier, trial in self.carriers.items() if trial in IN_DOUBT), None)

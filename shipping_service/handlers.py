@@ -6,6 +6,7 @@ import msgspec
 
 from shared.contracts import (
     DispatchRequested,
+    OrderForgotten,
     ShipmentBooked,
     ShipmentCancellationRefused,
     ShipmentCancellationRequested,
@@ -31,7 +32,7 @@ def book(request: ShipmentRequested, shipments: Shipments) -> Fact | None:
     shipment = shipments.find(request.order_id) or Shipment(
         order_id=request.order_id, status=Status.BOOKING, ship_to=ship_to
     )
-    if not shipment.cancelling and shipment.ship_to != ship_to:
+    if not (shipment.cancelling or shipment.forgotten) and shipment.ship_to != ship_to:
         raise Unprocessable("contradiction: a parcel to another address was asked for before")
     shipment = advance(shipment, shipments)
     if shipment.cancelling:
@@ -74,6 +75,12 @@ def dispatch(request: DispatchRequested, shipments: Shipments) -> Fact | None:
     return ShipmentDispatched(
         order_id=shipment.order_id, carrier=shipment.carrier, tracking_number=shipment.tracking_number
     )
+
+
+def forget(request: OrderForgotten, shipments: Shipments) -> None:
+    """Remove where the parcel went. Carrier, tracking number and what became of it stay."""
+    if shipment := shipments.find(request.order_id):
+        shipments.put(shipment.forget())
 
 
 def undone(shipment: Shipment) -> Undone | None:
@@ -123,5 +130,6 @@ HANDLERS: Handlers = {
     ShipmentRequested: book,
     ShipmentCancellationRequested: cancel,
     DispatchRequested: dispatch,
+    OrderForgotten: forget,
 }
-CALLS: Handlers = dict.fromkeys(HANDLERS, call)
+CALLS: Handlers = dict.fromkeys((ShipmentRequested, ShipmentCancellationRequested, DispatchRequested), call)

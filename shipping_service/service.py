@@ -8,7 +8,7 @@ from shared.outside.simulator import Simulator, conduct_from, longest_wait
 from shared.service import Service
 from shipping_service.gateway import Carriers, SimulatedCarriers, policy
 from shipping_service.handlers import CALLS, HANDLERS
-from shipping_service.store import METADATA, TABLES, WORLD, Shipments
+from shipping_service.store import METADATA, TABLES, WORLD, Shipments, forget_addresses
 
 
 def handling(settings: Settings, database: Database) -> Handling:
@@ -22,6 +22,7 @@ def handling(settings: Settings, database: Database) -> Handling:
         calls=CALLS,
         ask=carriers.ask,
         longest_call=settings.longest_call.total_seconds(),
+        forget=forget_addresses.after(settings.personal_days),
     )
 
 

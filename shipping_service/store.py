@@ -2,14 +2,15 @@
 
 from typing import Any
 
-from sqlalchemy import Boolean, Column, Connection, Integer, RowMapping, Table, select
+from sqlalchemy import Boolean, Column, Connection, Index, Integer, RowMapping, Table, null, select
 
 from shared import bounds
 from shared.database import Chars, Id, Json, UtcDateTime, VersionedRows, metadata
+from shared.forgetting import Forgetting
 from shared.messaging.durability.tables import Tables
 from shared.messaging.repository import Repository
 from shared.outside.simulator import SimulatedWorld
-from shipping_service.domain import Shipment
+from shipping_service.domain import Shipment, Status
 
 METADATA = metadata()
 TABLES = Tables(METADATA)
@@ -33,6 +34,9 @@ shipments = Table(
     Column("updated_at", UtcDateTime, nullable=False),
     postgresql_with={"fillfactor": 70},
 )
+with_address = shipments.c.ship_to.is_not(None)
+Index("ix_shipments_with_address", shipments.c.order_id, postgresql_where=with_address, sqlite_where=with_address)
+forget_addresses = Forgetting(shipments, {"ship_to": null()}, with_address, shipments.c.status != Status.BOOKING)
 
 
 class Shipments(Repository[Shipment]):

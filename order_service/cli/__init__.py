@@ -32,6 +32,7 @@ SECTIONS = {
         "deadline": "client.steps:deadline",
         "dead-letters": "client.dead_letters:dead_letters",
         "simulation": "client.simulation:simulation",
+        "forget": "client.customers:forget",
     },
     "A whole installation": {
         "up": "system.up:up",
@@ -40,6 +41,7 @@ SECTIONS = {
         "provision": "system.provision:provision",
         "definitions": "system.definitions:definitions",
         "key": "system.keys:key",
+        "secrets": "system.secrets:secrets",
         "bench": "system.bench:bench",
     },
 }

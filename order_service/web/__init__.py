@@ -4,7 +4,9 @@ from flask import Flask
 
 from order_service import tables
 from order_service.commands import Commands
+from order_service.forgetting import Persons
 from order_service.group_commit import GroupCommit
+from order_service.limits import OpenOrders
 from order_service.terms import flows, terms
 from order_service.view import Show
 from order_service.web.console import add_console
@@ -12,6 +14,7 @@ from order_service.web.console.activity import Activity
 from order_service.web.console.pages import Attached, Room
 from order_service.web.console.remote import RemotePlayground
 from order_service.web.console.sessions import Sessions
+from order_service.web.customers import customer_routes
 from order_service.web.events import event_routes
 from order_service.web.orders import order_routes
 from order_service.web.products import product_routes
@@ -32,7 +35,14 @@ def create_app(settings: Settings, database: Database, notifier: Notifier) -> Fl
     """The application. It starts threads with the first requests, so it may be built before a fork."""
     paced, clock = flows(settings), DatabaseClock()
     show = Show(paced)
-    group_commit = GroupCommit(database, terms(settings), clock, notifier, backlog_limit=settings.backlog_limit)
+    group_commit = GroupCommit(
+        database,
+        terms(settings),
+        clock,
+        notifier,
+        backlog_limit=settings.backlog_limit,
+        open_orders=OpenOrders(settings.open_orders),
+    )
     commands = Commands(database=database, flows=paced, clock=clock, notifier=notifier)
     waiting = max(1, settings.web_threads * settings.wait_share // 100)  # each of them holds a thread
     watch = Watch(
@@ -53,6 +63,7 @@ def create_app(settings: Settings, database: Database, notifier: Notifier) -> Fl
             step_routes(commands, show),
             event_routes(database, show, settings, watch),
             product_routes(database, clock, settings.currency),
+            customer_routes(Persons(database=database, clock=clock, notifier=notifier)),
             dead_letter_routes(tables.TABLES.dead_letters, database, clock, notifier),
         ],
         ready={"database": readable(database, tables.orders)},

@@ -12,7 +12,7 @@ from order_service.coalescing import Coalescing
 from order_service.commands import Commands
 from order_service.domain import NewOrder, Wish
 from order_service.group_commit import Closed, GroupCommit, InUse, Overloaded
-from order_service.placing import Mismatch, NotSold, Outcome, Replayed
+from order_service.placing import Mismatch, NotSold, Outcome, Replayed, TooMany
 from order_service.queries import find_rows, history, list_orders
 from order_service.store import Row
 from order_service.view import Order, Show, order_from
@@ -176,6 +176,9 @@ def _placed(outcome: Outcome) -> Response:
     if isinstance(outcome, Mismatch):
         used = "Was used before, for another order. A new order needs a new key."
         wrong_parameter("Idempotency-Key", used, kind="key-used-otherwise")
+    if isinstance(outcome, TooMany):
+        detail = "You have as many orders under way as you may. Try again when one of them has ended."
+        problem(429, detail, kind="too-many-open-orders", headers={"Retry-After": "5"})
     if isinstance(outcome, NotSold):
         faults = [{"pointer": f"/lines/{index}/sku", "detail": "Is not in the catalog."} for index in outcome.positions]
         named = ", ".join(fault["pointer"] for fault in faults[:5])

@@ -24,7 +24,7 @@ KINDS: dict[int, tuple[str, ...]] = {
     404: ("not-found",),
     405: ("method-not-allowed",),
     408: ("request-timeout",),
-    409: ("conflict", "order-state", "key-in-use", "sold-otherwise"),
+    409: ("conflict", "order-state", "orders-under-way", "key-in-use", "sold-otherwise"),
     413: ("body-too-large",),
     414: ("address-too-long",),
     415: ("not-json",),

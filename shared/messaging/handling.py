@@ -41,11 +41,18 @@ class Call:
 
 
 Ask = Callable[[Sequence[Call]], Answers]
+Forget = Callable[[Transaction, datetime, int], bool]
+"""Forgets at most so many things that are old at that time; says whether there may be more."""
 
 
 def ask_nobody(calls: Sequence[Call]) -> Answers:
     """For a service that makes no calls."""
     raise NotImplementedError(f"nobody is there to answer {calls[0].key}")
+
+
+def forget_nothing(connection: Transaction, now: datetime, most: int) -> bool:
+    """For a service that keeps nothing of a person."""
+    return False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +65,7 @@ class Handling:
     such a handler runs again with the answer. `ask` makes such calls, concurrently, and returns the answers that came;
     a call that failed has none. It takes at most `longest_call` seconds; a batch that has waited for so long makes no
     more calls. `due` moves at most so many things whose time has come, and returns what is to be
-    published.
+    published. `forget` removes what is personal from what is old.
     """
 
     handlers: Handlers
@@ -67,3 +74,4 @@ class Handling:
     ask: Ask = ask_nobody
     longest_call: float = math.inf
     due: Callable[[Transaction, datetime, int], Sequence[Message]] | None = None
+    forget: Forget = forget_nothing

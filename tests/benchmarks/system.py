@@ -26,7 +26,7 @@ from tests.benchmarks.servers import Servers
 
 TOKEN = "bench-alice"  # of the customer alice
 KEYS = f"bench-operator:operator,{TOKEN}:customer:alice"
-UNLIMITED = {"KEY_RATE": "0", "KEY_SHARE": "100"}  # one caller makes all the load
+UNLIMITED = {"KEY_RATE": "0", "KEY_SHARE": "100", "OPEN_ORDERS": "0"}  # one caller makes all the load
 SKUS = 100  # cheap enough that a hundred lines need no approval
 GOODS = {
     "order": ["INSERT INTO products SELECT 'SKU-' || n, 'Goods ' || n, 100, now() FROM generate_series(0, :last) n"],

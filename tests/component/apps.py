@@ -4,7 +4,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from order_service.web.console.sessions import COOKIE
-from shared.database import Database, Timeouts
+from shared.database import Database
 from shared.http.serve import at_the_end
 from shared.messaging.notifier import Notifier
 from shared.migrate import migrate
@@ -13,7 +13,8 @@ from shared.service import services
 TOKENS = {"operator": "opensesame", "alice": "wonderland", "bob": "builder"}
 KEYS = "opensesame:operator,wonderland:customer:alice,builder:customer:bob"
 
-UNLIMITED = {"KEY_RATE": "0", "KEY_SHARE": "100", "WRONG_TOKENS": "0"}  # a test asks more than a person does
+# A test asks more than a person does.
+UNLIMITED = {"KEY_RATE": "0", "KEY_SHARE": "100", "WRONG_TOKENS": "0", "OPEN_ORDERS": "0"}
 
 ORDER = {
     "lines": [{"sku": "POPULAR-LAMP", "quantity": 2}],
@@ -47,11 +48,11 @@ def prepare(service: str, database_url: str) -> None:
         migrate(services()[service], database, seed=True)
 
 
-def application(service: str, database_url: str, *, timeouts: Timeouts | None = None, **environ: str) -> Flask:
+def application(service: str, database_url: str, **environ: str) -> Flask:
     """A service's API over a database that is or will be prepared; `end` it afterwards."""
     environ = {"DATABASE_URL": database_url, "API_KEYS": KEYS, **UNLIMITED, **environ}
     settings = services()[service].settings(environ=environ)
-    database = Database(settings.database_url, timeouts=timeouts)
+    database = Database(settings.database_url)
     notifier = Notifier(database)
     app = services()[service].web(settings, database, notifier)
     at_the_end(app, notifier.close, database.dispose)

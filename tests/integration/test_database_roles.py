@@ -24,17 +24,23 @@ from tests.component.apps import ORDER, application, bearer
 
 SCRIPT = Path(__file__).parents[2] / "deploy" / "postgres" / "databases.sh"
 SERVICES = ("order", "payment", "inventory", "shipping")
-PASSWORDS = {
-    "AUDITOR_PASSWORD": "reads",
-    **{f"{name.upper()}{role}PASSWORD": "secret" for name in SERVICES for role in ("_", "_OWNER_", "_WEB_")},
-}
+PASSWORDS = {"auditor": "reads"} | {f"{n}_{role}": "secret" for n in SERVICES for role in ("owner", "service", "web")}
 
 
 @pytest.fixture(scope="module")
-def server(postgresql_server: PostgreSQL) -> Iterator[str]:
+def server(postgresql_server: PostgreSQL, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A server whose databases and roles were made by the script, and whose tables were migrated by their owners."""
     host, port = "127.0.0.1", str(postgresql_server.port)
-    here = {**os.environ, "PGHOST": host, "PGPORT": port, "POSTGRES_USER": "postgres", **PASSWORDS}
+    secrets = tmp_path_factory.mktemp("secrets")
+    here = {**os.environ, "PGHOST": host, "PGPORT": port, "POSTGRES_USER": "postgres", "SECRETS": str(secrets)}
+    for role, password in PASSWORDS.items():
+        (secrets / f"{role}_password").write_text(f"{password}\n")
+    for unusable in ("", "auditor-demo"):  # makes nothing
+        (secrets / "auditor_password").write_text(unusable)
+        refused = subprocess.run(["bash", str(SCRIPT)], env=here, check=False, capture_output=True, text=True)
+        assert refused.returncode == 1
+        assert f"{secrets}/auditor_password is" in refused.stderr
+    (secrets / "auditor_password").write_text("reads")
     subprocess.run(["bash", str(SCRIPT)], env=here, check=True)
     for name in SERVICES:
         url = f"postgresql+psycopg://{name}_owner:secret@{host}:{port}/{name}_service"

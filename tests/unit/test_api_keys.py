@@ -2,13 +2,16 @@
 
 import hashlib
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
 from order_service.cli.system.keys import key
+from order_service.cli.system.secrets import secrets
 from shared.api_keys import Keys, Principal, Role, hashed_entry, new_token
 from shared.clock import today
+from shared.config import load
 
 ALICE = Principal(role=Role.CUSTOMER, name="alice")
 OPERATOR = Principal(role=Role.OPERATOR, name="operator")
@@ -134,3 +137,24 @@ def test_the_command_makes_a_key_that_works() -> None:
 def test_the_command_wants_one_caller(wrong: list[str]) -> None:
     """Wrong usage has exit code 2."""
     assert CliRunner().invoke(key, ["new", *wrong]).exit_code == 2
+
+
+def test_a_folder_of_new_secrets_is_good_without_demo(tmp_path: Path) -> None:
+    """Its keys and passwords are strong, the operator is known to every API, the console to the others; a second folder
+    has others, and none is written over."""
+    first, second = tmp_path / "first", tmp_path / "second"
+    said = [CliRunner().invoke(secrets, [str(folder), "--operator", "olga"]) for folder in (first, second, first)]
+    assert [each.exit_code for each in said] == [0, 0, 1]
+    assert first.stat().st_mode & 0o777 == 0o700
+    token = said[0].output.split()[-1]
+    for name in ("order", "payment", "inventory", "shipping"):
+        place = {"HOST": "0.0.0.0", "API_KEYS_FILE": str(first / f"{name}_api_keys")}
+        server = {"DATABASE_URL": "postgresql+psycopg://x@y/z"}
+        password = {"DATABASE_PASSWORD_FILE": str(first / f"{name}_owner_password")}
+        keys = load(service=name, environ=place | server | password).api_keys
+        assert keys.find(token, today()) == Principal(role=Role.OPERATOR, name="olga")
+        console = keys.find((first / "participants_key").read_text().strip(), today())
+        assert (console is None) == (name == "order")
+    both = [{path.name: path.read_text() for path in folder.iterdir()} for folder in (first, second)]
+    assert both[0].keys() == both[1].keys()
+    assert not set(both[0].values()) & set(both[1].values())

@@ -6,11 +6,13 @@ from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
+from shared.addresses import address
 from shared.clock import today
-from shared.config import Misconfigured, Settings, address, load, variables
+from shared.config import Misconfigured, Settings, load, variables
 
 
 def settings(**environ: str) -> Settings:
@@ -142,6 +144,49 @@ def test_a_file_that_is_missing_or_not_alone_is_refused(tmp_path: Path) -> None:
     assert "PORT and PORT_FILE are both set" in complaint(PORT="8008", PORT_FILE=str(tmp_path / "port"))
 
 
+def test_an_empty_file_is_refused(tmp_path: Path) -> None:
+    """A secret that was never written is not the default, which may be a database of one's own."""
+    for text in ("", "\n", " \n\t"):
+        (tmp_path / "url").write_text(text)
+        said = complaint(DATABASE_URL_FILE=str(tmp_path / "url"))
+        assert said == "order: DATABASE_URL cannot be read: DATABASE_URL_FILE: the file is empty"
+    (tmp_path / "latin").write_bytes(b"caf\xe9")
+    assert "DATABASE_PASSWORD cannot be read" in complaint(DATABASE_PASSWORD_FILE=str(tmp_path / "latin"))
+
+
+@pytest.mark.parametrize("server", ["DATABASE", "BROKER"])
+def test_a_password_may_stand_beside_its_address(server: str, tmp_path: Path) -> None:
+    """In a file of its own, with any characters: the address then has it as addresses have it."""
+    scheme = {"DATABASE": "postgresql+psycopg", "BROKER": "amqp"}[server]
+    (tmp_path / "password").write_text("s/e:c@r %é\n")
+    url, file = f"{scheme}://shop@server:1234/place", {f"{server}_PASSWORD_FILE": str(tmp_path / "password")}
+    found = getattr(settings(**{f"{server}_URL": url}, **file), f"{server.lower()}_url")
+    assert found == f"{scheme}://shop:s%2Fe%3Ac%40r%20%25%C3%A9@server:1234/place"
+    assert urlsplit(found).hostname == "server"
+    for other, fault in (
+        (f"{scheme}://shop:own@server/place", "a password of its own"),
+        (f"{scheme}://server/x", "no user"),
+    ):
+        said = complaint(**{f"{server}_URL": other}, **file)
+        assert said.startswith(f"order: {server}_PASSWORD is set, and {server}_URL ")
+        assert fault in said
+        assert "own@" not in said
+        assert "s/e" not in said
+
+
+def test_a_password_is_for_a_server() -> None:
+    """A file and a broker within the process have none: what is in the environment for others changes nothing."""
+    told = settings(DATABASE_PASSWORD="secret", BROKER_PASSWORD="secret")
+    assert (told.database_url, told.broker_url) == ("sqlite:///data/order.db", "embedded://")
+
+
+def test_the_passwords_of_the_examples_are_for_demonstrations() -> None:
+    """Everybody knows them, so whoever does not say DEMO=on is told to use others."""
+    place = {"BROKER_URL": "amqp://order@broker/", "BROKER_PASSWORD": "order-broker-demo"}
+    assert "examples" in complaint(**place)
+    assert settings(**place, DEMO="on").broker_url == "amqp://order:order-broker-demo@broker/"
+
+
 def test_secrets_stay_secret() -> None:
     """Neither the settings' text nor a complaint repeats a password or a token."""
     said = repr(settings(DATABASE_URL="postgresql+psycopg://u:hunter2@db/x", API_KEYS="opensesame:operator"))
@@ -154,6 +199,7 @@ def test_secrets_stay_secret() -> None:
 def test_overrides_win() -> None:
     """Programs that start others may fix single values, by the names of the fields."""
     assert load(service="order", environ={"PORT": "9000"}, overrides={"port": "9001"}).port == 9001
+    assert load(service="order", environ={"PORT_FILE": "/nowhere"}, overrides={"port": "9001"}).port == 9001
 
 
 def test_every_setting_is_documented() -> None:
@@ -207,7 +253,7 @@ def test_keys_follow_their_file(tmp_path: Path, caplog: pytest.LogCaptureFixture
     file.write_text("another-one-as-long:customer:alice\n")
     eventually(lambda: keys.find("another-one-as-long", today()) is not None)
     assert keys.find("sixteen-letters!", today()) is None
-    for unusable in ("nonsense", "short:operator"):
+    for unusable in ("nonsense", "short:operator", ""):
         file.write_text(unusable)
         eventually(lambda: bool(keys.find("another-one-as-long", today())) and "stay as they were" in caplog.text)
         caplog.clear()

@@ -141,6 +141,7 @@ def _settings(name: str, folder: Path, overrides: Mapping[str, str], system: Sys
         "participants_key": OPERATOR,
         "key_rate": "0",
         "key_share": "100",
+        "open_orders": "0",
         "log_level": "ERROR",
         "log_format": "text",
     }

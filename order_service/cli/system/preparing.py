@@ -8,8 +8,9 @@ from sqlalchemy import make_url, text
 from sqlalchemy.engine import URL
 
 from order_service.cli.stack import answers
+from shared.addresses import address
 from shared.bootstrap import open_database
-from shared.config import Settings, address
+from shared.config import Settings
 from shared.database import Database, DatabaseError
 from shared.logs import first_line
 from shared.migrate import migrate

@@ -2,8 +2,8 @@
 
 import click
 
+from shared.addresses import address
 from shared.bootstrap import system_topology
-from shared.config import address
 from shared.messaging.broker import ConnectionLost
 from shared.messaging.brokers.rabbitmq import RabbitMQ
 from shared.service import services

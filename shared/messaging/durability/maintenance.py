@@ -9,6 +9,7 @@ from shared.messaging.broker import Delivery
 from shared.messaging.durability.outbox import LEFT_BEHIND
 from shared.messaging.durability.tables import Tables
 from shared.messaging.envelope import Envelope
+from shared.messaging.handling import Forget, forget_nothing
 
 BEGINNING = ("00000000-0000-0000-0000-000000000000",) * 2  # before all ids of outbox and inbox
 
@@ -16,9 +17,18 @@ BEGINNING = ("00000000-0000-0000-0000-000000000000",) * 2  # before all ids of o
 class Maintenance:
     """The small transactions of one service's messaging tables."""
 
-    def __init__(self, tables: Tables, database: Database, clock: Clock, machine: Clock | None = None) -> None:
-        """`clock` tells the times that are kept. What is old must be old by the `machine`'s own clock, too."""
+    def __init__(
+        self,
+        tables: Tables,
+        database: Database,
+        clock: Clock,
+        machine: Clock | None = None,
+        forget: Forget = forget_nothing,
+    ) -> None:
+        """`clock` tells the times that are kept. What is old must be old by the `machine`'s own clock, too. `forget` is
+        what the service forgets besides."""
         self.tables, self.database, self.clock, self.machine = tables, database, clock, machine or SystemClock()
+        self._forget = forget
         self._pruned = BEGINNING
 
     def claim(self, most: int, *, everything: bool = False) -> list[Envelope]:
@@ -68,6 +78,7 @@ class Maintenance:
             outbox_id, inbox_id = self._pruned
             gone = self.tables.outbox.prune(connection, now - outbox_kept, most, outbox_id)
             forgotten = self.tables.inbox.prune(connection, now - inbox_kept, most, inbox_id)
+            more_of_persons = self._forget(connection, now, most)
         more = max(len(gone), len(forgotten)) > most // 2  # among the oldest may be some that must stay
         self._pruned = (max(gone, default=outbox_id), max(forgotten, default=inbox_id)) if more else BEGINNING
-        return more
+        return more or more_of_persons
