@@ -52,6 +52,7 @@ TABLE = {
         "POST /orders/<uuid:order_id>/steps/<step>/settle": (401, 403, 403, 409),
         "PATCH /orders/<uuid:order_id>/steps/<step>": (401, 403, 403, 200),
         "GET /orders/<uuid:order_id>/actions": (401, 404, 200, 200),
+        "POST /customers/<customer_id>/forget": (401, 403, 403, 409),
         "GET /products": (401, 200, 200, 200),
         "POST /products": (401, 403, 403, 201),
         "GET /orders/<uuid:order_id>/events": (401, 404, 200, 200),
@@ -139,6 +140,7 @@ def call(app: Flask, route: str, caller: str, order_id: str) -> tuple[int, Any]:
     for name, text in {
         "<uuid:order_id>": order_id,
         "<step>": "payment",
+        "<customer_id>": "alice",
         "<sku>": "OAK-CHAIR",
         "<path:file>": "console.css" if "console" in rule else "start.js",
         ACTION: "cancel",

@@ -13,7 +13,7 @@ from shared.http.serve import end
 from tests.component.apps import application, bearer, prepare
 from tests.component.test_authorization import BODIES, EVERYWHERE, SERVICES, UNKNOWN
 
-PARTS = {"order_id": UNKNOWN, "step": "payment", "sku": "OAK-CHAIR", "file": "start.js"}
+PARTS = {"order_id": UNKNOWN, "step": "payment", "sku": "OAK-CHAIR", "customer_id": "alice", "file": "start.js"}
 
 
 def away(folder: Path) -> str:
