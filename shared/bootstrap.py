@@ -32,7 +32,13 @@ def build_worker(service: Service, settings: Settings, database: Database, broke
     """A worker of this service, ready to run."""
     handling = service.handling(settings, database)
     consumer = Consumer(
-        handling, service.tables, database, clock=service.clock, new_id=uuid7, body_limit=settings.body_limit
+        handling,
+        service.tables,
+        database,
+        clock=service.clock,
+        new_id=uuid7,
+        body_limit=settings.body_limit,
+        letter_limit=settings.letter_limit,
     )
     maintenance = Maintenance(service.tables, database, service.clock, forget=handling.forget)
     return Worker(service.name, consumer, maintenance, broker, pace)

@@ -83,6 +83,8 @@ def commands(service: Service, *more: click.Command) -> click.Group:
                 window=settings.publish_window,
                 bundle=settings.bundle_limit,
                 longest_batch=settings.watchdog.total_seconds(),
+                users=settings.broker_users,
+                largest_body=settings.body_limit,
             )
         except ValueError as error:
             raise Misconfigured(f"{service.name}: BROKER_URL: {error}") from error
@@ -126,8 +128,9 @@ def _add_looking(group: click.Group, service: Service) -> None:
     def list_letters(everything: bool, limit: int) -> None:
         with open_database(service.settings()) as opened, opened.reading() as connection:
             found = letters.find(connection, state=None if everything else "parked", most=limit)
-        for row in found:
-            say(_line(row))
+            beyond = letters.ceilings.beyond(connection, limit)
+        for line in [*map(_line, found), *map(_not_kept, beyond)]:
+            say(line)
 
     @group.command(help="One letter, whole.")
     @click.argument("message_id")
@@ -169,6 +172,11 @@ def _tell(done: Sequence[str], what: str, wanted: Collection[str]) -> None:
 def _line(row: Mapping[Any, Any]) -> str:
     at = row["received_at"].isoformat(timespec="seconds")
     return f"{row['message_id']}  {at}  {row['state']:9}  {row['type']:28}  {row['reason']}"
+
+
+def _not_kept(row: Mapping[Any, Any]) -> str:
+    hour = row["hour"].isoformat(timespec="minutes")
+    return f"{row['not_kept']} more in the hour from {hour}, of {row['producer']!r}, {row['kind']}: counted, not kept"
 
 
 def _shown(value: Any) -> Any:

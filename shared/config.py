@@ -24,6 +24,7 @@ from shared.variables import (
     switch,
     text,
     url,
+    users,
 )
 
 
@@ -66,6 +67,7 @@ class Settings:
     broker_password: str = _variable(
         text, "", "The password of BROKER_URL's user, when it is not in the URL.", secret=True
     )
+    broker_users: Mapping[str, str] = _variable(users, "", "Broker user of each service, `order=NAME,…`, if unlike.")
     host: str = _variable(
         ip_address, "127.0.0.1", "The address that the HTTP API listens on; `::` is every address, of IPv4 as well."
     )
@@ -116,6 +118,7 @@ class Settings:
         integer(1, 200), "50", "The most events of one type that travel through RabbitMQ as one message."
     )
     body_limit: int = _variable(integer(1024, 2**24), "262144", "The largest message body that is read, in bytes.")
+    letter_limit: int = _variable(integer(0, 10**6), "1000", "Dead letters of a producer and reason kept an hour.")
     backlog_limit: int = _variable(
         integer(1, 10**9), "50000", "Unpublished messages beyond which new orders are turned away with 503."
     )

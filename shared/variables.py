@@ -1,4 +1,4 @@
-"""How the text of an environment variable is read: each function raises ValueError with what the text must be."""
+"""How the text of an environment variable is found and read: each function raises ValueError with what it must be."""
 
 import ipaddress
 import re
@@ -140,6 +140,17 @@ def per_step(parse: Callable[[str], Any]) -> Callable[[str], Mapping[str, Any]]:
         return MappingProxyType({step: parse(number) for step, number in pairs})
 
     return parse_pairs
+
+
+def users(value: str) -> Mapping[str, str]:
+    """`order=…,payment=…`, each the name of a user at the broker."""
+    pairs = [part.strip().partition("=") for part in value.split(",") if part.strip()]
+    named = {service: user for service, _, user in pairs}
+    if not all(re.fullmatch(r"[a-z]{1,40}", service) and user for service, user in named.items()):
+        raise ValueError("must look like order=prod-order,payment=prod-payment")
+    if len(named) < len(pairs) or len(set(named.values())) < len(pairs):
+        raise ValueError("names a service or a user twice")
+    return MappingProxyType(named)
 
 
 def roles(value: str) -> Mapping[str, str]:

@@ -54,7 +54,7 @@ class DiscardSchema(ReplaySchema):
 
 
 class LetterSchema(Schema):
-    """A message that could not be worked, whole, and why."""
+    """A message that could not be worked, and why. Of an oversized body there is the beginning only."""
 
     message_id = fields.String(required=True)
     reason = fields.String(required=True)
@@ -67,13 +67,25 @@ class LetterSchema(Schema):
     occurred_at = Moment(required=True)
     received_at = Moment(required=True)
     content_type = fields.String(required=True)
+    size = fields.Integer(required=True, metadata={"description": "bytes of the whole body"})
+    digest = fields.String(required=True, metadata={"description": "SHA-256 of the whole body, in hexadecimal"})
     body = fields.String(required=True, metadata={"description": "bytes that are no text are shown as \\xNN"})
     replayed_as = fields.String(required=True, allow_none=True)
     replayed_at = Moment(required=True, allow_none=True)
 
 
+class NotKeptSchema(Schema):
+    """Letters that were counted and not kept: beyond a number of one producer and kind of reason in an hour."""
+
+    hour = Moment(required=True)
+    producer = fields.String(required=True)
+    kind = fields.String(required=True)
+    not_kept = fields.Integer(required=True)
+
+
 class LettersSchema(Schema):
     items = fields.List(fields.Nested(LetterSchema), required=True)
+    not_kept = fields.List(fields.Nested(NotKeptSchema), required=True)
 
 
 class GroupSchema(Schema):
@@ -100,6 +112,11 @@ def shown(row: RowMapping) -> dict[str, Any]:
     return {**plain, "body": bytes(row["body"]).decode("utf-8", "backslashreplace")}
 
 
+def counted(row: RowMapping) -> dict[str, Any]:
+    """How many letters were not kept, as people read it."""
+    return {name: row[name] for name in NotKeptSchema._declared_fields}
+
+
 def dead_letter_routes(letters: DeadLetters, database: Database, clock: Clock, notifier: Notifier) -> Routes:
     """`GET /dead-letters`, `POST /dead-letters/replay` and `/discard` of one service."""
     routes = Routes("dead-letters", "What could not be worked, and why. For operators.")
@@ -109,7 +126,7 @@ def dead_letter_routes(letters: DeadLetters, database: Database, clock: Clock, n
     @routes.arguments(WhichSchema, location="query")
     @routes.response(200, LettersSchema)
     def get_dead_letters(query: dict[str, Any]) -> Response:
-        """What could not be worked? The oldest first."""
+        """What could not be worked? The oldest first. And how much was not even kept, the latest hour first."""
         with database.reading() as connection:
             if message_id := query["message_id"]:
                 letter = letters.get(connection, message_id)
@@ -117,7 +134,8 @@ def dead_letter_routes(letters: DeadLetters, database: Database, clock: Clock, n
             else:
                 like = Like(query["kind"], query["type"])
                 found = letters.find(connection, state=query["state"] or "parked", like=like, most=query["limit"])
-        return reply({"items": [shown(row) for row in found]})
+            beyond = letters.ceilings.beyond(connection, MOST)
+        return reply({"items": [shown(row) for row in found], "not_kept": [counted(row) for row in beyond]})
 
     @routes.route("/dead-letters/groups")
     @requires("operator")

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from shared.messaging.broker import Delivery
-from shared.messaging.envelope import Envelope
+from shared.messaging.envelope import Envelope, Key
 from shared.messaging.handling import Answers, Ask, Call, Handling, UnitOfWork, Unprocessable
 
 ROUNDS = 10  # a message that would take more asks for ever
@@ -43,11 +43,12 @@ class Batch:
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What one transaction made of its messages. Those that are neither dead nor waiting are done."""
+    """What one transaction made of its messages. Those that are neither unread nor dead nor waiting are done."""
 
     outgoing: list[Envelope] = field(default_factory=list)
+    unread: list[Letter] = field(default_factory=list)  # not taken in
     dead: list[Letter] = field(default_factory=list)
-    waiting: dict[str, str] = field(default_factory=dict)  # message id -> order id, for the answers to `calls`
+    waiting: dict[Key, str] = field(default_factory=dict)  # message -> order id, for the answers to `calls`
     calls: dict[str, Call] = field(default_factory=dict)
     unanswered: list[Envelope] = field(default_factory=list)  # done, and nothing is said: the outside did not answer
 
@@ -75,7 +76,7 @@ def work_in_rounds(
         if not outcome.waiting:
             return outgoing
         batch = Batch(
-            requests=[each for each in batch.requests if each[0].envelope.id in outcome.waiting],
+            requests=[each for each in batch.requests if each[0].envelope.key in outcome.waiting],
             answers={**batch.answers, **answers_to(outcome.calls, ask)},
             rounds_left=batch.rounds_left - 1,
         )

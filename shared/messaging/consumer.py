@@ -13,12 +13,17 @@ from shared.ids import NewId
 from shared.logs import about
 from shared.messaging.broker import Delivery
 from shared.messaging.calls import Batch, Letter, Outcome, Request, asking_for, owed, work_in_rounds
+from shared.messaging.durability.ceilings import PER_HOUR
+from shared.messaging.durability.inbox import seen
 from shared.messaging.durability.outbox import LEFT_BEHIND
 from shared.messaging.durability.tables import Tables
-from shared.messaging.envelope import MESSAGE_ID, Envelope, Message, Reader, Unreadable, enclose
+from shared.messaging.envelope import MESSAGE_ID, Envelope, Key, Message, Reader, Unreadable, enclose, shortened
 from shared.messaging.handling import Call, Handling, Stop, UnitOfWork, Unprocessable
+from shared.values import changed
 
 log = logging.getLogger("fulfillment.consumer")
+
+REUSED = "id_reused: its producer has sent another body under this id"
 
 
 class Consumer:
@@ -27,9 +32,18 @@ class Consumer:
     monotonic = staticmethod(time.monotonic)
 
     def __init__(
-        self, handling: Handling, tables: Tables, database: Database, *, clock: Clock, new_id: NewId, body_limit: int
+        self,
+        handling: Handling,
+        tables: Tables,
+        database: Database,
+        *,
+        clock: Clock,
+        new_id: NewId,
+        body_limit: int,
+        letter_limit: int = PER_HOUR,
     ) -> None:
         self.handling, self.tables, self.database, self.clock, self.new_id = handling, tables, database, clock, new_id
+        self.letter_limit = letter_limit
         self._reader = Reader({known.type: known for known in handling.handlers}, body_limit)
 
     def work(self, deliveries: Sequence[Delivery], published: Collection[str] = ()) -> list[Envelope]:
@@ -65,12 +79,18 @@ class Consumer:
                     raise Unreadable("malformed: the message id is not a UUID")
                 requests.append((delivery, self._reader.open(delivery.envelope)))
             except Unreadable as error:
-                letters.append((delivery, str(error)))
+                short = shortened(delivery.envelope, self._reader.largest_body)
+                letters.append((changed(delivery, envelope=short), str(error)))
         return requests, letters
 
     def _intend(self, batch: Batch) -> Mapping[str, Call]:
-        """Commit the rows of those that may call, and nothing else; returns the calls that these rows owe."""
-        requests = [each for each in batch.requests if type(each[1]) in self.handling.calls]
+        """Commit the rows of those that may call, and nothing else; returns the calls that these rows owe.
+
+        The inbox is not asked yet. Of several with one key only the first can be worked, so only it may call.
+        """
+        calling = [each for each in batch.requests if type(each[1]) in self.handling.calls]
+        firsts = {each[0].envelope.key: each for each in reversed(calling)}
+        requests = [each for each in calling if firsts[each[0].envelope.key] is each]
         if not requests:
             return {}
         try:
@@ -92,9 +112,11 @@ class Consumer:
         except Exception as error:
             log.warning("a message of a batch of %d fails, each is worked alone: %r", len(batch.requests), error)
             outcome = self._commit_alone(batch)
-        for delivery, reason in outcome.dead:
-            order = about(delivery.envelope.correlation_id)
-            log.error("dead letter %s (%s): %s", delivery.envelope.id, delivery.envelope.type, reason, extra=order)
+        if letters := [*outcome.unread, *outcome.dead]:
+            (first, reason), *_ = letters
+            envelope, order = first.envelope, about(first.envelope.correlation_id)
+            said = "%d dead letters, such as %s (%s): %s"
+            log.error(said, len(letters), envelope.id, envelope.type, reason, extra=order)
         if silent := outcome.unanswered:
             said = "no answer from outside to %d of %d requests, such as %s; whoever asked for it will ask again"
             log.warning(said, len(silent), len(batch.requests), silent[0].type, extra=about(silent[0].correlation_id))
@@ -103,19 +125,23 @@ class Consumer:
     def _commit_together(self, batch: Batch) -> Outcome:
         """The transaction."""
         with self.database.batch() as connection:
-            now, outcome = self.clock.now(connection), Outcome(dead=list(batch.letters))
+            now, outcome = self.clock.now(connection), Outcome(unread=list(batch.letters))
             if batch.requests:
                 taken = self._take(connection, batch, now)  # read when the rows are: they come together
                 work = self.handling.load(connection, [message for _, message in batch.requests], now, batch.answers)
-                outcome.add(self._handle(work, self._fresh(connection, batch, taken), batch, now))
+                fresh, reused = self._fresh(connection, batch, taken)
+                outcome.add(self._handle(work, fresh, batch, now))
+                outcome.unread.extend(reused)
             self._keep(connection, batch, outcome, now)
         return outcome
 
     def _commit_alone(self, batch: Batch) -> Outcome:
         """The transaction, where each message has a savepoint of its own, and the failing ones are dead letters."""
         with self.database.batch() as connection:
-            now, outcome = self.clock.now(connection), Outcome(dead=list(batch.letters))
-            for request in self._fresh(connection, batch, self._take(connection, batch, now)):
+            now, outcome = self.clock.now(connection), Outcome(unread=list(batch.letters))
+            fresh, reused = self._fresh(connection, batch, self._take(connection, batch, now))
+            outcome.unread.extend(reused)
+            for request in fresh:
                 try:
                     with connection.savepoint():
                         work = self.handling.load(connection, [request[1]], now, batch.answers)
@@ -129,18 +155,29 @@ class Consumer:
             self._keep(connection, batch, outcome, now)
         return outcome
 
-    def _take(self, connection: Transaction, batch: Batch, now: datetime) -> Iterable[tuple[str]]:
-        return self.tables.inbox.take(connection, dict.fromkeys(d.envelope.id for d, _ in batch.requests), now)
+    def _take(self, connection: Transaction, batch: Batch, now: datetime) -> Iterable[Key]:
+        firsts = {delivery.envelope.key: delivery.envelope for delivery, _ in reversed(batch.requests)}
+        return self.tables.inbox.take(connection, firsts.values(), now)
 
-    def _fresh(self, connection: Transaction, batch: Batch, taken: Iterable[tuple[str]]) -> list[Request]:
-        """Those that were never taken in before, each once; the others are counted."""
-        new = {message_id for (message_id,) in taken}
+    def _fresh(
+        self, connection: Transaction, batch: Batch, taken: Iterable[Key]
+    ) -> tuple[Sequence[Request], Sequence[Letter]]:
+        """Those that were never taken in before, each once; the others are counted. And those whose key is known with
+        another body: a repeat says the same."""
+        new = {(producer, message_id) for producer, message_id in taken}
         if len(new) == len(batch.requests):
-            return list(batch.requests)
-        times = Counter(delivery.envelope.id for delivery, _ in batch.requests)
-        self.tables.inbox.count_again(connection, times - Counter(new))
-        first = {request[0].envelope.id: request for request in reversed(batch.requests)}
-        return [each for each in batch.requests if each[0].envelope.id in new and first[each[0].envelope.id] is each]
+            return batch.requests, ()
+        fresh: list[Request] = []
+        others: list[Delivery] = []
+        for request in batch.requests:
+            if (key := request[0].envelope.key) in new:
+                new.remove(key)
+                fresh.append(request)
+            else:
+                others.append(request[0])
+        known = self.tables.inbox.count_again(connection, Counter(seen(each.envelope) for each in others))
+        reused = [(each, REUSED) for each in others if seen(each.envelope) not in known]
+        return fresh, reused
 
     def _handle(
         self, work: UnitOfWork, requests: Sequence[Request], batch: Batch, now: datetime, ahead: Collection[str] = ()
@@ -154,12 +191,12 @@ class Consumer:
                 call = owed(self.handling, message, work, batch)
             except Unprocessable as error:
                 if cause.correlation_id in open_orders:  # an answer that is on its way may be what it misses
-                    outcome.waiting[cause.id] = cause.correlation_id
+                    outcome.waiting[cause.key] = cause.correlation_id
                 else:
                     outcome.dead.append((delivery, str(error)))
                 continue
             if call:
-                outcome.waiting[cause.id] = cause.correlation_id
+                outcome.waiting[cause.key] = cause.correlation_id
                 outcome.calls[call.key] = call
                 open_orders.add(cause.correlation_id)
             else:
@@ -171,12 +208,15 @@ class Consumer:
 
     def _keep(self, connection: Transaction, batch: Batch, outcome: Outcome, now: datetime) -> None:
         deliveries = [delivery for delivery, _ in (*batch.requests, *batch.letters)]
-        done = [delivery for delivery in deliveries if delivery.envelope.id not in outcome.waiting]
+        done = [delivery for delivery in deliveries if delivery.envelope.key not in outcome.waiting]
         self.tables.outbox.add(connection, outcome.outgoing, now + LEFT_BEHIND)
         self.tables.outbox.mark_published(connection, batch.published, now)
-        self.tables.dead_letters.add(connection, outcome.dead, now)
+        self.tables.dead_letters.add(connection, outcome.unread, now, self.letter_limit)
+        kept = self.tables.dead_letters.add(connection, outcome.dead, now, self.letter_limit)
         self.tables.dead_letters.replayed(connection, done, now)
-        self.tables.inbox.give_back(connection, outcome.waiting)
+        # What is not even kept as a dead letter is as if it had not come: its producer can publish it again.
+        forgone = [each for each in outcome.dead if each not in kept] if len(kept) < len(outcome.dead) else ()
+        self.tables.inbox.give_back(connection, [*outcome.waiting, *(each.envelope.key for each, _ in forgone)])
 
     def _enclose(
         self, outcome: Message | Sequence[Message] | None, now: datetime, cause: Envelope | None

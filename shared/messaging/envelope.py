@@ -3,17 +3,23 @@
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from hashlib import sha256
 from typing import Any, ClassVar, Protocol, TypeVar
 
 import msgspec
 from msgspec import Struct
 
 from shared.ids import NewId
+from shared.values import changed
 
 CONTENT_TYPE = "application/json"
 BUNDLE = "application/vnd.order-fulfillment.bundle+json"  # several events in one message
+BEGINNING = 4_096  # bytes that are kept of an oversized body
 MESSAGE_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+
+
+Key = tuple[str, str]  # producer and message id: no producer can use up another's ids
 
 
 class Message(Protocol):
@@ -27,8 +33,15 @@ class Message(Protocol):
     def order_id(self) -> str: ...
 
 
+class Cut(Struct, frozen=True, kw_only=True):
+    """What a body was of which only the beginning is here: its bytes, and their SHA-256 in hexadecimal."""
+
+    size: int
+    digest: str
+
+
 class Envelope(Struct, frozen=True, kw_only=True):
-    """One message on the wire. `id` is a UUIDv7 and the inbox's key; `correlation_id` is the order id."""
+    """One message on the wire. `id` is a UUIDv7, its producer's own; `correlation_id` is the order id."""
 
     id: str
     type: str
@@ -40,6 +53,22 @@ class Envelope(Struct, frozen=True, kw_only=True):
     traceparent: str | None = None
     content_type: str = CONTENT_TYPE
     body: bytes
+    cut: Cut | None = None
+
+    @property
+    def key(self) -> Key:
+        """What the inbox knows it by."""
+        return self.producer, self.id
+
+    @property
+    def size(self) -> int:
+        """How many bytes the whole body has."""
+        return self.cut.size if self.cut else len(self.body)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the whole body, in hexadecimal."""
+        return self.cut.digest if self.cut else sha256(self.body).hexdigest()
 
 
 def enclose(
@@ -57,6 +86,14 @@ def enclose(
         traceparent=cause.traceparent if cause else traceparent,
         body=msgspec.json.encode(message),
     )
+
+
+def shortened(envelope: Envelope, largest: int) -> Envelope:
+    """With no more than the beginning of a body that is larger than this many bytes: nobody will read it."""
+    if envelope.size <= largest or envelope.cut:
+        return envelope
+    cut = Cut(size=envelope.size, digest=envelope.digest)
+    return changed(envelope, body=bytes(envelope.body[:BEGINNING]), cut=cut)
 
 
 class Unreadable(Exception):
@@ -77,13 +114,14 @@ class Reader:
 
     def open(self, envelope: Envelope) -> Any:
         """The typed message inside; raises Unreadable with the reason."""
-        if len(envelope.body) > self.largest_body:
-            raise Unreadable(f"oversized: {len(envelope.body)} bytes, at most {self.largest_body} are read")
+        if envelope.cut or envelope.size > self.largest_body:
+            raise Unreadable(f"oversized: {envelope.size} bytes, at most {self.largest_body} are read")
         if envelope.type not in self._known:
             raise Unreadable(f"unknown_type: {envelope.type[:100]!r}")
         version, producer, decoder = self._known[envelope.type]
         if envelope.producer != producer:
-            raise Unreadable(f"forged_sender: {envelope.type} from {envelope.producer[:100]!r} instead of {producer!r}")
+            sender = repr(envelope.producer[:100]) if envelope.producer else "nobody whom the broker knows"
+            raise Unreadable(f"forged_sender: {envelope.type} from {sender} instead of {producer!r}")
         if envelope.version != version:
             raise Unreadable(
                 f"unsupported_version: {envelope.type} version {envelope.version}, version {version} is read"

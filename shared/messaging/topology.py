@@ -13,6 +13,7 @@ from shared.messaging.envelope import Message
 DEAD_LETTER_EXCHANGE = "dlx"
 DELIVERY_LIMIT = 1_000  # never proof of poison: a few deaths of a worker drop its whole batch each time
 DEAD_LETTER_DELIVERY_LIMIT = 1_000_000  # never -1: RabbitMQ 3 takes it for "none", and drops
+INBOX_BYTES = 256 << 20  # beyond, publishers are refused, and keep what they have to say in their outboxes
 NOTHING = "^$"
 LISTENERS = "listener."  # how the queues of those begin who only listen
 LISTENERS_KEEP = {
@@ -136,6 +137,7 @@ def _inbox_arguments(dead_letters: str) -> dict[str, str | int]:
         "x-dead-letter-exchange": DEAD_LETTER_EXCHANGE,
         "x-dead-letter-routing-key": dead_letters,
         "x-dead-letter-strategy": "at-least-once",
+        "x-max-length-bytes": INBOX_BYTES,
         "x-overflow": "reject-publish",  # without it, at-least-once quietly becomes at-most-once
     }
 

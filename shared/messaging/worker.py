@@ -25,6 +25,7 @@ log = logging.getLogger("fulfillment.worker")
 SUSPECTED_AFTER = 2  # drops, a message is worked alone
 ATTEMPTS_ALONE = 5  # that no worker has survived, then a message is dead-lettered
 MARK_AFTER = 0.05  # seconds without a batch that could mark confirmed messages along
+LONGEST_REST = 5.0  # seconds without relaying, while an inbox somewhere is full
 PRUNED_AT_A_TIME = 200
 PRUNING_SHARE = 0.1  # of a worker's time, at most
 
@@ -59,6 +60,7 @@ class Worker:
         self.woken = Event()
         self._busy_since: float | None = None
         self._pause = 0.0  # seconds, while broker or database is away
+        self._rest, self._relay_from = 0.0, 0.0  # seconds, and until when
         self._claim_everything = True
         now = monotonic()
         self._relaying = Chore(run=self._relay, every=pace.relay, due_at=now)
@@ -160,6 +162,11 @@ class Worker:
         if settled.refused:
             message_id, reason = next(iter(settled.refused.items()))
             log.error("%d messages stay in the outbox, such as %s: %s", len(settled.refused), message_id, reason)
+        if "nacked" in settled.refused.values():
+            self._rest = min(max(0.5, self._rest * 2), LONGEST_REST)
+            self._relay_from = self.monotonic() + self._rest
+        elif settled.confirmed:
+            self._rest = 0.0
 
     def _take(self, connection: Connection, patience: float) -> list[Delivery]:
         until = (
@@ -222,7 +229,7 @@ class Worker:
     def _relay(self) -> bool:
         self.woken.clear()
         room = min(self.pace.batch, self.pace.window - len(self.in_flight))
-        if room <= 0:
+        if room <= 0 or self.monotonic() < self._relay_from:
             return False
         left = self.maintenance.claim(room, everything=self._claim_everything)
         self._publish(left)

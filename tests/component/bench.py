@@ -42,7 +42,7 @@ class Bench:
         self.consumer = self.another(handling)
         self.published: list[str] = []
 
-    def another(self, handling: Handling) -> Consumer:
+    def another(self, handling: Handling, letter_limit: int = 1_000) -> Consumer:
         """One more consumer of the same service and database."""
         tables, entropy = self.service.tables, random.Random().getrandbits
         return Consumer(
@@ -52,6 +52,7 @@ class Bench:
             clock=self.clock,
             new_id=lambda at: uuid7(at, entropy),
             body_limit=262_144,
+            letter_limit=letter_limit,
         )
 
     def now(self) -> datetime:

@@ -113,7 +113,7 @@ class Room(Bench):
         found = {}
         with self.database.reading() as connection:
             for name, table in self.service.metadata.tables.items():
-                if name in ("inbox", "outbox", "dead_letters"):
+                if name in ("inbox", "outbox", "dead_letters", "dead_letter_counts"):
                     continue
                 columns = [column for column in table.c if column.name not in ignored]
                 found[name] = sorted((tuple(row) for row in connection.execute(select(*columns))), key=repr)

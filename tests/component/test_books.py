@@ -172,9 +172,9 @@ FALSIFIED = {
     ),
     "a dead letter": (
         "shipping",
-        "INSERT INTO dead_letters (message_id, reason, state, type, version, producer, correlation_id, occurred_at,"
-        " content_type, body, drops, received_at)"
-        " VALUES ('x', 'malformed', 'parked', 'x', 1, 'x', 'x', '2026-01-01', 'x', x'00', 0, '2026-01-01')",
+        "INSERT INTO dead_letters (message_id, reason, state, type, version, producer, digest, correlation_id,"
+        " occurred_at, content_type, body, size, drops, received_at)"
+        " VALUES ('x', 'malformed', 'parked', 'x', 1, 'x', '', 'x', '2026-01-01', 'x', x'00', 1, 0, '2026-01-01')",
         ("shipping: messages: 1 dead letters",),
     ),
 }

@@ -262,6 +262,8 @@ def bury(app: Flask, *letters: tuple[str, str, str]) -> None:
             "state": "parked",
             "version": 1,
             "producer": "payment",
+            "digest": "",
+            "size": 13,
             "correlation_id": UNKNOWN,
             "causation_id": None,
             "occurred_at": now,
@@ -287,6 +289,12 @@ def test_dead_letters_are_shown_and_replayed_or_given_up(app: Flask, operator: F
         app,
         *((name, "unknown_order: <b>nobody's</b>", "payment.captured") for name in ("a-letter", "another-letter")),
     )
+    database = app.extensions["console"].database
+    with database.transaction() as connection:
+        count = {"producer": "payment", "kind": "malformed", "letters": 1007, "not_kept": 7}
+        connection.execute(
+            TABLES.dead_letters.ceilings.table.insert(), {"hour": DatabaseClock().now(connection), **count}
+        )
     part = operator.get("/console/desk/dead-letters").text
     assert "order: unknown order (2 × payment.captured)" in part
     assert "&lt;b&gt;nobody" in part
@@ -297,6 +305,8 @@ def test_dead_letters_are_shown_and_replayed_or_given_up(app: Flask, operator: F
     answer = operator.post("/console/desk/dead-letters/discard", data=form)
     assert "1 dead letters were given up" in operator.get(answer.location).text
 
+    (uncounted,) = operator.get("/dead-letters", headers=bearer("operator")).json["not_kept"]
+    assert (uncounted["producer"], uncounted["kind"], uncounted["not_kept"]) == ("payment", "malformed", 7)
     assert {state: in_state(operator, state) for state in ("parked", "replaying", "discarded")} == {
         "parked": [],
         "replaying": ["a-letter"],

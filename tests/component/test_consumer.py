@@ -4,6 +4,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
+from hashlib import sha256
 from typing import Any
 
 import msgspec
@@ -16,7 +17,7 @@ from payment_service.store import Payments
 from shared.contracts import PaymentAuthorized, PaymentRequested
 from shared.database import TransientError
 from shared.ids import uuid7
-from shared.messaging.envelope import Envelope
+from shared.messaging.envelope import BEGINNING, Envelope
 from shared.messaging.handling import Handling, Stop
 from tests.component.bench import Bench, order_id, persist
 
@@ -41,6 +42,8 @@ def damaged(envelope: Envelope, **changes: Any) -> Envelope:
     [
         ("unknown_type", {"type": "payment.blessed"}),
         ("unknown_type", {"type": ""}),
+        ("forged_sender", {"producer": "inventory"}),
+        ("forged_sender", {"producer": ""}),
         ("unsupported_version", {"version": 2}),
         ("content_type", {"content_type": "application/xml"}),
         ("oversized", {"body": b'"' + b"x" * 300_000 + b'"'}),
@@ -54,14 +57,30 @@ def damaged(envelope: Envelope, **changes: Any) -> Envelope:
     ],
 )
 def test_what_cannot_be_read_is_kept_with_the_reason(bench: Bench, reason: str, changes: dict[str, Any]) -> None:
-    """It goes to the dead letters of the service that received it, whole; the rest of its batch is worked."""
+    """It goes to the dead letters of the service that received it; the rest of its batch is worked. It is kept whole,
+    but of a body that is too large only the beginning, and what it was."""
     letter = damaged(bench.enclose(wanted(1)), **changes)
     (fact,) = bench.deliver(letter, wanted(2))
     assert fact == PaymentAuthorized(order_id=order_id(2), authorization_id=f"authorize-{order_id(2)}", authorized=1999)
     (why,) = bench.buried()
     assert why.startswith(reason) or reason in why
-    ((body,),) = bench.rows("SELECT body FROM dead_letters")
-    assert bytes(body) == letter.body
+    ((body, size, digest),) = bench.rows("SELECT body, size, digest FROM dead_letters")
+    assert bytes(body) == (letter.body if len(letter.body) <= 262_144 else letter.body[:BEGINNING])
+    assert (size, digest) == (len(letter.body), sha256(letter.body).hexdigest())
+
+
+def test_a_forged_message_stays_forged_when_it_is_replayed(bench: Bench) -> None:
+    """Whose it was is kept with it, and compared again."""
+    letters = SERVICE.tables.dead_letters
+    bench.deliver(damaged(bench.enclose(wanted(1)), producer="inventory"))
+    with bench.database.transaction() as connection:
+        assert len(letters.replay(connection, None, now=bench.now(), new_id=uuid7)) == 1
+    with bench.database.reading() as connection:
+        deliveries = letters.to_replay(connection, 10)
+    assert bench.consumer.work(deliveries) == []
+    forged = "forged_sender: payment.requested from 'inventory' instead of 'order'"
+    assert bench.buried() == [forged]
+    assert bench.rows("SELECT state FROM dead_letters ORDER BY state") == [("parked",), ("replayed",)]
 
 
 def test_unknown_fields_are_ignored(bench: Bench) -> None:
@@ -78,6 +97,37 @@ def test_a_redelivered_message_has_no_effect_and_is_counted(bench: Bench) -> Non
     assert len(bench.deliver(envelope, envelope)) == 1
     assert bench.deliver(envelope) == []
     assert bench.rows("SELECT deliveries FROM inbox") == [(3,)]
+
+
+def test_an_id_stands_for_one_body(bench: Bench) -> None:
+    """What its producer says under an id again, in the same batch or later, is a repeat or a dead letter."""
+    first, other = bench.enclose(wanted(1)), bench.enclose(wanted(2))
+    other = damaged(other, id=first.id)
+    (fact,) = bench.deliver(first, other, first)
+    assert fact.order_id == order_id(1)
+    assert bench.deliver(damaged(first, body=first.body + b" "), first) == []
+    assert bench.rows("SELECT deliveries FROM inbox") == [(3,)]
+    assert bench.buried() == ["id_reused: its producer has sent another body under this id"] * 2
+    assert [str(each) for (each,) in bench.rows("SELECT order_id FROM payments")] == [order_id(1)]
+    assert [str(each) for (each,) in bench.rows("SELECT order_id FROM card_network_books")] == [order_id(1)]
+
+
+def test_letters_beyond_a_number_are_counted_only(bench: Bench) -> None:
+    """Of a producer and a kind of reason so many are kept an hour; what a handler could not bear and is not kept can be
+    published again, for it is not in the inbox either; and nothing else is held back."""
+    bad = {order_id(number): RuntimeError("cursed") for number in range(8)}
+    consumer = bench.another(Moody(bench, bad).handling, letter_limit=5)
+    cursed = bench.deliveries([wanted(number) for number in range(8)])
+    junk = [damaged(bench.enclose(wanted(9)), body=b"%d" % number) for number in range(6)]
+    fact = consumer.work([*cursed, *bench.deliveries([*junk, wanted(10)])])
+    assert len(fact) == 1
+    kinds = [reason.partition(":")[0] for reason in bench.buried()]
+    assert sorted(kinds) == ["failed"] * 5 + ["malformed"] * 5
+    counted = "SELECT producer, kind, letters, not_kept FROM dead_letter_counts ORDER BY kind"
+    assert bench.rows(counted) == [("order", "failed", 8, 3), ("order", "malformed", 6, 1)]
+    assert len(bench.consumer.work(cursed)) == 3
+    consumer.work(bench.deliveries([damaged(bench.enclose(wanted(9)), producer="inventory")]))
+    assert len(bench.buried()) == 11
 
 
 class Moody:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 
 import pytest
 from alembic import command
@@ -9,6 +10,8 @@ from sqlalchemy import inspect
 
 from shared.database import Database
 from shared.http.serve import end
+from shared.messaging.durability.inbox import seen
+from shared.messaging.envelope import Envelope
 from shared.migrate import config, migrate
 from shared.service import Service, services
 from tests.component.apps import application, bearer
@@ -42,6 +45,39 @@ def test_migrations_make_the_declared_tables(service: Service, database: Databas
         assert set(inspect(connection).get_table_names()) == {*service.metadata.tables, "alembic_version"}
         command.downgrade(config(service.package, connection), "base")
         assert inspect(connection).get_table_names() == ["alembic_version"]
+
+
+def test_what_was_taken_in_before_producers_were_named_is_still_known(service: Service, database: Database) -> None:
+    """A message worked before is a repeat afterwards, whoever of its producers sent it; letters are kept."""
+    known = "01900000-0000-7000-8000-000000000001"
+    blob = r"'\x313233'" if database.is_postgresql else "x'313233'"
+    letter = (
+        f"INSERT INTO dead_letters VALUES ('{known}', 'malformed', 'parked', 'x', 1, 'x', 'x', NULL, '2026-01-01', "
+        f"NULL, 'x', {blob}, 0, '2026-01-01', NULL, NULL)"
+    )
+    with database.transaction() as connection:
+        command.upgrade(config(service.package, connection), "0003" if service.name == "order" else "0001")
+        connection.exec_driver_sql(f"INSERT INTO inbox VALUES ('{known}', '2026-01-01', 1)")
+        connection.exec_driver_sql(letter)
+        command.upgrade(config(service.package, connection), "head")
+    inbox, now = service.tables.inbox, datetime.now(UTC)
+    for producer in {each.producer for each in service.handlers}:
+        repeat = Envelope(
+            id=known,
+            type="",
+            version=1,
+            producer=producer,
+            correlation_id="",
+            causation_id=None,
+            occurred_at=now,
+            body=b"",
+        )
+        with database.batch() as connection:
+            assert list(inbox.take(connection, [repeat], now)) == []
+            assert inbox.count_again(connection, {seen(repeat): 1}) == {seen(repeat)}
+    with database.reading() as connection:
+        (row,) = service.tables.dead_letters.find(connection)
+    assert (row["size"], bytes(row["body"])) == (3, b"123")
 
 
 def test_migrating_at_once_or_again_changes_nothing(service: Service, database: Database) -> None:

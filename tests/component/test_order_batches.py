@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
+import msgspec
 import pytest
 
 from order_service.fulfillment.saga import OrderStatus, StepStatus
@@ -117,6 +118,15 @@ def test_history_never_goes_back_in_time(shop: Shop) -> None:
     shop.clock.move(seconds=-1)
     shop.deliver(second)
     assert [(entry["at"] - NOON).seconds for entry in shop.history(order)] == [0, 2, 2]
+
+
+def test_participants_may_use_the_same_id(shop: Shop) -> None:
+    """Nobody can use up another's ids: what payment and inventory say under one id is heard from both."""
+    (order,) = shop.placed()
+    first, second = (shop.enclose(each) for each in authorized_and_reserved(order))
+    shop.deliver(first, msgspec.structs.replace(second, id=first.id))
+    assert shop.rows("SELECT producer FROM inbox ORDER BY producer") == [("inventory",), ("payment",)]
+    assert [entry["event"] for entry in shop.history(order)][1:] == ["payment.authorized", "stock.reserved"]
 
 
 def test_a_late_fact_is_noted_and_nothing_moves(shop: Shop) -> None:

@@ -33,7 +33,7 @@ def said_and_heard(bench: Bench, count: int, at: datetime, *, published: bool = 
         TABLES.outbox.add(connection, messages, at + timedelta(days=900))
         if published:
             TABLES.outbox.mark_published(connection, [each.id for each in messages], at)
-            TABLES.inbox.take(connection, [each.id for each in messages], at)
+            TABLES.inbox.take(connection, messages, at)
 
 
 def counts(bench: Bench) -> tuple[int, int]:

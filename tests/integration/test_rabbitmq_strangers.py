@@ -14,6 +14,8 @@ from pika.adapters.blocking_connection import BlockingChannel
 from order_service.cli.stack import RabbitMQServer
 from shared.messaging.broker import AccessRefused, Connection
 from shared.messaging.brokers.rabbitmq import RabbitMQ
+from shared.messaging.brokers.rabbitmq.wire import properties_of
+from shared.messaging.envelope import Reader, Unreadable
 from tests.contract.test_broker import TOPOLOGY, LampPacked, LampRequested, envelope, reject, settle, take
 
 PASSWORDS = {name: f"secret of {name}" for name in ("shop", "store", "museum", "provision", "listener")}
@@ -82,7 +84,7 @@ def test_a_hostile_message_can_be_looked_at(
     (delivery,) = take(store, 1)
     seen = delivery.envelope
     assert str(UUID(seen.id)) == seen.id
-    assert (seen.producer, seen.body, delivery.drops) == ("shop", b"\xff\0{", 0)
+    assert (seen.producer, seen.body, delivery.drops) == ("", b"\xff\0{", 0)
     assert seen.occurred_at.tzinfo is UTC
     assert 0 <= seen.version < 2**31
     for word in (seen.type, seen.correlation_id, seen.causation_id or "", seen.traceparent or "", seen.content_type):
@@ -98,7 +100,7 @@ def test_a_hostile_message_can_be_looked_at(
     store = RabbitMQ(broker_url).connect("store")
     (dead,) = take(store, 1)
     readable = not isinstance(HOSTILE[kind], Raw)
-    assert (dead.death, dead.envelope.producer) == (("rejected", "shop") if readable else ("unknown", ""))
+    assert (dead.death, dead.envelope.producer) == ("rejected" if readable else "unknown", "")
     assert (dead.envelope.id, dead.envelope.body) == (seen.id, seen.body)
     store.acknowledge([dead])
     store.close()
@@ -234,6 +236,57 @@ def test_a_listener_only_listens(act: str, confined: Callable[[str], str]) -> No
     with pytest.raises(pika.exceptions.ChannelClosedByBroker, match="ACCESS_REFUSED"):
         OUT_OF_BOUNDS[act](connection.channel())
     connection.close()
+
+
+READER = Reader({each.type: each for each in (LampRequested, LampPacked)}, largest_body=1_000)
+DIED_ELSEWHERE = [{"queue": "shop.inbox", "reason": "rejected", "exchange": "shop.events", "count": 1}]
+
+
+@pytest.mark.parametrize("dead", [False, True], ids=["inbox", "dead letters"])
+@pytest.mark.parametrize(("said", "seen"), [("store", "'store'"), (None, "nobody whom the broker knows")])
+def test_nobody_speaks_as_another(said: str | None, seen: str, dead: bool, confined: Callable[[str], str]) -> None:
+    """A store that says what only the shop says is told by its user, also where it lies about how its message died;
+    a message whose sender gives no user is from nobody."""
+    asked = envelope(LampRequested)
+    properties = properties_of(asked) | {"user_id": said}
+    properties["headers"] |= {"producer": "shop", "x-death": DIED_ELSEWHERE}
+    connection = pika.BlockingConnection(pika.URLParameters(confined("store")))
+    connection.channel().basic_publish("store.events", "lamp.packed", asked.body, pika.BasicProperties(**properties))
+    connection.close()
+    if dead:
+        reject(confined("provision"), "shop")
+    shop = RabbitMQ(confined("shop")).connect("shop")
+    (forged,) = take(shop, 1)
+    shop.acknowledge([forged])
+    shop.close()
+    assert (forged.envelope.id, forged.death) == (asked.id, "rejected" if dead else None)
+    with pytest.raises(Unreadable, match=f"forged_sender: lamp.requested from {seen} instead of 'shop'"):
+        READER.open(forged.envelope)
+
+
+def test_the_broker_lets_nobody_use_anothers_name(confined: Callable[[str], str]) -> None:
+    """A user id that is not the connection's is refused by the broker."""
+    connection = pika.BlockingConnection(pika.URLParameters(confined("store")))
+    channel = connection.channel()
+    channel.confirm_delivery()
+    with pytest.raises(pika.exceptions.ChannelClosedByBroker, match="user_id"):
+        channel.basic_publish("store.events", "lamp.packed", b"{}", pika.BasicProperties(user_id="shop"))
+    connection.close()
+
+
+def test_users_may_have_names_of_their_own(confined: Callable[[str], str]) -> None:
+    """Where users are not called as their services, BROKER_USERS says whose is whose, and nobody else is believed."""
+    users = {"shop": "shop", "store": "provision"}
+    store, other = (RabbitMQ(confined(name), users=users).connect("store") for name in ("provision", "store"))
+    shop = RabbitMQ(confined("shop"), users=users).connect("shop")
+    for each, producer in ((store, "store"), (other, "user store")):
+        each.publish([envelope(LampPacked)])
+        assert settle(each, 1)[1] == {}
+        (delivery,) = take(shop, 1)
+        assert delivery.envelope.producer == producer
+        shop.acknowledge([delivery])
+    for each in (store, other, shop):
+        each.close()
 
 
 def test_a_refusal_is_told_apart(confined: Callable[[str], str], broker_url: str) -> None:

@@ -84,7 +84,7 @@ def spoiled(service: str) -> dict[str, tuple[str, dict[str, Any], bytes]]:
     exchange, sound, body = golden["exchange"], golden["properties"], json.dumps(golden["body"]).encode()
 
     def altered(number: int, **changes: Any) -> dict[str, Any]:
-        return {**sound, "message_id": f"0192d2f0-9999-7000-8000-{number:012x}", **changes}
+        return {**sound, "message_id": f"0192d2f0-9999-7000-8000-{number:012x}", "user_id": "guest", **changes}
 
     return {
         "unknown_type": (exchange, altered(1, type="lamp.polished"), body),
@@ -92,6 +92,7 @@ def spoiled(service: str) -> dict[str, tuple[str, dict[str, Any], bytes]]:
         "malformed": (exchange, altered(3), b'{"order_id": '),
         "content_type": (exchange, altered(4, content_type="application/xml"), b"<order/>"),
         "oversized": (exchange, altered(5), body + b" " * BODY_LIMIT),
+        "forged_sender": (exchange, altered(6, user_id=None), body),
     }
 
 
@@ -99,8 +100,8 @@ def spoiled(service: str) -> dict[str, tuple[str, dict[str, Any], bytes]]:
 def test_what_a_service_cannot_read_is_in_its_own_dead_letters(
     name: str, channel: BlockingChannel, broker_url: str, tmp_path: Path
 ) -> None:
-    """Unknown type or version, malformed, of another content type, larger than BODY_LIMIT: each is kept once and whole
-    with its reason, nothing of it is delivered again, and nothing of it is heard by anybody else."""
+    """Unknown type or version, malformed, of another content type, larger than BODY_LIMIT, from nobody: each is kept
+    once with its reason, nothing of it is delivered again, and nothing of it is heard by anybody else."""
     service = services()[name]
     database = Database(f"sqlite:///{tmp_path}/{name}.db")
     migrate(service, database)
@@ -153,7 +154,7 @@ def test_workers_of_a_service_share_its_queue(channel: BlockingChannel, broker_u
         until("consumed by four", lambda: channel.queue_declare(inbox, passive=True).method.consumer_count == 4)
         for number in range(1_000):
             request = enclose(wanted(number), at=bench.now(), new_id=uuid7)
-            properties = properties_of(request)
+            properties = {**properties_of(request), "user_id": "guest"}
             channel.basic_publish("order.events", request.type, request.body, pika.BasicProperties(**properties))
         until("answered", lambda: waiting(channel, "order") >= 1_000)
     assert sum(share.given for share in shares) == 1_000

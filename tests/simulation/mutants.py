@@ -20,7 +20,7 @@ from shared.messaging.broker import Connection as Port
 from shared.messaging.broker import Delivery
 from shared.messaging.calls import Batch, Request
 from shared.messaging.consumer import Consumer
-from shared.messaging.envelope import Envelope
+from shared.messaging.envelope import Envelope, Key
 from shared.messaging.handling import Answers, Handling
 from shared.messaging.worker import Worker
 
@@ -67,9 +67,9 @@ class HastyWorker(Worker):
 
 
 class ForgetfulConsumer(Consumer):
-    def _fresh(self, connection: Transaction, batch: Batch, taken: Iterable[tuple[str]]) -> list[Request]:
+    def _fresh(self, connection: Transaction, batch: Batch, taken: Iterable[Key]) -> tuple[Sequence[Request], Any]:
         super()._fresh(connection, batch, taken)
-        return list(batch.requests)
+        return batch.requests, ()
 
 
 def reserve_again(request: StockRequested, reservations: Reservations) -> Any:

@@ -161,16 +161,18 @@ class Rest:
             for message, kind, published in self.world.rows(service, "SELECT id, type, published_at FROM outbox"):
                 must(published, f"{kind} of {service} was never published")
                 for queue in world.broker._routes[f"{service}.events", kind]:
-                    said.add((queue.partition(".")[0], message))
+                    said.add((queue.partition(".")[0], (service, message)))
         for service in world.services:
-            inbox = {each for (each,) in self.world.rows(service, "SELECT message_id FROM inbox")}
-            letters = dict(self.world.rows(service, "SELECT message_id, reason FROM dead_letters"))
-            self._dead_letters(service, letters)
-            sent = {message for to, message in said if to == service}
-            missing = sent - inbox - letters.keys() - world.faults.lost
+            inbox = set(map(tuple, self.world.rows(service, "SELECT producer, message_id FROM inbox")))
+            buried = self.world.rows(service, "SELECT producer, message_id, reason FROM dead_letters")
+            self._dead_letters(service, {message: reason for _, message, reason in buried})
+            sent = {key for to, key in said if to == service}
+            missing = sent - inbox - {(producer, message) for producer, message, _ in buried}
+            missing = {key for key in missing if key[1] not in world.faults.lost}
             must(not missing, f"{len(missing)} messages never reached {service}, and nobody lost them")
             strange = {message for to, message in world.strangers.known if to == service}
-            must(inbox <= sent | strange, f"{service} took in messages that nobody said")
+            unsaid = {message for _, message in inbox - sent} - strange
+            must(not unsaid, f"{service} took in messages that nobody said")
 
     def _dead_letters(self, service: str, letters: dict[str, str]) -> None:
         """Poison is buried for its own reason; nothing else is, but what was worked alone when its workers died."""

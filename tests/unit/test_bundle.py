@@ -33,7 +33,7 @@ def paid(number: int, **changes: Any) -> Envelope:
 
 
 def received(sent: Envelope) -> list[Envelope]:
-    return delivered(properties_of(sent), sent.body, exchange="payment.events", service="order")
+    return delivered(properties_of(sent), sent.body, producer="payment", service="order", largest=1 << 30)
 
 
 def bundle(body: bytes, **changes: Any) -> list[Envelope]:

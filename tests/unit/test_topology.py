@@ -47,13 +47,15 @@ def test_bindings_are_exact() -> None:
 
 
 def test_queues_carry_what_correctness_needs() -> None:
-    """An inbox is a quorum queue that never drops: dead-lettered at least once, and only after many deliveries."""
+    """An inbox is a quorum queue that never drops: dead-lettered at least once, and only after many deliveries; and it
+    refuses what is too much."""
     assert SHOP_AND_STORE.queues["shop.inbox"] == {
         "x-queue-type": "quorum",
         "x-delivery-limit": 1_000,
         "x-dead-letter-exchange": "dlx",
         "x-dead-letter-routing-key": "shop.dlq",
         "x-dead-letter-strategy": "at-least-once",
+        "x-max-length-bytes": 256 * 1024 * 1024,
         "x-overflow": "reject-publish",
     }
     assert SHOP_AND_STORE.queues["shop.dlq"] == {"x-queue-type": "quorum", "x-delivery-limit": 1_000_000}

@@ -5,10 +5,12 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.messaging.brokers.rabbitmq.wire import LONGEST, death_of, drops_of, envelope_of, properties_of
+from shared.messaging.brokers.rabbitmq.senders import Senders
+from shared.messaging.brokers.rabbitmq.wire import LONGEST, death_of, drops_of, envelope_of, properties_of, user_of
 from shared.messaging.envelope import Envelope
 
 PAID = Envelope(
@@ -34,22 +36,42 @@ HEADERS = st.sampled_from(["version", "producer", "occurred_at", "causation_id",
 def test_nothing_is_lost_on_the_wire() -> None:
     """An envelope comes back whole, with and without what is optional."""
     for sent in (PAID, msgspec.structs.replace(PAID, causation_id=None, traceparent=None)):
-        assert envelope_of(properties_of(sent), sent.body, exchange="payment.events", service="order") == sent
+        assert envelope_of(properties_of(sent), sent.body, producer="payment", service="order") == sent
 
 
-def test_the_exchange_names_the_producer() -> None:
-    """What a message says of its producer counts only where no service's exchange says it better."""
-    said = properties_of(PAID)
-    assert envelope_of(said, b"", exchange="shipping.events", service="order").producer == "shipping"
-    assert envelope_of(said, b"", exchange="dlx", service="order").producer == "payment"
+def test_a_message_does_not_name_its_producer() -> None:
+    """What a message says of its producer in its own headers counts for nothing."""
+    assert envelope_of(properties_of(PAID), b"", producer="shipping", service="order").producer == "shipping"
+
+
+@pytest.mark.parametrize(
+    ("users", "own", "user", "exchange", "producer"),
+    [
+        ({}, "order", "payment", "payment.events", "payment"),
+        ({}, "order", "inventory", "payment.events", "inventory"),  # a lie in a dead-letter queue
+        ({}, "order", "", "payment.events", ""),
+        ({"order": "o", "payment": "p"}, "o", "p", "payment.events", "payment"),
+        ({"order": "o", "payment": "p"}, "o", "payment", "payment.events", "user payment"),
+        ({}, "guest", "guest", "payment.events", "payment"),
+        ({}, "guest", "guest", "", "user guest"),
+        ({}, "guest", "payment", "payment.events", "user payment"),
+        ({}, "guest", "", "payment.events", ""),
+    ],
+)
+def test_the_brokers_user_names_the_producer(
+    users: dict[str, str], own: str, user: str, exchange: str, producer: str
+) -> None:
+    """With a user for each service the exchange proves nothing; where all share one, only its name and the exchange are
+    there to go by; a message that no user vouches for is nobody's."""
+    assert Senders("order", own, users).producer(user, exchange) == producer
 
 
 @given(properties=st.dictionaries(PROPERTIES, ANYTHING), headers=st.dictionaries(HEADERS, ANYTHING), body=st.binary())
 def test_any_properties_make_an_envelope(properties: dict[str, Any], headers: dict[str, Any], body: bytes) -> None:
     """Whatever arrives becomes an envelope whose texts fit a column and whose id is a UUID, each time the same one."""
     said = {"headers": headers, **properties}
-    seen = envelope_of(said, body, exchange="payment.events", service="order")
-    assert seen == envelope_of(said, body, exchange="payment.events", service="order")
+    seen = envelope_of(said, body, producer="payment", service="order")
+    assert seen == envelope_of(said, body, producer="payment", service="order")
     assert str(UUID(seen.id)) == seen.id
     for word in (seen.type, seen.correlation_id, seen.causation_id or "", seen.traceparent or "", seen.content_type):
         assert len(word) <= LONGEST
@@ -59,6 +81,7 @@ def test_any_properties_make_an_envelope(properties: dict[str, Any], headers: di
     assert drops_of(said, False) == 0
     assert drops_of(said, True) >= 1
     assert death_of(said)
+    assert "\0" not in user_of({**said, "user_id": properties.get("type")})
 
 
 def test_the_broker_counts_redeliveries_only() -> None:

@@ -77,6 +77,7 @@ class Maintenance:
             now = min(self.clock.now(connection), self.machine.now(connection))  # one that jumped ahead deletes nothing
             outbox_id, inbox_id = self._pruned
             gone = self.tables.outbox.prune(connection, now - outbox_kept, most, outbox_id)
+            self.tables.dead_letters.ceilings.forget(connection, now)
             forgotten = self.tables.inbox.prune(connection, now - inbox_kept, most, inbox_id)
             more_of_persons = self._forget(connection, now, most)
         more = max(len(gone), len(forgotten)) > most // 2  # among the oldest may be some that must stay

@@ -29,7 +29,7 @@ from tests.benchmarks.floor.order import (
 CLAIMED = 200  # messages at a time
 SETTINGS = "-c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off -c jit=off"  # as ours
 HEARD = "heard AS (SELECT * FROM unnest(%(ids)s::uuid[], %(orders)s::uuid[], %(kinds)s::text[]) h (id, order_id, kind))"
-TAKEN = "taken AS (INSERT INTO inbox SELECT id, now(), 1 FROM heard)"
+TAKEN = "taken AS (INSERT INTO inbox SELECT id, 'order', md5(id::text), now(), 1 FROM heard)"
 MARK = "UPDATE outbox SET published_at = now() WHERE id = ANY(%(published)s::uuid[])"
 
 

@@ -8,6 +8,7 @@ from sqlalchemy import Connection, func, select
 from order_service.cli.system.books.reading import snapshot
 from shared.database import Database
 from shared.messaging.durability.tables import Tables
+from shared.messaging.envelope import Key
 from shared.service import services
 
 
@@ -27,13 +28,18 @@ def read_messages(databases: Mapping[str, Database], ended: Collection[str]) -> 
     for name, database in databases.items():
         tables, handled = services()[name].tables, {kind.type for kind in services()[name].handlers}
         with snapshot(database) as connection:
-            worked = _ids(connection, tables)
+            worked = _keys(connection, tables)
             parked = select(func.count()).where(tables.dead_letters.table.c.state == "parked")
             if dead := connection.execute(parked).scalar_one():
                 messages.dead[name] = dead
-        due = [each for by_type in sent.values() for kind in handled for each in by_type.get(kind, ())]
-        last = {order_id: message_id for message_id, order_id in sorted(due) if message_id in worked}
-        missing = [each for each in due if each[0] not in worked]
+        due = [
+            (message_id, order_id, (producer, message_id) in worked)
+            for producer, by_type in sent.items()
+            for kind in handled
+            for message_id, order_id in by_type.get(kind, ())
+        ]
+        last = {order_id: message_id for message_id, order_id, done in sorted(due) if done}
+        missing = [(message_id, order_id) for message_id, order_id, done in due if not done]
         # What came later about the same order was worked, and the order has ended: it was asked anew, or undone.
         replaced = {id_ for id_, order_id in missing if order_id in ended and id_ < last.get(order_id, "")}
         if unworked := [message_id for message_id, _ in missing if message_id not in replaced]:
@@ -59,7 +65,9 @@ def _sent(name: str, database: Database, messages: Messages) -> dict[str, list[t
     return sent
 
 
-def _ids(connection: Connection, tables: Tables) -> set[str]:
-    inbox, letters = tables.inbox.table.c, tables.dead_letters.table.c
-    worked = set(connection.execute(select(inbox.message_id)).scalars())
-    return worked.union(connection.execute(select(letters.message_id)).scalars())
+def _keys(connection: Connection, tables: Tables) -> set[Key]:
+    """What is in the inbox or among the dead letters, by producer and id."""
+    found: set[Key] = set()
+    for table in (tables.inbox.table, tables.dead_letters.table):
+        found.update((row[0], row[1]) for row in connection.execute(select(table.c.producer, table.c.message_id)))
+    return found

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import pika
@@ -10,6 +10,7 @@ from pika import exceptions
 from pika.adapters.blocking_connection import BlockingChannel
 
 from shared.messaging.broker import ConnectionLost
+from shared.messaging.brokers.rabbitmq.bundle import LARGEST
 from shared.messaging.brokers.rabbitmq.link import loss, parameters_for
 from shared.messaging.brokers.rabbitmq.session import Session
 from shared.messaging.topology import Topology, dead_letters_of, exchange_of, inbox_of
@@ -22,20 +23,33 @@ NOT_FOUND = 404
 class RabbitMQ:
     """The broker at an `amqp://` or `amqps://` address; RabbitMQ 3.10 or later."""
 
-    def __init__(self, url: str, *, window: int = 1_000, bundle: int = 50, longest_batch: float = 60.0) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        window: int = 1_000,
+        bundle: int = 50,
+        longest_batch: float = 60.0,
+        users: Mapping[str, str] | None = None,
+        largest_body: int = LARGEST,
+    ) -> None:
         """At most `window` messages of a worker are unconfirmed at a time, of at most `bundle` events each.
+
+        Of an event larger than `largest_body` bytes only the beginning is taken in. `users` are the broker users that
+        services speak as, by service: see `Senders` for those who give none.
 
         A worker may leave its connection alone for `longest_batch` seconds. RabbitMQ gives a client up after two
         heartbeats of silence, so the heartbeat follows from it, unless the URL sets one. Raises ValueError for a bad
         address.
         """
-        self.url, self.window, self.bundle = url, window, bundle
+        self.url, self.window, self.bundle, self.users = url, window, bundle, users or {}
+        self.largest_body = largest_body
         self.heartbeat = int(longest_batch / 2) + 1
         parameters_for(url, "", self.heartbeat)
 
     def connect(self, service: str) -> Session:
         """A connection for a worker of this service; raises ConnectionLost, or AccessRefused which is one."""
-        return Session(self.url, service, self.heartbeat, self.window, self.bundle)
+        return Session(self.url, service, self.heartbeat, self.window, self.bundle, self.users, self.largest_body)
 
     def provision(self, topology: Topology, settle: float = 2.0) -> None:
         """Declare what is missing and wait until every queue delivers; may be repeated. Raises ConnectionLost.

@@ -12,7 +12,7 @@ from msgspec import Raw, Struct
 
 from shared.ids import uuid7
 from shared.messaging.brokers.rabbitmq.wire import envelope_of
-from shared.messaging.envelope import BUNDLE, CONTENT_TYPE, Envelope
+from shared.messaging.envelope import BUNDLE, CONTENT_TYPE, Envelope, shortened
 from shared.values import changed
 
 MOST = 1_000  # events that are read from one bundle
@@ -78,25 +78,28 @@ def _bundle(events: Sequence[Envelope]) -> Envelope:
     )
 
 
-def delivered(properties: Mapping[str, Any], body: bytes, *, exchange: str, service: str) -> list[Envelope]:
+def delivered(
+    properties: Mapping[str, Any], body: bytes, *, producer: str, service: str, largest: int
+) -> list[Envelope]:
     """The events of a delivery to a service, at least one. Never raises: a bundle that cannot be opened stays whole.
+    Of a body larger than `largest` bytes there is the beginning only.
 
     Type, version and producer are the bundle's, as the broker let it through, whatever its parts may say.
     """
-    whole = envelope_of(properties, body, exchange=exchange, service=service)
+    whole = envelope_of(properties, body, producer=producer, service=service)
     if whole.content_type != BUNDLE or len(body) > LARGEST:
-        return [whole]
+        return [shortened(whole, largest)]
     try:
         parts = _parts.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return [whole]
-    return [_event(part, whole, service) for part in parts] if 0 < len(parts) <= MOST else [whole]
+        parts = []
+    events = [_event(part, whole, service) for part in parts] if 0 < len(parts) <= MOST else [whole]
+    return [shortened(each, largest) for each in events]
 
 
 def _event(part: _Part, whole: Envelope, service: str) -> Envelope:
     headers = {
         "version": whole.version,
-        "producer": whole.producer,
         "occurred_at": part.occurred_at,
         "causation_id": part.causation_id,
         "traceparent": part.traceparent,
@@ -108,4 +111,4 @@ def _event(part: _Part, whole: Envelope, service: str) -> Envelope:
         "content_type": CONTENT_TYPE,
         "headers": headers,
     }
-    return envelope_of(said, bytes(part.body), exchange="", service=service)  # no exchange names another producer
+    return envelope_of(said, bytes(part.body), producer=whole.producer, service=service)

@@ -8,13 +8,15 @@ from pika.connection import Parameters
 from pika.spec import Basic, BasicProperties
 
 from shared.messaging.broker import Delivery
-from shared.messaging.brokers.rabbitmq.bundle import MOST, delivered
+from shared.messaging.brokers.rabbitmq.bundle import MOST, ROOM, delivered
 from shared.messaging.brokers.rabbitmq.link import IOLoop, Link
-from shared.messaging.brokers.rabbitmq.wire import death_of, drops_of
+from shared.messaging.brokers.rabbitmq.senders import Senders
+from shared.messaging.brokers.rabbitmq.wire import death_of, drops_of, user_of
 from shared.messaging.topology import dead_letters_of, inbox_of
 
 DEAD_LETTERS = "dead letters"  # their consumer's tag
 DEAD_LETTERS_AT_A_TIME = 10
+HELD = 16 << 20  # bytes of events that are not acknowledged: beyond, nothing more is read for now
 _sessions = count(1)
 
 
@@ -26,13 +28,19 @@ class Consuming:
         loop: IOLoop,
         service: str,
         parameters: Parameters,
+        senders: Senders,
         on_delivery: Callable[[Delivery], None],
         on_ready: Callable[[], None],
         on_loss: Callable[[BaseException], None],
         size: float,
+        largest: int,
     ) -> None:
-        self.service, self.on_delivery, self.on_ready, self.on_loss = service, on_delivery, on_ready, on_loss
+        self.service, self.senders = service, senders
+        self.on_delivery, self.on_ready, self.on_loss = on_delivery, on_ready, on_loss
         self.size = size  # events in a message, of late; at first a guess
+        self.largest = largest
+        self._bytes: dict[int, int] = {}  # that each unacknowledged message holds here
+        self._held = 0  # all of them
         self._first = next(_sessions) << 48  # so that another connection's tags mean nothing to this one
         self._unacknowledged: dict[int, int] = {}  # in the order of delivery, with a bit for each event not done with
         self._consumers = 0
@@ -43,6 +51,7 @@ class Consuming:
             on_open_error_callback=lambda _link, error: on_loss(error),
             on_close_callback=lambda _link, error: on_loss(error),
             custom_ioloop=loop,
+            full=lambda: self._held > HELD,
         )
 
     def acknowledge(self, tags: Sequence[int]) -> None:
@@ -54,8 +63,12 @@ class Consuming:
                 channel.basic_ack(last - self._first, multiple=True)
             for tag in sorted(tag for tag in done if tag > last):
                 channel.basic_ack(tag - self._first)
+        was_full = self._held > HELD
         for tag in done:
             del self._unacknowledged[tag]
+            self._held -= self._bytes.pop(tag)
+        if was_full and self._held <= HELD:
+            self.link.read_on()
 
     def _done(self, tags: Sequence[int]) -> Iterator[int]:
         """The messages of which nothing is left after these events."""
@@ -97,9 +110,12 @@ class Consuming:
             death, exchange = death_of(properties)
         tag = int(method.delivery_tag or 0) + self._first
         drops = drops_of(properties, bool(method.redelivered))
-        events = delivered(properties, body, exchange=exchange, service=self.service)
+        producer = self.senders.producer(user_of(properties), exchange)
+        events = delivered(properties, body, producer=producer, service=self.service, largest=self.largest)
         self.size += (len(events) - self.size) / 16
         self._unacknowledged[tag] = (1 << len(events)) - 1
+        self._bytes[tag] = sum(len(each.body) + ROOM for each in events)
+        self._held += self._bytes[tag]
         for part, event in enumerate(events, tag * MOST):
             self.on_delivery(Delivery(envelope=event, tag=part, drops=drops, death=death))
 

@@ -1,8 +1,11 @@
 """One AMQP connection: pika's SelectConnection; writes are sent together, and a message whose headers cannot be decoded
 arrives without them."""
 
+import errno
 import logging
+import ssl
 import struct
+from collections.abc import Callable
 from typing import Any
 
 import pika
@@ -20,14 +23,18 @@ BLOCKED = 30  # seconds until a publisher that is blocked gives up
 ACCESS_REFUSED = 403
 CONTENT_HEADER = struct.Struct(">BHIHHQ")  # type, channel, size; class, weight, size of the body
 
-__all__ = ["IOLoop", "Link", "loss", "parameters_for", "reason"]
+__all__ = ["IOLoop", "Link", "loss", "parameters_for", "reason", "user_in"]
 
 
 class Link(SelectConnection):
-    """Three tiny writes for each message become one for all messages that are said together, when `flush` is called."""
+    """Three tiny writes for each message become one for all messages that are said together, when `flush` is called.
 
-    def __init__(self, *arguments: Any, **options: Any) -> None:
+    While `full` says so, nothing is read: the network holds the rest back. (RabbitMQ has no prefetch by bytes.)
+    """
+
+    def __init__(self, *arguments: Any, full: Callable[[], bool] = lambda: False, **options: Any) -> None:
         self._held: list[bytes] = []
+        self._full = full
         super().__init__(*arguments, **options)
 
     def _adapter_emit_data(self, data: bytes) -> None:
@@ -38,6 +45,23 @@ class Link(SelectConnection):
         if self._held and not self.is_closed:
             data, self._held = b"".join(self._held), []
             super()._adapter_emit_data(data)  # type: ignore[misc]
+
+    def read_on(self) -> None:
+        """It is no longer full: what TLS has read ahead makes no socket readable."""
+        if transport := self._transport:  # type: ignore[attr-defined]
+            self._nbio.add_callback_threadsafe(transport._on_socket_readable)  # type: ignore[attr-defined]
+
+    def _proto_connection_made(self, transport: Any) -> None:
+        transport._sigint_safe_recv = self._receive
+        super()._proto_connection_made(transport)  # type: ignore[misc]
+
+    def _receive(self, sock: Any, most: int) -> bytes:
+        if not self._full():
+            return bytes(sock.recv(most))
+        self.bytes_received += 1  # type: ignore[attr-defined]  # no silence: the broker has something to say
+        if isinstance(sock, ssl.SSLSocket):
+            raise ssl.SSLWantReadError(ssl.SSL_ERROR_WANT_READ, "full")
+        raise BlockingIOError(errno.EAGAIN, "full")
 
     def drop(self) -> None:
         """Close the socket without asking the broker, in the next turn of the loop."""
@@ -67,6 +91,12 @@ def parameters_for(url: str, name: str, heartbeat: int) -> pika.URLParameters:
             setattr(parameters, setting, value)
     parameters.client_properties = {"connection_name": name}
     return parameters
+
+
+def user_in(parameters: pika.connection.Parameters) -> str:
+    """The broker user who connects with these."""
+    credentials: Any = parameters.credentials
+    return str(credentials.username)
 
 
 def reason(error: BaseException) -> str:

@@ -16,7 +16,7 @@ from pika.spec import Basic, BasicProperties
 
 from shared.messaging.broker import ConnectionLost
 from shared.messaging.brokers.rabbitmq.bundle import bundled
-from shared.messaging.brokers.rabbitmq.link import IOLoop, Link, loss, reason
+from shared.messaging.brokers.rabbitmq.link import IOLoop, Link, loss, reason, user_in
 from shared.messaging.brokers.rabbitmq.wire import properties_of
 from shared.messaging.envelope import Envelope
 from shared.messaging.topology import exchange_of
@@ -28,7 +28,7 @@ Ids = Sequence[str]  # of the events in a message
 
 
 class Publishing:
-    """Publishes to a service's exchange, persistent and mandatory.
+    """Publishes to a service's exchange, persistent and mandatory, under the name of its own broker user.
 
     What is said together travels in bundles of at most `bundle` events. `on_settled` is told once of each event what
     became of it: None, or why it was refused. At most `window` messages at a time are sent and unconfirmed; the others
@@ -87,10 +87,10 @@ class Publishing:
             self.on_settled((each, why))
 
     def _pump(self) -> None:
-        exchange, channel = exchange_of(self.service), self._channel
+        exchange, user, channel = exchange_of(self.service), user_in(self.parameters), self._channel
         while self._waiting and channel and not self._blocked and len(self._unconfirmed) < self.window:
             envelope, ids = self._waiting.popleft()
-            properties = BasicProperties(**properties_of(envelope))
+            properties = BasicProperties(**properties_of(envelope), user_id=user)
             try:
                 channel.basic_publish(exchange, envelope.type, envelope.body, properties, mandatory=True)
             except (ValueError, struct.error, exceptions.AMQPError) as error:

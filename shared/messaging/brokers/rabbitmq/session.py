@@ -4,14 +4,15 @@ import logging
 import socket
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 
 from shared.messaging.broker import ConnectionLost, Delivery, Settled
 from shared.messaging.brokers.rabbitmq.consuming import Consuming
-from shared.messaging.brokers.rabbitmq.link import IOLoop, Link, loss, parameters_for
+from shared.messaging.brokers.rabbitmq.link import IOLoop, Link, loss, parameters_for, user_in
 from shared.messaging.brokers.rabbitmq.publishing import Publishing
+from shared.messaging.brokers.rabbitmq.senders import Senders
 from shared.messaging.envelope import Envelope
 
 log = logging.getLogger("fulfillment.broker")
@@ -28,9 +29,19 @@ class Session:
     heartbeat is sent: see `RabbitMQ` for how long that may last.
     """
 
-    def __init__(self, url: str, service: str, heartbeat: int, window: int, bundle: int) -> None:
+    def __init__(
+        self,
+        url: str,
+        service: str,
+        heartbeat: int,
+        window: int,
+        bundle: int,
+        users: Mapping[str, str],
+        largest_body: int,
+    ) -> None:
         consumes = parameters_for(url, f"{service} consumes", heartbeat)
         publishes = parameters_for(url, f"{service} publishes", heartbeat)
+        senders = Senders(service, user_in(consumes), users)
         self.service = service
         self._prefetch = 1, 1  # in events, in messages
         self._ready: deque[Delivery] = deque()
@@ -45,7 +56,9 @@ class Session:
         self._bell.setblocking(False)
         loop.add_handler(self._alarm.fileno(), self._wake_up, IOLoop.READ)
         consuming, publishing = (partial(self._awaited.discard, side) for side in ("consuming", "publishing"))
-        self._consuming = Consuming(loop, service, consumes, self._ready.append, consuming, self._on_loss, bundle)
+        self._consuming = Consuming(
+            loop, service, consumes, senders, self._ready.append, consuming, self._on_loss, bundle, largest_body
+        )
         self._publishing = Publishing(loop, service, publishes, self._settle, publishing, window, bundle)
         until = time.monotonic() + TO_CONNECT
         while self._awaited and not self._lost and (left := until - time.monotonic()) > 0:
@@ -53,7 +66,7 @@ class Session:
         if error := self._lost or (ConnectionLost(f"{service}: no answer") if self._awaited else None):
             self.close()
             raise error
-        log.info("%s is connected to RabbitMQ", service)
+        log.info("%s is connected to RabbitMQ; %s", service, senders)
 
     def take(self, limit: int, timeout: float) -> list[Delivery]:
         self._check()

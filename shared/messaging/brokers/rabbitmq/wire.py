@@ -38,22 +38,21 @@ def properties_of(envelope: Envelope) -> dict[str, Any]:
     }
 
 
-def envelope_of(properties: Mapping[str, Any], body: bytes, *, exchange: str, service: str) -> Envelope:
+def envelope_of(properties: Mapping[str, Any], body: bytes, *, producer: str, service: str) -> Envelope:
     """The envelope of a delivery to a service. Never raises: what is missing or makes no sense is empty, 0 or 1970.
 
-    The id is always a UUID: a message without one gets the same made-up id however often it comes. The producer is the
-    service whose exchange it came through, which nobody else may use, and not what the message says of itself.
+    The id is always a UUID: a message without one gets the same made-up id however often it comes. The producer is
+    given, and not what the message says of itself.
     """
     headers = properties.get("headers")
     headers = headers if isinstance(headers, Mapping) else {}
     said_id, traceparent = _text(properties.get("message_id")), _text(headers.get("traceparent"))
     version = headers.get("version")
-    producer = exchange.removesuffix(".events")
     return Envelope(
         id=said_id if MESSAGE_ID.fullmatch(said_id) else made_up_id(service, said_id, body),
         type=_text(properties.get("type")),
         version=int(version) if isinstance(version, int) and 0 < version < 1 << 31 else 0,
-        producer=producer if producer != exchange else _text(headers.get("producer")),
+        producer=producer,
         correlation_id=_text(properties.get("correlation_id")),
         causation_id=_text(headers.get("causation_id")) or None,
         occurred_at=_moment(headers.get("occurred_at")) or _moment(properties.get("timestamp")) or EPOCH,
@@ -61,6 +60,11 @@ def envelope_of(properties: Mapping[str, Any], body: bytes, *, exchange: str, se
         content_type=_text(properties.get("content_type")),
         body=body,
     )
+
+
+def user_of(properties: Mapping[str, Any]) -> str:
+    """The broker user who published this: the broker has compared it with the connection. Nothing if not said."""
+    return _text(properties.get("user_id"))
 
 
 def drops_of(properties: Mapping[str, Any], redelivered: bool) -> int:

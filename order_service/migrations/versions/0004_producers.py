@@ -1,0 +1,16 @@
+"""Messages are known by their producer, too, and bodies by their digest; dead letters have a ceiling."""
+
+from shared.messaging.durability.schema import forget_producers, name_producers
+
+revision = "0004"
+down_revision = "0003"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    name_producers("inventory", "payment", "shipping")
+
+
+def downgrade() -> None:
+    forget_producers()
