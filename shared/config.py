@@ -64,9 +64,7 @@ class Settings:
         "The message broker: RabbitMQ, or one inside a single process for the demo and the simulation.",
         secret=True,
     )
-    broker_password: str = _variable(
-        text, "", "The password of BROKER_URL's user, when it is not in the URL.", secret=True
-    )
+    broker_password: str = _variable(text, "", "The password of BROKER_URL's user, when not in it.", secret=True)
     broker_users: Mapping[str, str] = _variable(users, "", "Broker user of each service, `order=NAME,…`, if unlike.")
     host: str = _variable(
         ip_address, "127.0.0.1", "The address that the HTTP API listens on; `::` is every address, of IPv4 as well."
@@ -114,9 +112,7 @@ class Settings:
     publish_window: int = _variable(
         integer(1, 4000), "1000", "The most messages of a worker that RabbitMQ has not yet confirmed, at a time."
     )
-    bundle_limit: int = _variable(
-        integer(1, 200), "50", "The most events of one type that travel through RabbitMQ as one message."
-    )
+    bundle_limit: int = _variable(integer(1, 200), "50", "The most events of one type that travel as one message.")
     body_limit: int = _variable(integer(1024, 2**24), "262144", "The largest message body that is read, in bytes.")
     letter_limit: int = _variable(integer(0, 10**6), "1000", "Dead letters of a producer and reason kept an hour.")
     backlog_limit: int = _variable(
