@@ -50,13 +50,14 @@ class Strangers:
         }
         poison = Envelope(**{**envelope, **POISON[reason]})
         world.note("stranger", f"sends {service} {message.type}: {reason}")
-        self.sent[service, poison.id] = reason
-        self.known.add((service, poison.id))
+        ways = [(name, poison.id) for name, each in world.services.items() if message in each.handlers]
+        self.sent.update(dict.fromkeys(ways, reason))
+        self.known.update(ways)
         try:
             connection = world.broker.connect(message.producer)
             connection.publish([poison])
             if not connection.settled().refused:
-                self.arrived.add((service, poison.id))
+                self.arrived.update(ways)
             connection.close()
         except ConnectionLost:
             world.note("stranger", "does not know whether it got there")
