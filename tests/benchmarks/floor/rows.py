@@ -29,8 +29,15 @@ from tests.benchmarks.floor.order import (
 CLAIMED = 200  # messages at a time
 SETTINGS = "-c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off -c jit=off"  # as ours
 HEARD = "heard AS (SELECT * FROM unnest(%(ids)s::uuid[], %(orders)s::uuid[], %(kinds)s::text[]) h (id, order_id, kind))"
-TAKEN = "taken AS (INSERT INTO inbox SELECT id, 'order', md5(id::text), now(), 1 FROM heard)"
+SAID_BY = (
+    "CASE split_part(kind, '.', 1) WHEN 'payment' THEN 'payment' WHEN 'stock' THEN 'inventory' ELSE 'shipping' END"
+)
 MARK = "UPDATE outbox SET published_at = now() WHERE id = ANY(%(published)s::uuid[])"
+
+
+def taken(service: str) -> str:
+    producer = SAID_BY if service == "order" else "'order'"
+    return f"taken AS (INSERT INTO inbox SELECT id, {producer}, md5(id::text), now(), 1 FROM heard)"
 
 
 def saying(service: str, due: str = "now() + interval '5 s'") -> str:
@@ -136,7 +143,7 @@ class Rows:
     def __init__(self, url: str, service: str) -> None:
         self._connection = psycopg.connect(url, autocommit=True, prepare_threshold=0, options=SETTINGS)
         self._before = [text[service] for text in (INTENT, BOOKS) if service in text]
-        self._keep = f"WITH {HEARD}, {TAKEN}, said AS ({saying(service)}), {EFFECT[service]} {MARK}"
+        self._keep = f"WITH {HEARD}, {taken(service)}, said AS ({saying(service)}), {EFFECT[service]} {MARK}"
         self._service = service
 
     def __enter__(self) -> Self:
