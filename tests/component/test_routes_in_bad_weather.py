@@ -33,7 +33,7 @@ BRIEF = Timeouts(connect=2.0, connection=1.0, lock=0.05, statement=0.5, answer=2
 SOON = 10.0  # seconds; without a limit of our own it would be for as long as the lock is held
 FULL = "53100"
 PARTS = {"<uuid:order_id>": UNKNOWN, "<step>": "payment", "<sku>": "OAK-CHAIR", ACTION: "cancel", STEP_ACTION: "retry"}
-PARTS |= {"<path:file>": "start.js", "<path:elsewhere>": "nowhere", LETTER_ACTION: "replay"}
+PARTS |= {"<path:file>": "start.js", "<path:elsewhere>": "nowhere", LETTER_ACTION: "replay", "<customer_id>": "alice"}
 WRITES = {  # what cannot be done while nothing can be written
     "order": {
         "POST /orders",

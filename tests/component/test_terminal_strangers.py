@@ -64,7 +64,8 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     """A system with an order that waits, one that was refused with a note, and a hostile dead letter at payment."""
     with running_system(tmp_path_factory.mktemp("system"), {}) as running:
         row = dict.fromkeys(("reason", "type", "producer", "correlation_id", "content_type"), f"x{POISON}")
-        other = {"state": "parked", "version": 1, "drops": 0, "body": POISON.encode()}
+        body = POISON.encode()
+        other = {"state": "parked", "version": 1, "drops": 0, "body": body, "digest": "", "size": len(body)}
         with running.databases["payment"].transaction() as connection:
             now = PAYMENT.clock.now(connection)
             letters = PAYMENT.tables.dead_letters.table
