@@ -1,10 +1,9 @@
 """The shipping service, as data."""
 
-from shared.clock import DatabaseClock
 from shared.config import Settings
 from shared.database import Database
 from shared.messaging import Handling
-from shared.outside.simulator import Simulator, conduct_from, longest_wait
+from shared.outside.simulator import Simulator
 from shared.service import Service
 from shipping_service.gateway import Carriers, SimulatedCarriers, policy
 from shipping_service.handlers import CALLS, HANDLERS
@@ -13,8 +12,7 @@ from shipping_service.store import METADATA, TABLES, WORLD, Shipments, forget_ad
 
 def handling(settings: Settings, database: Database) -> Handling:
     """All that a worker needs, with the simulated carriers at the other end."""
-    conduct, longest = conduct_from(settings), longest_wait(settings)
-    simulator = Simulator(WORLD, database, DatabaseClock(), policy, conduct, longest_wait=longest)
+    simulator = Simulator.configured(settings, WORLD, database, policy)
     carriers: Carriers = SimulatedCarriers(simulator)
     return Handling(
         handlers=HANDLERS,

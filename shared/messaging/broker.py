@@ -30,6 +30,9 @@ class Delivery(Struct, frozen=True, kw_only=True):
     replay_of: str | None = None  # not from the broker: the id of the dead letter that is worked again under a new id
 
 
+Letter = tuple[Delivery, str]  # what cannot be worked, and why
+
+
 @dataclass(frozen=True, kw_only=True)
 class Settled:
     """What became of published messages since last asked, by message id."""

@@ -20,14 +20,13 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from shared.messaging.broker import Delivery
+from shared.messaging.broker import Delivery, Letter
 from shared.messaging.envelope import Envelope, Key
 from shared.messaging.handling import Answers, Ask, Call, Handling, UnitOfWork, Unprocessable
 
 ROUNDS = 10  # a message that would take more asks for ever
 
 Request = tuple[Delivery, Any]
-Letter = tuple[Delivery, str]
 
 
 @dataclass(frozen=True, kw_only=True)

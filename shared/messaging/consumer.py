@@ -11,8 +11,8 @@ from shared.clock import Clock
 from shared.database import Database, Transaction, TransientError
 from shared.ids import NewId
 from shared.logs import about
-from shared.messaging.broker import Delivery
-from shared.messaging.calls import Batch, Letter, Outcome, Request, asking_for, owed, work_in_rounds
+from shared.messaging.broker import Delivery, Letter
+from shared.messaging.calls import Batch, Outcome, Request, asking_for, owed, work_in_rounds
 from shared.messaging.durability.ceilings import PER_HOUR
 from shared.messaging.durability.inbox import seen
 from shared.messaging.durability.outbox import LEFT_BEHIND

@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, Self
 
 from sqlalchemy import (
     Boolean,
@@ -27,7 +27,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import insert
 
-from shared.clock import Clock
+from shared.clock import Clock, DatabaseClock
 from shared.config import Settings
 from shared.database import BigInt, Database, Duplicate, Id, Transaction, UtcDateTime, batch_rows, timestamp
 from shared.database.grants import WEB_WRITES
@@ -150,6 +150,19 @@ class Simulator:
         self.lost_once, self.longest_wait = lost_once, longest_wait
         self.world, self.database, self.clock, self.policy, self.default = world, database, clock, policy, default
         self.sleep, self.chance = sleep, chance or random.Random()  # noqa: S311 - a simulation
+
+    @classmethod
+    def configured(
+        cls,
+        settings: Settings,
+        world: SimulatedWorld,
+        database: Database,
+        policy: Policy,
+        lost_once: Collection[str] = (),
+    ) -> Self:
+        """The one of a service's worker: behaves as the settings say, unless told otherwise at run time."""
+        longest, conduct = longest_wait(settings), conduct_from(settings)
+        return cls(world, database, DatabaseClock(), policy, conduct, longest_wait=longest, lost_once=lost_once)
 
     def ask(self, inquiries: Sequence[Inquiry]) -> dict[str, Answer]:
         """The answers that come back, by key. What is missing may or may not have been done."""

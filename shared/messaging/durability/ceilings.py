@@ -9,11 +9,10 @@ from sqlalchemy.dialects.postgresql import insert
 
 from shared.database import Transaction, UtcDateTime
 from shared.database.grants import PRUNED
-from shared.messaging.broker import Delivery
+from shared.messaging.broker import Letter
 
 PER_HOUR = 1_000
 COUNTS_KEPT = timedelta(days=30)
-Letter = tuple[Delivery, str]
 
 
 class Ceilings:

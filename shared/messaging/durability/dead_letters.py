@@ -28,8 +28,8 @@ from sqlalchemy.dialects.postgresql import insert
 from shared.database import Id, Transaction, UtcDateTime
 from shared.database.grants import PRUNED, WEB_WRITES
 from shared.ids import NewId
-from shared.messaging.broker import Delivery
-from shared.messaging.durability.ceilings import Ceilings, Letter, as_text
+from shared.messaging.broker import Delivery, Letter
+from shared.messaging.durability.ceilings import Ceilings, as_text
 from shared.messaging.envelope import Envelope
 
 

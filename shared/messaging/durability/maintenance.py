@@ -5,13 +5,14 @@ from datetime import timedelta
 
 from shared.clock import Clock, SystemClock
 from shared.database import Database
+from shared.ids import FIRST
 from shared.messaging.broker import Delivery
 from shared.messaging.durability.outbox import LEFT_BEHIND
 from shared.messaging.durability.tables import Tables
 from shared.messaging.envelope import Envelope
 from shared.messaging.handling import Forget, forget_nothing
 
-BEGINNING = ("00000000-0000-0000-0000-000000000000",) * 2  # before all ids of outbox and inbox
+BEGINNING = (FIRST, FIRST)  # of outbox and inbox
 
 
 class Maintenance:
