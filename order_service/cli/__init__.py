@@ -36,7 +36,7 @@ SECTIONS = {
     },
     "A whole installation": {
         "up": "system.up:up",
-        "books": "system.audit:books",
+        "audit": "system.audit.command:command",
         "republish": "system.republish:republish",
         "provision": "system.provision:provision",
         "definitions": "system.definitions:definitions",

@@ -218,7 +218,7 @@ def test_everything_that_is_broken_heals(operator: Visitor, system: System, api:
     ends = {"fulfilled", "cancelled"}
     wait_for(lambda: all(api_status(system, each) in ends for each in orders))
     operator.page.get_by_role("button", name="Look now").click()
-    expect(operator.page.locator("#books")).to_contain_text("The books add up")
+    expect(operator.page.locator("#audit")).to_contain_text("The books add up")
     for number in (0, -1):
         operator.go(f"/console/orders/{orders[number]}")
         expect(operator.page.locator("#status")).to_have_text(re.compile("fulfilled|cancelled"))

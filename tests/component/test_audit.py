@@ -11,8 +11,7 @@ import pytest
 from rich.console import Console
 
 from order_service.cli.client.rendering import is_final
-from order_service.cli.system.audit import settled_books
-from order_service.cli.system.books import Books, audit, open_databases, report
+from order_service.cli.system.audit import Findings, audit, audit_at_rest, open_databases, report
 from order_service.cli.system.embedded import running_system
 from order_service.cli.system.scenarios import TIMINGS, Play, capture_refused, declined, out_of_stock, plain
 
@@ -27,16 +26,16 @@ def true_books(tmp_path_factory: pytest.TempPathFactory) -> Path:
             script(play)
             play.until("at its end", is_final)
             play.close()
-        assert settled_books(system.databases, wait=10).under_way == []
+        assert audit_at_rest(system.databases, wait=10).under_way == []
     return folder
 
 
 @pytest.fixture
-def tampered(true_books: Path, tmp_path: Path) -> Iterator[Callable[..., Books]]:
+def tampered(true_books: Path, tmp_path: Path) -> Iterator[Callable[..., Findings]]:
     """Audits a copy of the true books after statements on them, each with the service whose books it changes."""
     copies = count()
 
-    def tamper(*changes: tuple[str, str]) -> Books:
+    def tamper(*changes: tuple[str, str]) -> Findings:
         folder = tmp_path / str(next(copies))
         shutil.copytree(true_books, folder)
         databases = stack.enter_context(open_databases(f"sqlite:///{folder}/{{service}}.db"))
@@ -56,10 +55,10 @@ def tampered(true_books: Path, tmp_path: Path) -> Iterator[Callable[..., Books]]
         yield tamper
 
 
-def test_true_books_pass(tampered: Callable[..., Books]) -> None:
+def test_true_books_pass(tampered: Callable[..., Findings]) -> None:
     """Four orders of different ends, untouched: nothing differs and nothing is under way."""
     books = tampered()
-    assert books.differences == []
+    assert books.violations == []
     assert books.under_way == []
     assert books.orders.statuses == {"fulfilled": 1, "cancelled": 3}
     assert books.money.network == books.money.ledger
@@ -181,10 +180,10 @@ FALSIFIED = {
 
 
 @pytest.mark.parametrize("falsified", FALSIFIED)
-def test_falsified_books_are_found_out(falsified: str, tampered: Callable[..., Books]) -> None:
+def test_falsified_books_are_found_out(falsified: str, tampered: Callable[..., Findings]) -> None:
     """One statement that a thief, a bug or a restored backup could have run is reported, and where."""
     service, statement, signs = FALSIFIED[falsified]
-    found = "\n".join(map(str, tampered((service, statement)).differences))
+    found = "\n".join(map(str, tampered((service, statement)).violations))
     for sign in signs:
         assert sign in found
 
@@ -210,28 +209,28 @@ def test_falsified_books_are_found_out(falsified: str, tampered: Callable[..., B
     ],
 )
 def test_what_was_asked_for_may_be_done_already(
-    service: str, row: str, entered: str, tampered: Callable[..., Books]
+    service: str, row: str, entered: str, tampered: Callable[..., Findings]
 ) -> None:
     """Between an answer from outside and its entry both may differ by what was asked for. Nobody may end so."""
-    found = tampered((service, row), (service, entered)).differences
+    found = tampered((service, row), (service, entered)).violations
     assert {each.where for each in found} == {"order"}
     assert all("cancelled, but" in each.what or "fulfilled, but" in each.what for each in found)
 
 
-def test_what_a_person_has_settled_is_in_nobodys_books(tampered: Callable[..., Books]) -> None:
+def test_what_a_person_has_settled_is_in_nobodys_books(tampered: Callable[..., Findings]) -> None:
     """An order whose dispatch an operator has settled is fulfilled without a carrier's word, and is no difference."""
     unsent = ("shipping", "UPDATE shipments SET status = 'dispatching' WHERE status = 'dispatched'")
     by_hand = "UPDATE saga_history SET event = 'settlement_requested' WHERE event = 'shipment.dispatched'"
-    assert tampered(unsent).differences != []
-    assert tampered(unsent, ("order", by_hand)).differences == []
+    assert tampered(unsent).violations != []
+    assert tampered(unsent, ("order", by_hand)).violations == []
 
 
-def test_what_was_lost_and_made_good_is_not_under_way(tampered: Callable[..., Books]) -> None:
+def test_what_was_lost_and_made_good_is_not_under_way(tampered: Callable[..., Findings]) -> None:
     """A message that never came, where a later one about the same order was worked and the order ended, is told apart
     from one that is still missed."""
     books = tampered(("payment", "DELETE FROM inbox WHERE message_id = (SELECT min(message_id) FROM inbox)"))
     assert books.under_way == []
-    assert books.differences == []
+    assert books.violations == []
     assert {name: len(ids) for name, ids in books.messages.made_good.items()} == {"payment": 1}
     screen = Console(file=StringIO(), width=150)
     screen.print(report(books))
@@ -255,7 +254,7 @@ def test_what_was_lost_and_made_good_is_not_under_way(tampered: Callable[..., Bo
     ],
 )
 def test_what_is_not_at_rest_is_under_way(
-    service: str, statement: str, sign: str, tampered: Callable[..., Books]
+    service: str, statement: str, sign: str, tampered: Callable[..., Findings]
 ) -> None:
     """A message that nobody has worked, one that nobody has published, an order without an end: named, each as such."""
     assert sign in "\n".join(tampered((service, statement)).under_way)
@@ -273,9 +272,9 @@ def test_what_is_not_at_rest_is_under_way(
     ],
 )
 def test_the_last_line_is_the_verdict(
-    changes: list[tuple[str, str]], verdict: str, tampered: Callable[..., Books]
+    changes: list[tuple[str, str]], verdict: str, tampered: Callable[..., Findings]
 ) -> None:
-    """Books are not said to add up while something is under way that may yet change them."""
+    """Findings are not said to add up while something is under way that may yet change them."""
     terminal = Console(file=StringIO(), width=120)
     with terminal.capture() as printed:
         terminal.print(report(tampered(*changes)))
@@ -305,8 +304,8 @@ def test_what_could_not_be_undone_is_told_and_shown(tmp_path: Path) -> None:
         assert play.order["payment"] == {"authorized": total, "captured": 0, "voided": 0, "refunded": 0}
         assert play.order["steps"][0]["problem"] == payment["problem"]
         play.close()
-        books = settled_books(system.databases, wait=10)
-    assert books.differences == []
+        books = audit_at_rest(system.databases, wait=10)
+    assert books.violations == []
     assert books.under_way == []
     assert books.money.network.held == total
     assert books.by_hand == [

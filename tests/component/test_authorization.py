@@ -73,7 +73,7 @@ TABLE = {
         "GET /console/desk/live": (303, 403, 403, 200),
         "GET /console/desk/dead-letters": (303, 403, 403, 200),
         f"POST /console/desk/dead-letters/{LETTER_ACTION}": (401, 403, 403, 303),
-        "GET /console/desk/books": (303, 403, 403, 404),
+        "GET /console/desk/audit": (303, 403, 403, 404),
         "POST /console/bulk/ask": (401, 403, 403, 200),
         "POST /console/bulk": (401, 403, 403, 200),
         "GET /console/break": (303, 403, 403, 404),

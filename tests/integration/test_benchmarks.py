@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from order_service.cli.system.audit import settled_books
+from order_service.cli.system.audit import audit_at_rest
 from shared.database import Database
 from shared.service import services
 from tests.benchmarks.driving import drive
@@ -41,15 +41,15 @@ def test_an_order_is_measured_and_copied_and_the_books_add_up() -> None:
         fill(system, youngest(system), 50)
         with ExitStack() as stack:
             databases = {name: stack.enter_context(Database(url)) for name, url in system.databases.items()}
-            books = settled_books(databases, wait=10)
+            found = audit_at_rest(databases, wait=10)
     assert measured.orders == 1
     assert measured.p999 > 0
     assert measured.per_order["events"] == 12
     assert measured.per_order["messages"] == 12  # nothing was said together
     assert measured.per_order["statements"] > 1
     assert {"postgresql", "rabbitmq", "order worker"} <= measured.cpu.keys()
-    assert len(books.orders.orders) == 51
-    assert list(map(str, books.differences)) == []
+    assert found.checked["orders"] == 51
+    assert list(map(str, found.violations)) == []
 
 
 @pytest.mark.rabbitmq
@@ -80,7 +80,7 @@ def test_a_soak_sees_every_process_and_says_what_it_saw() -> None:
     asked = [sample["backends"] for sample in samples if "backends" in sample][-1]
     assert max(each["plans"] for name, each in asked.items() if "for order worker" in name) > 5
     assert samples[-1]["ended"] == 3 + 7 * 2  # three have primed it; five a second, half a second a round
-    assert [sample["books"] for sample in samples if "books" in sample] == [[]] * 7
+    assert [sample["audit"] for sample in samples if "audit" in sample] == [[]] * 7
     assert [each for each in complaints(samples) if not each.startswith("grows: ")] == []  # nothing is warm yet
     assert "order worker" in kinds(summary(samples)["processes"])
 

@@ -87,8 +87,8 @@ def test_orders_end_with_no_more_than_what_is_granted(server: str) -> None:
             order = found.json if found.status_code == 200 else order
         assert order["status"] == "fulfilled"
     template = f"postgresql+psycopg://auditor:reads@{server}/{{service}}_service"
-    books = [sys.executable, "-m", "order_service.cli", "books", "--database", template, "--wait", "20"]
-    done = subprocess.run(books, capture_output=True, text=True, timeout=60)
+    audit = [sys.executable, "-m", "order_service.cli", "audit", "--database", template, "--wait", "20"]
+    done = subprocess.run(audit, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stdout + done.stderr
 
 

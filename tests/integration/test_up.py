@@ -24,8 +24,7 @@ import pytest
 from order_service.cli.client.api import Api, Refused, Unreachable
 from order_service.cli.stack import PostgreSQL, Program, free_port, free_ports, spawn, tree
 from order_service.cli.system import preparing
-from order_service.cli.system.audit import settled_books
-from order_service.cli.system.books import open_databases
+from order_service.cli.system.audit import audit_at_rest, open_databases
 from order_service.cli.system.up import SAMPLE, ready
 from order_service.web.console.sessions import form_token
 from shared.bootstrap import system_topology
@@ -123,12 +122,12 @@ def test_every_order_ends_and_every_book_balances_though_workers_are_killed(
         placing.join()
         shop.wait_for_the_end(300)
         with open_databases(database_template) as databases:
-            books = settled_books(databases, wait=30)
+            found = audit_at_rest(databases, wait=30)
         assert shop.failures == []
         assert shop.wrong_ends() == []
-        assert len(books.orders.orders) == len(shop.fates) == 300
-        assert books.under_way == []
-        assert list(map(str, books.differences)) == []
+        assert found.checked["orders"] == len(shop.fates) == 300
+        assert found.under_way == []
+        assert list(map(str, found.violations)) == []
         assert all(f"{name} " in up.output() and "was killed by SIGKILL" in up.output() for name in killed)
         up.wait_until("started again", lambda: all(up.workers()[name] != pid for name, pid in killed.items()))
         up.process.send_signal(signal.SIGTERM)
@@ -204,7 +203,7 @@ def test_what_the_console_breaks_heals(open_folder: Path) -> None:
         up.wait_until("heal", lambda: page.read("/console/break").count("chip is-attention") == 0, patience=60)
         marks = page.read("/console/break")
         assert all(f"{part}: kill -9" in marks for part in ("order-web", "postgresql", "rabbitmq"))
-        books = page.read("/console/desk/books")
+        books = page.read("/console/desk/audit")
         assert "The books add up" in books, books
         up.process.send_signal(signal.SIGTERM)
         assert up.process.wait(60) == 0, up.output()

@@ -111,7 +111,7 @@ def test_a_process_that_ended_is_told() -> None:
 def test_books_and_refusals_are_told() -> None:
     """Memory is not all that has to be right."""
     found = samples()
-    found[30]["books"] = ["SKU-1: 3 pieces are nowhere"]
+    found[30]["audit"] = ["SKU-1: 3 pieces are nowhere"]
     found[-1]["failures"] = ["looking: TimeoutError()"]
     assert complaints(found) == ["round 1: SKU-1: 3 pieces are nowhere", "looking: TimeoutError()"]
 

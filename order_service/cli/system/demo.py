@@ -16,8 +16,7 @@ from rich.text import Text
 
 from order_service.cli.client.api import Refused, Unreachable
 from order_service.cli.client.rendering import MARKS, console, line, marks, status
-from order_service.cli.system.audit import settled_books
-from order_service.cli.system.books import report
+from order_service.cli.system.audit import audit_at_rest, report
 from order_service.cli.system.embedded import System, running_system
 from order_service.cli.system.scenarios import ACTS, LATENCY_MS, TIMINGS, Acts, Play, Scenario, Surprise
 from order_service.fulfillment.workflow import FULFILLMENT
@@ -92,14 +91,14 @@ def perform(folder: Path, screen: Console, acts: Acts = ACTS) -> bool:
                     time.sleep(FRAME)
                     show()
                 show()
-        books = settled_books(system.databases, wait=10.0)
+        found = audit_at_rest(system.databases, wait=10.0)
         screen.print()
-        screen.print(report(books))
+        screen.print(report(found))
         failures = [f"{each.scenario.title}: {each.failure}" for each in everybody if each.failure]
-        failures += [*system.failures, *(books.under_way)]
+        failures += [*system.failures, *(found.under_way)]
     for failure in failures:
         screen.print(harmless(failure), style="red", highlight=False)
-    well = not failures and not books.differences
+    well = not failures and not found.violations
     ended = f"{len(everybody)} orders ended as they should" if not failures else "not everything ended as it should"
     screen.print(f"{ended}; {time.monotonic() - began:.1f} s", style="bold green" if well else "bold red")
     return well

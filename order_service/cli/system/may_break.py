@@ -9,8 +9,7 @@ from datetime import datetime
 import click
 
 from order_service.cli.stack import Program, Servers, Stack, free_port
-from order_service.cli.system.audit import auditor
-from order_service.cli.system.books import open_databases
+from order_service.cli.system.audit import auditor, open_databases
 from order_service.cli.system.breakable import Outside
 from order_service.cli.system.breakable_stack import Processes
 from order_service.cli.system.control import controlled

@@ -14,8 +14,7 @@ from typing import Any
 import click
 
 from order_service.cli.client.rendering import console
-from order_service.cli.system.audit import auditor, settled_books
-from order_service.cli.system.books import report
+from order_service.cli.system.audit import audit_at_rest, auditor, report
 from order_service.cli.system.breakable import BrokerFaults
 from order_service.cli.system.embedded import OPERATOR, running_system
 from order_service.cli.system.playground import play_in
@@ -63,12 +62,12 @@ def play(folder: Path, fresh: bool, port: int, rate: int, minutes: int, seed: in
             stop.wait()
             screen.print("\nending ...")
             ground.close()
-            found = settled_books(system.databases, wait=SETTLING)
+            found = audit_at_rest(system.databases, wait=SETTLING)
             failures = list(system.failures)
     screen.print(report(found))
     for failure in failures:
         screen.print(harmless(failure), style="red")
-    sys.exit(1 if found.differences or failures else 0)
+    sys.exit(1 if found.violations or failures else 0)
 
 
 @contextmanager

@@ -4,8 +4,8 @@ from datetime import UTC, datetime
 
 import click
 
-from order_service.cli.system.audit import DATABASES
-from order_service.cli.system.books import open_databases
+from order_service.cli.system.audit import open_databases
+from order_service.cli.system.audit.command import DATABASES
 from shared.commands import complaining
 from shared.messaging.durability.republishing import republish as publish_again
 from shared.messaging.notifier import Notifier

@@ -72,14 +72,14 @@ def add_desk(pages: Blueprint, room: Room) -> None:
 
     add_letters(pages, room)
 
-    @pages.get("/console/desk/books")
+    @pages.get("/console/desk/audit")
     @room.requires("operator")
-    def books() -> str:
+    def audited() -> str:
         """Look now whether the books add up, as a part of the desk."""
         audit = room.attached.audit
         if audit is None:
-            problem(404, "The books are held together by `fulfillment books`, which sees all databases.")
-        return render_template("_books.html", audited=audit())
+            problem(404, "The books are held together by `fulfillment audit`, which sees all databases.")
+        return render_template("_audit.html", audited=audit())
 
 
 def _waiting(connection: Connection) -> Mapping[str, Any]:

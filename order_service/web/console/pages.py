@@ -43,7 +43,7 @@ class Audited:
     """What an audit of all books found."""
 
     at: datetime
-    differences: list[str]
+    violations: list[str]
     under_way: list[str]
     by_hand: list[str]
     orders: int

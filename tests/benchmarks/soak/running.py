@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from order_service.cli.system.audit import settled_books
+from order_service.cli.system.audit import audit_at_rest
 from shared.database import Database
 from shared.service import services
 from tests.benchmarks.servers import Servers
@@ -58,7 +58,7 @@ class Soak:
                 if placer.wait(60):
                     self._lookers.failures.append(f"round {number}: the orders could not be placed")
             self._system.wait_for_the_end(patience=120.0)
-            self._sample(number, "ended", books=self._books())
+            self._sample(number, "ended", audit=self._audit())
         return self._samples
 
     def _watch(self, number: int, phase: str, until: float) -> None:
@@ -85,8 +85,8 @@ class Soak:
         self._samples.append(sample)
         print(json.dumps(sample), file=self._lines, flush=True)
 
-    def _books(self) -> list[str]:
-        """Where money, goods, parcels and messages do not add up."""
+    def _audit(self) -> list[str]:
+        """Every violation that an audit finds."""
         with ExitStack() as stack:
             databases = {name: stack.enter_context(Database(url)) for name, url in self._system.databases.items()}
-            return [str(each) for each in settled_books(databases, wait=10).differences]
+            return [str(each) for each in audit_at_rest(databases, wait=10).violations]

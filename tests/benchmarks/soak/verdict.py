@@ -53,7 +53,7 @@ def complaints(samples: Samples) -> list[str]:
     found += [f"has {count} connections: {name}" for name, count in _connections(samples) if count > CONNECTIONS]
     ended = sorted(begin["processes"].keys() - samples[-1]["processes"].keys())
     found += [f"ended: {name}" for name in ended if not COME_AND_GO.match(name)]
-    found += [f"round {sample['round']}: {each}" for sample in samples for each in sample.get("books", [])]
+    found += [f"round {sample['round']}: {each}" for sample in samples for each in sample.get("audit", [])]
     return found + list(samples[-1]["failures"])
 
 

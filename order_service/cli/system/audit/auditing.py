@@ -1,15 +1,16 @@
 """The audit itself: what the customer was told, the money, the goods and the parcels of each order, held together."""
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
-from order_service.cli.system.books.goods import Goods, Reservation, read_goods
-from order_service.cli.system.books.messages import Messages, read_messages
-from order_service.cli.system.books.money import Amounts, Money, Payment, read_money
-from order_service.cli.system.books.orders import Order, Orders, read_orders
-from order_service.cli.system.books.parcels import Parcels, Shipment, read_parcels
-from order_service.cli.system.books.reading import Difference, OrderId, snapshot
+from order_service.cli.system.audit.goods import Goods, Reservation, read_goods
+from order_service.cli.system.audit.messages import Messages, read_messages
+from order_service.cli.system.audit.money import Amounts, Money, Payment, read_money
+from order_service.cli.system.audit.orders import Order, Orders, read_orders
+from order_service.cli.system.audit.parcels import Parcels, Shipment, read_parcels
+from order_service.cli.system.audit.reading import OrderId, Violation, snapshot
 from order_service.fulfillment.saga import OrderStatus
 from shared.bootstrap import open_database
 from shared.currencies import money
@@ -22,15 +23,20 @@ NOTHING_SENT = Shipment("none", None, None)
 
 
 @dataclass
-class Books:
-    """All that was read, and everything that does not add up."""
+class Findings:
+    """All that was read, and every violation."""
 
     orders: Orders
     money: Money
     goods: Goods
     parcels: Parcels
     messages: Messages
-    differences: list[Difference] = field(default_factory=list)
+    violations: list[Violation] = field(default_factory=list)
+
+    @property
+    def checked(self) -> Mapping[str, int]:
+        """How many of what were looked at."""
+        return {"orders": len(self.orders.orders), "messages": self.messages.published}
 
     @property
     def under_way(self) -> list[str]:
@@ -83,7 +89,7 @@ def open_databases(template: str) -> Iterator[Mapping[str, Database]]:
         yield {name: stack.enter_context(open_database(given)) for name, given in settings.items()}
 
 
-def audit(databases: Mapping[str, Database]) -> Books:
+def audit(databases: Mapping[str, Database]) -> Findings:
     """Read everything and compare; may run while the system does.
 
     The order service is read first: an order that has ended by then has ended in everybody else's books too.
@@ -97,14 +103,14 @@ def audit(databases: Mapping[str, Database]) -> Books:
     with snapshot(databases["shipping"]) as connection:
         parcels = read_parcels(connection)
     at_rest = {order_id for order_id, order in orders.orders.items() if order.status.final}
-    books = Books(orders, paid, goods, parcels, read_messages(databases, at_rest))
-    books.differences = [
-        *orders.differences,
-        *paid.differences,
-        *goods.differences,
-        *parcels.differences,
+    books = Findings(orders, paid, goods, parcels, read_messages(databases, at_rest))
+    books.violations = [
+        *orders.violations,
+        *paid.violations,
+        *goods.violations,
+        *parcels.violations,
         *_strangers(books),
-        *(Difference(name, "messages", f"{count} dead letters") for name, count in books.messages.dead.items()),
+        *(Violation(name, "messages", f"{count} dead letters") for name, count in books.messages.dead.items()),
     ]
     for order_id, order in orders.orders.items():
         if order.status.final:
@@ -113,8 +119,16 @@ def audit(databases: Mapping[str, Database]) -> Books:
             sent = parcels.shipments.get(order_id, NOTHING_SENT)
             ended = _fulfilled if order.status is OrderStatus.FULFILLED else _cancelled
             for what in (*ended(order, payment, held, sent), *_told(order, payment, sent)):
-                books.differences.append(Difference("order", order_id, f"{order.status}, but {what}"))
+                books.violations.append(Violation("order", order_id, f"{order.status}, but {what}"))
     return books
+
+
+def audit_at_rest(databases: Mapping[str, Database], wait: float) -> Findings:
+    """The findings as soon as nothing is under way, or as they are after `wait` seconds."""
+    until = time.monotonic() + wait
+    while (found := audit(databases)).under_way and time.monotonic() < until:
+        time.sleep(0.2)
+    return found
 
 
 def _fulfilled(order: Order, paid: Payment, held: Reservation, sent: Shipment) -> Iterator[str]:
@@ -147,7 +161,7 @@ def _told(order: Order, paid: Payment, sent: Shipment) -> Iterator[str]:
         yield f"the customer was told of parcel {parcel}, and it is {(sent.carrier, sent.tracking_number)}"
 
 
-def _strangers(books: Books) -> Iterator[Difference]:
+def _strangers(books: Findings) -> Iterator[Violation]:
     known = {
         "payment": set(books.money.payments),
         "inventory": set(books.goods.reservations),
@@ -155,4 +169,4 @@ def _strangers(books: Books) -> Iterator[Difference]:
     }
     for name, order_ids in known.items():
         for order_id in order_ids - books.orders.orders.keys():
-            yield Difference(name, order_id, "there is no such order")
+            yield Violation(name, order_id, "there is no such order")

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, case, func, select
 
-from order_service.cli.system.books.reading import Difference, OrderId, side, table, unequal
+from order_service.cli.system.audit.reading import OrderId, Violation, side, table, unequal
 
 _stock, _moved = table("inventory", "stock"), table("inventory", "stock_movements")
 _reservations = table("inventory", "reservations")
@@ -26,7 +26,7 @@ class Goods:
     reservations: dict[OrderId, Reservation] = field(default_factory=dict)
     moved: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))  # by sku, by kind
     on_hand: dict[str, int] = field(default_factory=dict)
-    differences: list[Difference] = field(default_factory=list)
+    violations: list[Violation] = field(default_factory=list)
 
 
 def read_goods(connection: Connection) -> Goods:
@@ -38,11 +38,11 @@ def read_goods(connection: Connection) -> Goods:
     for sku, kind, quantity in connection.execute(sums):
         goods.moved[sku][kind] = int(quantity)
     goods.on_hand = {row.sku: row.on_hand for row in connection.execute(select(_stock.c.sku, _stock.c.on_hand))}
-    goods.differences = [*_conserved(connection), *_reserved_for_somebody(connection, goods)]
+    goods.violations = [*_conserved(connection), *_reserved_for_somebody(connection, goods)]
     return goods
 
 
-def _conserved(connection: Connection) -> Iterator[Difference]:
+def _conserved(connection: Connection) -> Iterator[Violation]:
     for column, signs in {
         _stock.c.on_hand: {"received": 1, "issued": -1},
         _stock.c.reserved: {"reserved": 1, "released": -1, "issued": -1},
@@ -51,10 +51,10 @@ def _conserved(connection: Connection) -> Iterator[Difference]:
         for sku, ours, theirs in unequal(
             connection, side(_moved, _moved.c.sku, ours=effect), side(_stock, _stock.c.sku, theirs=column)
         ):
-            yield Difference("inventory", sku, f"{column.name} should be {ours} by the ledger, is {theirs}")
+            yield Violation("inventory", sku, f"{column.name} should be {ours} by the ledger, is {theirs}")
 
 
-def _reserved_for_somebody(connection: Connection, goods: Goods) -> Iterator[Difference]:
+def _reserved_for_somebody(connection: Connection, goods: Goods) -> Iterator[Violation]:
     """Line by line: for each order exactly that moved which its reservation says."""
     left = {
         (order_id, sku, kind): quantity
@@ -68,7 +68,7 @@ def _reserved_for_somebody(connection: Connection, goods: Goods) -> Iterator[Dif
         held.add(order_id)
         expected = left.pop((order_id, sku, kind), 0)
         if expected != quantity:
-            yield Difference("inventory", order_id, f"{quantity} {sku} {kind}, but {expected} by its reservation")
+            yield Violation("inventory", order_id, f"{quantity} {sku} {kind}, but {expected} by its reservation")
     for (order_id, sku, kind), quantity in left.items():
         if order_id in held or goods.reservations[order_id].status != "released":  # else: was never to be had
-            yield Difference("inventory", order_id, f"0 {sku} {kind}, but {quantity} by its reservation")
+            yield Violation("inventory", order_id, f"0 {sku} {kind}, but {quantity} by its reservation")

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from sqlalchemy import Connection, func, select
 
-from order_service.cli.system.books.reading import snapshot
+from order_service.cli.system.audit.reading import snapshot
 from shared.database import Database
 from shared.messaging.durability.tables import Tables
 from shared.messaging.envelope import Key

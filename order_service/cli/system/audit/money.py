@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, case, func, literal, select
 
-from order_service.cli.system.books.reading import Difference, OrderId, outside_books, side, table, totals, unequal
+from order_service.cli.system.audit.reading import OrderId, Violation, outside_books, side, table, totals, unequal
 
 _payments, _ledger = table("payment", "payments"), table("payment", "payment_movements")
 _network = outside_books("payment")
@@ -51,7 +51,7 @@ class Money:
     payments: dict[OrderId, Payment] = field(default_factory=dict)
     ledger: Amounts = NOTHING
     network: Amounts = NOTHING  # by the network's own books
-    differences: list[Difference] = field(default_factory=list)
+    violations: list[Violation] = field(default_factory=list)
 
 
 def read_money(connection: Connection) -> Money:
@@ -65,24 +65,24 @@ def read_money(connection: Connection) -> Money:
         money.payments[order_id] = Payment(status, Amounts(*amounts), asked_for, amount)
     money.ledger = _of(totals(connection, _ledger.c.kind, _ledger.c.amount))
     money.network = _of(_network_totals(connection))
-    money.differences = [*_compare(connection, money.payments), *_twice(connection)]
+    money.violations = [*_compare(connection, money.payments), *_twice(connection)]
     return money
 
 
-def _compare(connection: Connection, payments: Mapping[OrderId, Payment]) -> Iterator[Difference]:
+def _compare(connection: Connection, payments: Mapping[OrderId, Payment]) -> Iterator[Violation]:
     moved = side(_ledger, _ledger.c.order_id, _ledger.c.kind, ours=_ledger.c.amount)
     shown = [side(_payments, _payments.c.order_id, literal(name), theirs=_payments.c[name]) for name in Amounts._fields]
     for order_id, kind, ours, theirs in unequal(connection, moved, *shown):
-        yield Difference("payment", order_id, f"{kind} {ours} by the ledger, {theirs} by the payment")
+        yield Violation("payment", order_id, f"{kind} {ours} by the ledger, {theirs} by the payment")
     approved = side(_network, _network.c.order_id, _kind, theirs=_network.c.amount).where(_network.c.approved)
     for order_id, kind, ours, theirs in unequal(connection, moved, approved):
         payment = payments.get(order_id)
         if payment and (kind, ours, theirs) == (payment.asked_for, 0, payment.amount):
             continue  # the answer is on its way; an order that has ended so is a difference of its own
-        yield Difference("payment", order_id, f"{kind} {ours} by the ledger, {theirs} by the card network")
+        yield Violation("payment", order_id, f"{kind} {ours} by the ledger, {theirs} by the card network")
 
 
-def _twice(connection: Connection) -> Iterator[Difference]:
+def _twice(connection: Connection) -> Iterator[Violation]:
     many = (
         select(_network.c.order_id, _network.c.kind, func.count())
         .where(_network.c.approved, _network.c.kind.in_(ONCE))
@@ -90,7 +90,7 @@ def _twice(connection: Connection) -> Iterator[Difference]:
         .having(func.count() > 1)
     )
     for order_id, kind, times in connection.execute(many):
-        yield Difference("card network", order_id, f"{MOVED[kind]} {times} times")
+        yield Violation("card network", order_id, f"{MOVED[kind]} {times} times")
 
 
 def _network_totals(connection: Connection) -> dict[str, int]:

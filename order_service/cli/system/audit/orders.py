@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import msgspec
 from sqlalchemy import Connection, func, select
 
-from order_service.cli.system.books.money import Amounts
-from order_service.cli.system.books.reading import Difference, OrderId
+from order_service.cli.system.audit.money import Amounts
+from order_service.cli.system.audit.reading import OrderId, Violation
 from order_service.fulfillment.decide import ACTED
 from order_service.fulfillment.inputs import SettlementRequested
 from order_service.fulfillment.saga import OrderStatus
@@ -36,7 +36,7 @@ class Orders:
     orders: dict[OrderId, Order] = field(default_factory=dict)
     statuses: Counter[str] = field(default_factory=Counter)
     currency: str = ""
-    differences: list[Difference] = field(default_factory=list)
+    violations: list[Violation] = field(default_factory=list)
 
 
 def read_orders(connection: Connection) -> Orders:
@@ -60,7 +60,7 @@ def read_orders(connection: Connection) -> Orders:
         )
         found.statuses[status] += 1
         found.currency = currency
-    found.differences = list(_gaps(connection))
+    found.violations = list(_gaps(connection))
     return found
 
 
@@ -75,7 +75,7 @@ def _settled_by_hand(connection: Connection) -> dict[OrderId, frozenset[str]]:
     return settled
 
 
-def _gaps(connection: Connection) -> Iterator[Difference]:
+def _gaps(connection: Connection) -> Iterator[Violation]:
     """The history of each order begins with 1, has no gaps, ends with its version, and says its status."""
     last = saga_history.alias()
     counted = (
@@ -93,4 +93,4 @@ def _gaps(connection: Connection) -> Iterator[Difference]:
     wrong = ~func.coalesce(whole & (last.c.to_status == orders.c.status), False)
     for order_id, status, version, entries, seq, to_status in connection.execute(histories.where(wrong)):
         what = f"{status} in version {version}, but {entries} entries of history up to {seq} end with {to_status}"
-        yield Difference("order", order_id, what)
+        yield Violation("order", order_id, what)

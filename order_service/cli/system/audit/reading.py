@@ -15,7 +15,7 @@ OrderId = str
 
 
 @dataclass(frozen=True)
-class Difference:
+class Violation:
     """Something that does not add up: in whose books, about which order or product, and what."""
 
     where: str

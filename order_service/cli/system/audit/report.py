@@ -6,8 +6,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from order_service.cli.system.books.audit import Books, several
-from order_service.cli.system.books.money import Amounts
+from order_service.cli.system.audit.auditing import Findings, several
+from order_service.cli.system.audit.money import Amounts
 from shared.currencies import figure
 from shared.terminal import harmless
 
@@ -15,7 +15,7 @@ SHOWN = 20  # lines of a kind; the rest is counted
 MOVES = ("received", "reserved", "released", "issued")
 
 
-def report(books: Books) -> RenderableType:
+def report(books: Findings) -> RenderableType:
     """What every service and the outside world have written down, and whether it adds up."""
     sections: list[RenderableType] = [Text("The books", "bold")]
     for section in (_money(books), _goods(books), _parcels(books)):
@@ -30,7 +30,7 @@ def _table(*headings: str) -> Table:
     return table
 
 
-def _money(books: Books) -> Table:
+def _money(books: Findings) -> Table:
     table = _table(f"money, {books.orders.currency}", *Amounts._fields, "held", "kept")
     for name, sums in {"payment's ledger": books.money.ledger, "the card network": books.money.network}.items():
         amounts = (*sums, sums.held, sums.kept)
@@ -39,7 +39,7 @@ def _money(books: Books) -> Table:
     return table
 
 
-def _goods(books: Books) -> Table:
+def _goods(books: Findings) -> Table:
     table = _table("stock", *MOVES, "still reserved", "on hand")
     for sku, moved in sorted(books.goods.moved.items()):
         if moved.keys() - {"received"}:
@@ -49,14 +49,14 @@ def _goods(books: Books) -> Table:
     return table
 
 
-def _parcels(books: Books) -> Table:
+def _parcels(books: Findings) -> Table:
     table = _table("parcels", "booked", "cancelled", "dispatched")
     for carrier, done in sorted(books.parcels.carriers.items()):
         table.add_row(carrier, *(f"{done[kind]:,}" for kind in ("book", "cancel", "dispatch")))
     return table
 
 
-def _verdict(books: Books) -> Iterator[Text]:
+def _verdict(books: Findings) -> Iterator[Text]:
     statuses = ", ".join(f"{count:,} {status}" for status, count in sorted(books.orders.statuses.items()))
     statuses = f" ({statuses})" if statuses else ""
     yield Text(f"{len(books.orders.orders):,} orders{statuses}, {books.messages.published:,} messages")
@@ -67,8 +67,8 @@ def _verdict(books: Books) -> Iterator[Text]:
         yield Text(f"{len(ids):,} messages were lost on their way to {name}, and made good by later ones", "yellow")
     for each in books.under_way:
         yield Text(f"under way: {each}", "yellow")
-    yield from _shown("", [harmless(str(each)) for each in books.differences], "red")
-    count = len(books.differences)
+    yield from _shown("", [harmless(str(each)) for each in books.violations], "red")
+    count = len(books.violations)
     if count:
         yield Text(f"The books do not add up: {count:,} difference{'s' if count > 1 else ''}", "bold red")
     elif books.under_way:
