@@ -1,8 +1,11 @@
 # Each target sets up what it needs, the first time and whenever its description has changed.
-# Variables: ARGS go to the program (make test ARGS="-k saga"), SEED to the simulation, PYTHON chooses the interpreter.
+# Variables: ARGS go to the program (make test ARGS="-k saga"), SEED to the simulation, PYTHON chooses the interpreter;
+# files of tests are shared by so many processes as SHARED_BY says, each with servers of its own.
 
 BIN := .venv/bin
 export PATH := $(PATH):/usr/sbin:/sbin
+SHARED_BY := 2
+PYTEST = $(BIN)/python -m pytest --numprocesses $(SHARED_BY) --dist loadfile
 DESCRIBED := pyproject.toml deploy/prepare
 
 .PHONY: help play demo test test-fast screenshots check lint format types walls simulate bench-peers bench bench-scaling bench-web bench-streams bench-embedded bench-memory bench-floor bench-report soak lock clean
@@ -34,14 +37,14 @@ demo: .venv/.ready
 test: .venv/.ready-for-tests
 	deploy/prepare servers
 	deploy/prepare browser
-	$(BIN)/python -m pytest $(ARGS)
+	$(PYTEST) $(ARGS)
 
 screenshots: .venv/.ready-for-tests
 	deploy/prepare browser
 	$(BIN)/python -m tests.browser.screenshots
 
 test-fast: .venv/.ready-for-tests
-	$(BIN)/python -m pytest -m "not slow and not rabbitmq and not postgresql" $(ARGS)
+	$(PYTEST) -m "not slow and not rabbitmq and not postgresql" $(ARGS)
 
 check: lint format types walls
 

@@ -28,8 +28,8 @@ SWEEPS = {  # by name: what is on the x axis, and whether it grows by factors
 }
 PARTIES = {"Python": "worker", "PostgreSQL": "postgresql", "RabbitMQ": "rabbitmq"}
 SOAKED = {
-    "workers": r"\w+ worker",
-    "APIs": r"all \w+ web",
+    "workers": r"(all )?\w+ worker",
+    "APIs": r"(all )?\w+ web",
     "RabbitMQ": "rabbitmq.*",
     "PostgreSQL": "(all )?postgresql.*",
 }
