@@ -15,7 +15,7 @@ help:
 	@echo "make demo                orders through all four services, in one process, with nothing to set up"
 	@echo "make test                every test, against RabbitMQ and PostgreSQL servers of its own"
 	@echo "make screenshots         the pictures of the README and docs, taken from a real run"
-	@echo "make test-fast           those that need no server and take no time: most of the trust in three minutes"
+	@echo "make test-fast           those that need no server and take no time: most of the trust in a minute"
 	@echo "make check               lint, formatting, types and the walls between the packages"
 	@echo "make simulate SEED=17    one seeded run of the whole system on a broker that misbehaves"
 	@echo "make bench               orders a second, latency and processor time per order; keeps the figures"
