@@ -21,6 +21,7 @@ from waitress.utilities import Error
 
 from shared.http.bounds import ANSWER_LIMIT, BODY_LIMIT, HEADER_LIMIT, HEADERS
 from shared.http.held import HeldTask, HoldingChannel
+from shared.http.interest import Interest
 from shared.http.problems import MEDIA_TYPE, document
 
 log = logging.getLogger("fulfillment.http")
@@ -87,6 +88,14 @@ class _Connection(HoldingChannel):
     request: Any
     request_began = 0.0  # monotonic; 0.0 while no request is on its way in
     said_goodbye = 0.0  # monotonic, when we have ended our half of a connection
+
+    def add_channel(self, map: Any = None) -> None:
+        super().add_channel(map)
+        self.server.interest.changed(self._fileno)
+
+    def del_channel(self, map: Any = None) -> None:
+        self.server.interest.forget(self._fileno)
+        super().del_channel(map)
 
     def received(self, data: bytes) -> bool:
         if self.said_goodbye:
@@ -162,8 +171,10 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
         self._waking, self._closed = threading.RLock(), False  # a signal may come while it is held
         self._most_waiting = threads * QUEUE_PER_THREAD
         name = (listener.family, listener.type, listener.proto, listener.getsockname())
+        channels: dict[int, Any] = {}
+        self.interest = Interest(channels)
         super().__init__(
-            application, {}, True, listener, dispatcher=self._workers, adj=adjustments, bind_socket=False, sockinfo=name
+            application, channels, True, listener, dispatcher=self._workers, adj=adjustments, bind_socket=False, sockinfo=name
         )
 
     def run(self, stop: Callable[[], bool], grace: float) -> None:
@@ -183,12 +194,22 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
         with self._waking:
             self._closed = True
             wasyncore.close_all(self._map)
+            self.interest.close()
 
     def pull_trigger(self) -> None:
         """Have `run` look around; harmless once it has ended, when the trigger's file may be somebody else's."""
         with self._waking:
             if not self._closed:
                 super().pull_trigger()
+
+    def changed(self, number: int) -> None:
+        """Have `run` look at this connection."""
+        self.interest.changed(number)
+        self.pull_trigger()
+
+    def del_channel(self, map: Any = None) -> None:
+        self.interest.forget(self._fileno)
+        super().del_channel(map)
 
     def add_task(self, task: _Connection) -> None:
         """Whether the process lives is answered at once, whatever the other threads wait for, and refusals are, too."""
@@ -228,7 +249,8 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
                 return
 
     def _turn(self, seconds: float) -> None:
-        wasyncore.loop(timeout=seconds, use_poll=True, map=self._map, count=1)
+        self.interest.changed(self._fileno)  # its being asked is waitress's clock
+        self.interest.turn(seconds)
 
     def _accept_what_waits(self) -> None:
         """Take the connections that the system has accepted for us, and then no more."""
