@@ -81,17 +81,17 @@ class HoldingChannel(HTTPChannel):  # type: ignore[misc]
     requests: list[Any]
 
     def service(self) -> None:
-        number = self._fileno
         try:
             super().service()
         except Held as held:
             self._go_on(held.task)
-        self.server.changed(number)
+        if self.requests or self.writable():  # else it waits for the same as before
+            self.server.changed(self)
 
     def write_soon(self, data: Any) -> int:
         written: int = super().write_soon(data)
         if self.total_outbufs_len:
-            self.server.changed(self._fileno)
+            self.server.changed(self)
         return written
 
     def received(self, data: bytes) -> bool:
@@ -123,7 +123,7 @@ class _Outlet:
         channel, limit = self._channel, self._channel.adj.outbuf_high_watermark
         if channel.total_outbufs_len > limit:  # waitress would wait here until it is read
             channel.will_close = True
-            channel.server.changed(channel._fileno)
+            channel.server.changed(channel)
             return
         channel.current_outbuf_count = limit  # so it begins another buffer: one buffer keeps all that went through it
         with suppress(ClientDisconnected):
@@ -136,4 +136,4 @@ class _Outlet:
         with channel.requests_lock:
             channel.close_when_flushed = True
             channel.requests = []
-        channel.server.changed(channel._fileno)
+        channel.server.changed(channel)

@@ -63,7 +63,7 @@ def running(app: Flask, *, host: str = "127.0.0.1", port: int = 0, threads: int 
             yield f"http://{f'[{host}]' if ':' in host else host}:{server.effective_port}"
         finally:
             stop.set()
-            server.pull_trigger()
+            server.wake()
             thread.join()
             end(app)
 
@@ -78,7 +78,7 @@ def _work(app: Flask, settings: Settings, listener: socket.socket) -> None:
         proxy=settings.trusted_proxy,
     )
     sys.setswitchinterval(SWITCH)
-    stop = stopped_by_signals(server.pull_trigger)
+    stop = stopped_by_signals(server.wake)
     app.extensions["stopping"] = stop.is_set
     try:
         server.run(stop.is_set, GRACE)

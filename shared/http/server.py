@@ -89,11 +89,11 @@ class _Connection(HoldingChannel):
     request_began = 0.0  # monotonic; 0.0 while no request is on its way in
     said_goodbye = 0.0  # monotonic, when we have ended our half of a connection
 
-    def add_channel(self, map: Any = None) -> None:
+    def add_channel(self, map: Any = None) -> None:  # noqa: A002
         super().add_channel(map)
-        self.server.interest.changed(self._fileno)
+        self.server.interest.changed(self)
 
-    def del_channel(self, map: Any = None) -> None:
+    def del_channel(self, map: Any = None) -> None:  # noqa: A002
         self.server.interest.forget(self._fileno)
         super().del_channel(map)
 
@@ -174,11 +174,18 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
         channels: dict[int, Any] = {}
         self.interest = Interest(channels)
         super().__init__(
-            application, channels, True, listener, dispatcher=self._workers, adj=adjustments, bind_socket=False, sockinfo=name
+            application,
+            channels,
+            True,
+            listener,
+            dispatcher=self._workers,
+            adj=adjustments,
+            bind_socket=False,
+            sockinfo=name,
         )
 
     def run(self, stop: Callable[[], bool], grace: float) -> None:
-        """Serve until `stop` says so (it is asked after `pull_trigger`, too), then let what is under way end.
+        """Serve until `stop` says so (it is asked after `wake`, too), then let what is under way end.
 
         After `grace` seconds what is left is broken off.
         """
@@ -196,18 +203,21 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
             wasyncore.close_all(self._map)
             self.interest.close()
 
-    def pull_trigger(self) -> None:
+    def wake(self) -> None:
         """Have `run` look around; harmless once it has ended, when the trigger's file may be somebody else's."""
         with self._waking:
             if not self._closed:
                 super().pull_trigger()
 
-    def changed(self, number: int) -> None:
-        """Have `run` look at this connection."""
-        self.interest.changed(number)
-        self.pull_trigger()
+    def changed(self, channel: _Connection) -> None:
+        """Have `run` ask this connection what it waits for."""
+        self.interest.changed(channel)
+        self.wake()
 
-    def del_channel(self, map: Any = None) -> None:
+    def pull_trigger(self) -> None:
+        """waitress says this after every request; here only what `changed` need wake the thread that waits."""
+
+    def del_channel(self, map: Any = None) -> None:  # noqa: A002
         self.interest.forget(self._fileno)
         super().del_channel(map)
 
@@ -249,7 +259,7 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
                 return
 
     def _turn(self, seconds: float) -> None:
-        self.interest.changed(self._fileno)  # its being asked is waitress's clock
+        self.interest.changed(self)  # being asked is when waitress looks at its clock
         self.interest.turn(seconds)
 
     def _accept_what_waits(self) -> None:

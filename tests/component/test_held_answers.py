@@ -81,7 +81,7 @@ def serving(served: Served) -> Iterator[None]:
             yield
         finally:
             stop.set()
-            server.pull_trigger()
+            server.wake()
             thread.join()
 
 
