@@ -70,13 +70,16 @@ class Stream:
             if self.closed:
                 outlet.end()
 
-    def push(self, frames: list[Frame]) -> None:
-        """Give the viewer what it does not have yet; called by the one thread that looks."""
+    def push(self, frames: list[Frame], together: bytes) -> None:
+        """Give the viewer what it does not have yet of these, which are one piece `together`; called by the one thread
+        that looks."""
         with self._news:
-            for each in frames:
-                if each.number > self.after:
-                    self.after = each.number
-                    self._unread.append(each.data.replace(*self._own) if self._own else each.data)
+            if frames[0].number > self.after and not self._own:
+                self._unread.append(together)
+            else:
+                new = (each.data for each in frames if each.number > self.after)
+                self._unread += (data.replace(*self._own) if self._own else data for data in new)
+            self.after = max(self.after, frames[-1].number)
             self._flush()
             self._news.notify()
 

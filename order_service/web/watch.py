@@ -186,8 +186,9 @@ class Watch:
                 each.close()
             return
         if frames:
+            together = b"".join(each.data for each in frames)
             for each in streams:
-                each.push(frames)
+                each.push(frames, together)
 
     def _still_wanted(self) -> bool:
         with self._news:

@@ -6,6 +6,7 @@ Prints "open" when everything is, and looks on until its input ends; then {"fram
 
 import asyncio
 import json
+import os
 import sys
 import time
 from collections import deque
@@ -118,6 +119,7 @@ class Viewers:
 
 
 if __name__ == "__main__":
+    os.nice(19)  # viewers have machines of their own; here they take what is left
     viewers = Viewers(Looks(**json.loads(sys.argv[1])))
     asyncio.run(viewers.look())
     seen = {"frames": viewers.frames, "bytes": viewers.bytes, "reopened": viewers.reopened}
