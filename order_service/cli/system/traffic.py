@@ -106,13 +106,14 @@ class Traffic:
             if not self.rate:
                 self._changed.wait(1.0)
                 continue
-            self._changed.wait(60 / self.rate * self._chance.uniform(0.5, 1.5))
+            if count:
+                self._changed.wait(60 / self.rate * self._chance.uniform(0.5, 1.5))
             if self._closed.is_set() or not self._free.acquire(blocking=False):
                 continue
             count += 1
             if count % 50 == 0:
                 self._refill()
-            (fate,) = self._chance.choices(FATES, weights)
+            (fate,) = self._chance.choices(FATES, weights) if count > 1 else FATES[:1]  # the first to be seen goes well
             threading.Thread(target=self._play_one, args=(fate,), name=fate.name, daemon=True).start()
 
     def _play_one(self, fate: Fate) -> None:
