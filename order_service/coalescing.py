@@ -4,6 +4,8 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
+from shared.database import heard, time_left
+
 Wish = TypeVar("Wish")
 Answer = TypeVar("Answer")
 
@@ -28,7 +30,7 @@ class Coalescing(Generic[Wish, Answer]):
     """While one caller asks, the next group gathers, and its first then asks for all of it. Needs no thread.
 
     Who comes when nobody asks does so at once. An asking that hangs holds up the others for `timeout` seconds only:
-    then they ask for themselves.
+    then they ask for themselves, in what is left of their request's time.
     """
 
     def __init__(
@@ -46,12 +48,13 @@ class Coalescing(Generic[Wish, Answer]):
         with self._lock:
             self._gathered.append(call)
             call.turn, self._asking = not self._asking, True
-        if not call.turn and not call.answered.acquire(timeout=self._timeout) and self._leaves(call):
+        if not call.turn and not call.answered.acquire(timeout=time_left(self._timeout)) and self._leaves(call):
             return self._ask([wish])[0]
         if call.turn:
             self._ask_for_all()
         if call.error:
             raise call.error
+        heard()
         return call.answer
 
     def _leaves(self, call: _Call[Wish, Answer]) -> bool:

@@ -16,7 +16,7 @@ from shared.database.errors import (
 from shared.database.retries import retried
 from shared.database.rowsets import batch_rows
 from shared.database.statements import BatchTransaction, NotConstant, Transaction
-from shared.database.timeouts import Timeouts
+from shared.database.timeouts import Timeouts, heard, one_request, time_left
 from shared.database.transactions import Database
 from shared.database.types import BigInt, Chars, Id, Json, UtcDateTime, metadata, timestamp
 from shared.database.versioned_rows import VersionedRows
@@ -44,8 +44,11 @@ __all__ = [
     "ValueRefused",
     "VersionedRows",
     "batch_rows",
+    "heard",
     "metadata",
     "not_migrated",
+    "one_request",
     "retried",
+    "time_left",
     "timestamp",
 ]

@@ -11,9 +11,9 @@ from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 
-from shared.database.errors import NoAnswer, SilentServer, StalePlan, translated
+from shared.database.errors import NoAnswer, NoTimeLeft, SilentServer, StalePlan, translated
 from shared.database.postgresql_connection import TimedConnection, options
-from shared.database.timeouts import Timeouts
+from shared.database.timeouts import Timeouts, time_left
 
 
 class DisposablePool(QueuePool):
@@ -125,10 +125,12 @@ def _translate_errors(engine: Engine) -> None:
         return ours
 
 
-def _limit_waiting(engine: Engine, seconds: float) -> None:
+def _limit_waiting(engine: Engine, timeouts: Timeouts) -> None:
     @event.listens_for(engine, "do_connect")
     def _connect(_dialect: Any, _record: Any, given: Any, named: Any) -> TimedConnection:
-        return TimedConnection.opened(*given, answer_timeout=seconds, **named)
+        if time_left(timeouts.connect) < timeouts.connect - timeouts.connection:
+            raise NoTimeLeft("no time is left for a new connection")
+        return TimedConnection.opened(*given, answer_timeout=timeouts.answer, **named)
 
 
 def postgresql_engine(url: str, pool_size: int, timeouts: Timeouts, idle: float) -> Engine:
@@ -147,7 +149,7 @@ def postgresql_engine(url: str, pool_size: int, timeouts: Timeouts, idle: float)
             "tcp_user_timeout": 30_000,
         },
     )
-    _limit_waiting(engine, timeouts.answer)
+    _limit_waiting(engine, timeouts)
     _test_idle_connections(engine, idle)
     _translate_errors(engine)
     return engine

@@ -38,6 +38,10 @@ class SilentServer(psycopg.OperationalError):
     """What our own waiting raises, where psycopg and libpq would wait for ever."""
 
 
+class NoTimeLeft(psycopg.OperationalError):
+    """The request had waited before: its time ended sooner than a server that works must have answered."""
+
+
 class RowsChanged(TransientError):
     """Rows that were read are not as they were: somebody else wrote them, so what was decided must be decided again."""
 

@@ -19,9 +19,10 @@ from sqlalchemy import Connection, Dialect
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.sql import ClauseElement
 
-from shared.database.errors import DatabaseError, SilentServer, StalePlan, TransientError, translated
+from shared.database.errors import DatabaseError, NoTimeLeft, SilentServer, StalePlan, TransientError, translated
 from shared.database.postgresql_values import as_text, reader
 from shared.database.statements import NOTHING, Known, NotConstant, Parameters, Rows, ThisThread, compiled, log
+from shared.database.timeouts import heard, time_left
 
 
 class PendingRows(Rows):
@@ -202,7 +203,7 @@ class PipelinedTransaction:
 
     def _await_result(self) -> PGresult:
         ended = 0
-        until = time.monotonic() + self._patience
+        until = time.monotonic() + (seconds := time_left(self._patience))
         while ended < 2:  # one end is between the results of two statements
             if self._unsent:
                 self._unsent = bool(self._connection.flush())
@@ -212,10 +213,12 @@ class PipelinedTransaction:
                 if any(what & ~POLLOUT for _, what in happened):
                     self._connection.consume_input()
                 if happened:
-                    until = time.monotonic() + self._patience
+                    until = time.monotonic() + (seconds := self._patience)
                 elif time.monotonic() >= until:
-                    raise SilentServer(f"no answer from the server for {self._patience:.1f} s")
+                    kind = SilentServer if seconds == self._patience else NoTimeLeft
+                    raise kind(f"no answer from the server for {seconds:.1f} s")
             elif result := self._connection.get_result():
+                heard()
                 return result
             else:
                 ended += 1

@@ -1,12 +1,13 @@
 """Connections to PostgreSQL: the settings of their sessions, and how long an answer is waited for."""
 
+import math
 from typing import Any, Self
 
 import psycopg
 from psycopg.pq import TransactionStatus
 
-from shared.database.errors import SilentServer, UnsuitableServer
-from shared.database.timeouts import Timeouts
+from shared.database.errors import NoTimeLeft, SilentServer, UnsuitableServer
+from shared.database.timeouts import Timeouts, heard, time_left
 
 # A plan that is made while a table is small, and kept, must not read the whole of it when it has grown.
 BY_KEY = {"enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off", "jit": "off"}
@@ -57,10 +58,15 @@ class TimedConnection(psycopg.Connection[Any]):
 
     def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
         """See psycopg; a `timeout` that is given is the caller's own."""
+        longest = math.inf if self.answer_timeout is None else self.answer_timeout
+        seconds = time_left(longest) if timeout is None else timeout
         try:
-            return super().wait(gen, interval, self.answer_timeout if timeout is None else timeout)
+            answer = super().wait(gen, interval, None if seconds == math.inf else seconds)
         except psycopg.OperationalError as error:
             if timeout is None and self.info.transaction_status == TransactionStatus.ACTIVE:
                 self.close()  # nobody knows what the server makes of it
-                raise SilentServer(f"no answer from the server for {self.answer_timeout} s") from error
+                kind = SilentServer if seconds == longest else NoTimeLeft
+                raise kind(f"no answer from the server for {seconds:.1f} s") from error
             raise
+        heard()
+        return answer

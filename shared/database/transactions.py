@@ -1,5 +1,6 @@
 """A service's database: transactions, batches of constant statements, and reads."""
 
+import math
 import threading
 import time
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from shared.database.errors import TransientError, translated
 from shared.database.postgresql import pipelined_transaction
 from shared.database.sqlite import sqlite_transaction
 from shared.database.statements import BatchTransaction
-from shared.database.timeouts import CircuitBreaker, Timeouts
+from shared.database.timeouts import CircuitBreaker, Timeouts, time_left
 
 
 class Database:
@@ -123,6 +124,8 @@ class Database:
 
 
 def _connected(engine: Engine) -> Connection:
+    if engine.dialect.name == "postgresql":
+        time_left(math.inf)  # the deadline of a request counts from here on
     try:
         return engine.connect()
     except PoolExhausted as error:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from copy import deepcopy
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from flask import Flask, Response, g, request, send_from_directory
@@ -17,12 +17,15 @@ from marshmallow import Schema
 from sqlalchemy import Table, literal, select
 
 from shared.config import Settings
-from shared.database import Database, retried
+from shared.database import Database, one_request, retried
 from shared.http.auth import guard, public
 from shared.http.bounds import BODY_LIMIT, HEADERS
 from shared.http.fields import StrictParser
 from shared.http.problems import ProblemApi, handle_weather, problem
 from shared.logs import about, first_line
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 log = logging.getLogger("fulfillment.http")
 
@@ -88,6 +91,11 @@ class _App(Flask):
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
         """No view is a coroutine: Flask need not look for one at each call."""
         return func
+
+    def wsgi_app(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        """Whoever asks is told in time that the database says nothing, whatever is waited for on the way."""
+        with one_request():
+            return super().wsgi_app(environ, start_response)
 
     def dispatch_request(self) -> ResponseReturnValue:
         """The view's answer; a view writes in one transaction, if at all, so it can be called again when that fails."""

@@ -8,8 +8,11 @@ from contextlib import closing
 import pytest
 from sqlalchemy import make_url, text
 
-from shared.database import Database, NoAnswer, Timeouts, TransientError
+from order_service import coalescing
+from shared.database import Database, NoAnswer, Timeouts, TransientError, one_request, time_left
+from shared.database.timeouts import REQUEST
 from tests.component.parcel_table import ADD, METADATA, parcel, weights
+from tests.crowd import wait_for
 from tests.relay import Relay
 
 IMPATIENT = Timeouts(connect=2.0, connection=0.5, lock=0.1, statement=0.2, answer=0.5)
@@ -96,6 +99,41 @@ def test_a_timeout_of_the_server_comes_before_ours() -> None:
     for watchdog in (0.5, 10.0, 60.0, 3600.0):
         timeouts = Timeouts.for_worker(watchdog)
         assert max(timeouts.lock, timeouts.statement) < timeouts.answer < watchdog / 2
-    assert Timeouts.for_requests().answer < 3.0
     with pytest.raises(ValueError, match="must be given time"):
         Timeouts(statement=10.0, answer=10.0)
+
+
+def test_all_waits_of_a_request_share_one_deadline() -> None:
+    """Whoever asks an API waits for two seconds, whatever is waited for one after the other; only who begins to wait
+    for a new connection late waits for a little longer."""
+    timeouts = Timeouts.for_requests()
+    assert REQUEST == 2.0
+    assert max(timeouts.connect, timeouts.answer, coalescing.TIMEOUT + timeouts.connection) <= REQUEST
+    assert timeouts.connection + timeouts.connect <= 2.5
+    with one_request():
+        first, second = time_left(timeouts.answer), time_left(10.0)
+        assert first == timeouts.answer
+        assert second < REQUEST
+    assert time_left(10.0) == 10.0
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("known", [True, False], ids=["known", "new"])
+def test_who_has_waited_before_is_told_at_once(database: Database, relay: Relay, way: str, known: bool) -> None:
+    """Its time is over before the server's silence means anything, so nobody else is told that the server is silent."""
+    if known:
+        assert ask(database, way) == 7
+    with relay.silent(), one_request(0.0):
+        with pytest.raises(TransientError) as told:
+            ask(database, way)
+        assert not isinstance(told.value, NoAnswer)
+    assert ask(database, way) == 7
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_what_is_heard_begins_the_deadline_anew(database: Database, way: str) -> None:
+    """It bounds silence and not work: a request that is answered now and then may go on for longer."""
+    with one_request(5.0):
+        wait_for(lambda: time_left(10.0) < 4.99)
+        assert ask(database, way) == 7
+        assert time_left(10.0) == pytest.approx(5.0)
