@@ -32,7 +32,7 @@ def test_the_proxy_is_the_only_door_to_the_apis() -> None:
     published = {name for name in CONTAINERS if CONTAINERS[name].get("ports")}
     assert published == {"proxy", "rabbitmq"}  # the latter its management pages
     assert CONTAINERS["proxy"]["networks"] == ["front"]
-    configuration = (ROOT / "deploy/nginx.conf").read_text()
+    configuration = (ROOT / "order_service/cli/stack/nginx.conf").read_text()
     for name, service in services().items():
         assert f"{service.port} {name}-web:{service.port};" in configuration
         assert f"listen {service.port};" in configuration

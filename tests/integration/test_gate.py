@@ -32,7 +32,7 @@ class Gate:
 
 def nginx_conf(folder: Path, ports: dict[str, int], service: str) -> str:
     """The configuration of compose, for this machine: other ports, one service at a known address, other folders."""
-    text = (ROOT / "deploy/nginx.conf").read_text().replace("/tmp/", f"{folder}/")
+    text = (ROOT / "order_service/cli/stack/nginx.conf").read_text().replace("/tmp/", f"{folder}/")
     text = text.replace("resolver 127.0.0.11", "resolver 127.0.0.1")
     for port, here in ports.items():
         text = text.replace(f"listen {port};", f"listen 127.0.0.1:{here};").replace(
