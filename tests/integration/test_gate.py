@@ -3,17 +3,18 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
 
 from order_service.cli.stack import free_ports
-from tests.architecture.source import ROOT
+from order_service.cli.stack.nginx import configuration
 from tests.component.apps import ORDER, TOKENS
 from tests.integration.test_serve import serving
 from tests.strangers.gate import KINDS, place, strangers
@@ -30,28 +31,15 @@ class Gate:
         self.url, self.order_id = url, order_id
 
 
-def nginx_conf(folder: Path, ports: dict[str, int], service: str) -> str:
-    """The configuration of compose, for this machine: other ports, one service at a known address, other folders."""
-    text = (ROOT / "order_service/cli/stack/nginx.conf").read_text().replace("/tmp/", f"{folder}/")
-    text = text.replace("resolver 127.0.0.11", "resolver 127.0.0.1")
-    for port, here in ports.items():
-        text = text.replace(f"listen {port};", f"listen 127.0.0.1:{here};").replace(
-            f"        {port} ", f"        {here} "
-        )
-    for name in ("order", "payment", "inventory", "shipping"):
-        port = {"order": 8000, "payment": 8001, "inventory": 8002, "shipping": 8003}[name]
-        text = text.replace(f"{name}-web:{port}", service if name == "order" else "127.0.0.1:9")
-    return text
-
-
 @contextmanager
 def nginx(folder: Path, service: str) -> Iterator[dict[str, str]]:
     """nginx before a service at `host:port`; yields the URLs by the port that compose has. Nobody is behind 8001."""
     ports = dict(zip(("8000", "8001", "8002", "8003"), free_ports(4), strict=True))
-    configuration = folder / "nginx.conf"
-    configuration.write_text(nginx_conf(folder, ports, service))
+    behind = {ports[port]: service if port == "8000" else "127.0.0.1:9" for port in ports}
+    file = folder / "nginx.conf"
+    file.write_text(configuration(folder, behind).replace("worker_shutdown_timeout 25s", "worker_shutdown_timeout 1s"))
     user = "user root; " if os.geteuid() == 0 else ""
-    command = [str(NGINX), "-e", "stderr", "-c", str(configuration), "-g", f"{user}daemon off;"]
+    command = [str(NGINX), "-e", "stderr", "-c", str(file), "-g", f"{user}daemon off;"]
     process = subprocess.Popen(command)
     try:
         urls = {port: f"http://127.0.0.1:{here}" for port, here in ports.items()}
@@ -62,7 +50,7 @@ def nginx(folder: Path, service: str) -> Iterator[dict[str, str]]:
             time.sleep(0.05)
         yield urls
     finally:
-        process.terminate()
+        process.send_signal(signal.SIGQUIT)
         process.wait(timeout=20)
 
 
@@ -133,3 +121,20 @@ def test_what_nginx_refuses_is_a_problem_too(tmp_path: Path) -> None:
         assert kind == "application/problem+json"
         assert json.loads(text)["status"] == found[name][0]
     assert found["away"][2]["Retry-After"] == "2"
+
+
+def test_nginx_ends_though_a_stream_goes_on(tmp_path: Path) -> None:
+    """Asked to end in good order it answers what is under way, and after a while breaks off what would never end."""
+    tmp_path.chmod(0o755)
+    with (
+        serving(f"sqlite:///{tmp_path}/order.db", TRUSTED_PROXY="127.0.0.1") as server,
+        closing(HTTPConnection("127.0.0.1", 0, timeout=60)) as viewer,
+    ):
+        with nginx(tmp_path, server.url.removeprefix("http://")) as urls:
+            _, order = server.place("first")
+            viewer.port = int(urls["8000"].rpartition(":")[2])
+            viewer.request("GET", f"/orders/{order['id']}/events", headers={"Authorization": f"Bearer {TOKENS['alice']}"})
+            stream = viewer.getresponse()
+            assert stream.status == 200
+            assert stream.readline()
+        assert server.ask("/readyz")[0] == 200

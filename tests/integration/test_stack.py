@@ -1,6 +1,7 @@
 """The stack, on small programs: what it starts is kept running, obeys, and ends with it."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -10,7 +11,20 @@ from pathlib import Path
 
 import pytest
 
-from order_service.cli.stack import NotReady, Program, Stack, State, free_port, holder, is_free, listener, tree
+from order_service.cli.stack import (
+    Missing,
+    Nginx,
+    NotReady,
+    Program,
+    Stack,
+    State,
+    free_port,
+    holder,
+    is_free,
+    listener,
+    tree,
+)
+from order_service.cli.stack.nginx import TEMPLATE, configuration
 from shared.config import environment
 from tests.crowd import wait_for
 
@@ -201,3 +215,21 @@ def test_a_port_knows_who_holds_it(stack: Stack, said: Lines) -> None:
     assert not is_free(port)
     assert listener(port) == stack.process_ids()["it"]
     assert holder(port).startswith(f"process {listener(port)} ({sys.executable} -c import socket")
+
+
+def test_nginx_is_told_where_all_is(tmp_path: Path) -> None:
+    """Where it listens, who is behind each port, and where it may write; the rest is as under compose."""
+    text = configuration(tmp_path, {8000: "127.0.0.1:7000", 8001: "127.0.0.1:7001"}, "::")
+    assert re.findall("listen (.*);", text) == ["[::]:8000 ipv6only=off", "[::]:8001 ipv6only=off"]
+    assert re.findall(r"^ +(\d+ 127\.0\.0\.1:\d+);$", text, re.MULTILINE) == ["8000 127.0.0.1:7000", "8001 127.0.0.1:7001"]
+    assert "-web" not in text
+    assert "/tmp/" not in text.replace(str(tmp_path), "")
+    theirs, ours = set(TEMPLATE.read_text().splitlines()), set(text.splitlines())
+    assert len(theirs - ours) == 4 + 4 + 1 + 6  # services, ports, the resolver, files
+    assert len(ours - theirs) == 2 + 2 + 6
+
+
+def test_a_proxy_that_is_not_installed_says_so(tmp_path: Path) -> None:
+    """In one line, with what installs it."""
+    with pytest.raises(Missing, match="there is no nginx here: `deploy/prepare servers` installs one"):
+        Nginx(tmp_path, {}, program="/no/such/nginx")

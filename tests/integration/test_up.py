@@ -22,7 +22,7 @@ from urllib.parse import urlencode
 import pytest
 
 from order_service.cli.client.api import Api, Refused, Unreachable
-from order_service.cli.stack import PostgreSQL, Program, free_port, free_ports, spawn, tree
+from order_service.cli.stack import PostgreSQL, Program, free_port, free_ports, listener, spawn, tree
 from order_service.cli.system import preparing
 from order_service.cli.system.audit import audit_at_rest, open_databases
 from order_service.cli.system.up import SAMPLE, ready
@@ -155,14 +155,16 @@ def test_it_runs_on_sqlite_files_and_makes_keys(broker_url: str, tmp_path: Path)
 @pytest.mark.postgresql
 @pytest.mark.timeout(600)
 def test_it_brings_servers_of_its_own_and_nothing_of_it_is_left(open_folder: Path) -> None:
-    """With --servers there is a RabbitMQ and a PostgreSQL as well. A second start says who holds its ports. `kill -9`
-    leaves no process behind, and all that was kept is there when it starts again."""
-    with running_up("--servers", "--folder", str(open_folder)) as up:
+    """With --servers there is a RabbitMQ and a PostgreSQL as well, with --proxy an nginx at the APIs' ports. A second
+    start says who holds them. `kill -9` leaves no process behind, and all that was kept is there when it starts again."""
+    with running_up("--servers", "--proxy", "--folder", str(open_folder)) as up:
         with Api(up.urls["order"], KEYS["customer"]) as api:
             placed = api.place(SAMPLE, "the-first")["id"]
             up.wait_until("fulfilled", lambda: api.get(f"/orders/{placed}")["status"] == "fulfilled")
         started = tree(up.process.pid)
-        assert {"postgres", "beam.smp", "epmd"} <= {name_of(pid) for pid in started}
+        assert {"postgres", "beam.smp", "epmd", "nginx"} <= {name_of(pid) for pid in started}
+        holders = {name: listener(int(url.rpartition(":")[2])) for name, url in up.urls.items()}
+        assert {name_of(pid) for pid in holders.values() if pid} == {"nginx"}
         second = start_up(ports={name: int(url.rpartition(":")[2]) for name, url in up.urls.items()})
         said, _ = second.communicate(timeout=120)
         assert second.returncode == 1

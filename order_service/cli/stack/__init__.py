@@ -1,6 +1,7 @@
 """Servers and processes on this machine: started, kept running, frozen, killed and ended by one component."""
 
 from order_service.cli.stack.installation import process_of, processes_of_all
+from order_service.cli.stack.nginx import Nginx
 from order_service.cli.stack.ports import free_port, free_ports, holder, is_free, listener
 from order_service.cli.stack.postgresql import UNSAFE, Missing, PostgreSQL
 from order_service.cli.stack.processes import Program, kill, spawn, tree
@@ -11,6 +12,7 @@ from order_service.cli.stack.supervisor import NotReady, Say, Stack, State
 __all__ = [
     "UNSAFE",
     "Missing",
+    "Nginx",
     "NotReady",
     "PostgreSQL",
     "Program",

@@ -20,7 +20,7 @@ from shared.clock import DatabaseClock
 from shared.config import environment
 
 CONSOLE = "order-web"  # the process that serves the pages
-NEEDED = (CONSOLE, "postgresql")  # by the pages, which know from the database who is signed in
+NEEDED = (CONSOLE, "postgresql", "proxy")  # by the pages, which know from the database who is signed in
 RATE, MINUTES = 40, 30  # orders a minute and for how long; the page can change it
 PACE = {  # everybody waits less long than in a shop, so that healing can be watched
     "STEP_TIMEOUTS": "payment=3,inventory=3,shipping=5,capture=3,issue=3,dispatch=5",

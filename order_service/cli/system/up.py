@@ -18,6 +18,7 @@ from order_service.cli.system.audit.command import DATABASES
 from order_service.cli.system.may_break import Ground, broken_from
 from order_service.cli.system.preparing import prepare, wait_for
 from order_service.cli.system.provision import declare
+from order_service.cli.system.proxied import BEHIND, behind_proxy
 from shared.config import Misconfigured
 from shared.service import services
 from shared.terminal import say as tell
@@ -69,6 +70,7 @@ class PerService(click.ParamType[dict[str, int]]):
 @click.option("--folder", type=click.Path(path_type=Path), default="data/servers", show_default=True, help="Theirs.")
 @click.option("--rabbitmq", envvar="RABBITMQ_SERVER", help="The path of another rabbitmq-server for --servers.")
 @click.option("--postgresql", envvar="POSTGRESQL_BIN", help="The folder of another PostgreSQL's programs.")
+@click.option("--proxy", is_flag=True, help="Put an nginx before the APIs, as under compose.")
 @click.option("--console-may-break", "may_break", is_flag=True, help="Break it from the console, and watch it heal.")
 @click.option("--workers", type=PerService(0, 64), multiple=True, help="payment=3, or 2 for all.  [default: 1]")
 @click.option("--ports", type=PerService(1, 65535), multiple=True, help="Such as order=8000.  [default: 8000 to 8003]")
@@ -82,6 +84,7 @@ def up(
     folder: Path,
     rabbitmq: str | None,
     postgresql: str | None,
+    proxy: bool,
     may_break: bool,
     workers: tuple[dict[str, int], ...],
     ports: tuple[dict[str, int], ...],
@@ -111,12 +114,14 @@ def up(
                 prepare(name, services()[name].settings(database_url=of(template, name)), servers or create_databases)
             wait_for(broker)
             declare(broker)
+            behind = held.enter_context(behind_proxy(stack, urls)) if proxy else urls
         except (Missing, NotReady) as error:
             raise click.ClickException(str(error)) from error
         keys, token = api_keys()
-        ground = held.enter_context(broken_from(stack, own or None, urls, template, keys)) if may_break else None
+        ground = held.enter_context(broken_from(stack, own or None, behind, template, keys)) if may_break else None
         databases = {name: of(template, name) for name in services()}
-        programs = list(processes_of_all(databases, broker, counts, urls, ground.keys if ground else keys))
+        known, settings = ground.keys if ground else keys, BEHIND if proxy else {}
+        programs = list(processes_of_all(databases, broker, counts, behind, known, **settings))
         sys.exit(run(stack, ground.told(programs) if ground else programs, urls, token, stopping, ground))
 
 
