@@ -51,6 +51,7 @@ def pace_from(settings: Settings) -> Pace:
         watchdog=settings.watchdog.total_seconds(),
         outbox_kept=settings.outbox_days,
         inbox_kept=settings.inbox_days,
+        letters_kept=max(settings.dead_letter_days, settings.outbox_days),  # the books look for what was published
     )
 
 

@@ -17,6 +17,7 @@ class Pace:
     prune: float = 60.0
     outbox_kept: timedelta = timedelta(days=7)
     inbox_kept: timedelta = timedelta(days=30)
+    letters_kept: timedelta = timedelta(days=90)
     watchdog: float = 60.0
 
 

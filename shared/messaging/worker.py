@@ -255,4 +255,5 @@ class Worker:
         return bool(letters)
 
     def _prune(self) -> bool:
-        return self.maintenance.prune(self.pace.outbox_kept, self.pace.inbox_kept, PRUNED_AT_A_TIME)
+        pace = self.pace
+        return self.maintenance.prune(pace.outbox_kept, pace.inbox_kept, pace.letters_kept, PRUNED_AT_A_TIME)

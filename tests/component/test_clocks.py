@@ -75,7 +75,7 @@ def test_a_clock_that_jumps_ahead_forgets_nothing(bench: Bench, wrong: str) -> N
     said = bench.deliver(envelope)
     ahead = WrongClock(bench, timedelta(days=400))
     clocks = (ahead, bench.clock) if wrong == "database" else (bench.clock, ahead)
-    assert not Maintenance(bench.service.tables, bench.database, *clocks).prune(DAYS, DAYS, 10)
+    assert not Maintenance(bench.service.tables, bench.database, *clocks).prune(DAYS, DAYS, DAYS, 10)
     assert bench.rows("SELECT COUNT(*) FROM inbox") == [(1,)]
     assert len(said) == 1
     assert bench.deliver(envelope) == []
@@ -85,5 +85,5 @@ def test_what_is_old_by_both_clocks_is_forgotten(bench: Bench) -> None:
     """So that the tables do not grow for ever."""
     bench.deliver(wanted(1))
     ahead = WrongClock(bench, timedelta(days=400))
-    Maintenance(bench.service.tables, bench.database, ahead, ahead).prune(DAYS, DAYS, 10)
+    Maintenance(bench.service.tables, bench.database, ahead, ahead).prune(DAYS, DAYS, DAYS, 10)
     assert bench.rows("SELECT COUNT(*) FROM inbox") == [(0,)]

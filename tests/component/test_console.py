@@ -299,6 +299,7 @@ def test_dead_letters_are_shown_and_replayed_or_given_up(app: Flask, operator: F
     assert "order: unknown order (2 × payment.captured)" in part
     assert "&lt;b&gt;nobody" in part
     assert "{&#34;amount&#34;: 5}" in part
+    assert "7 were only counted" in part
     form = {"form_token": token_of(operator), "service": "order", "message_id": "a-letter"}
     assert operator.post("/console/desk/dead-letters/replay", data=form).location == "/console/desk?act=replay&count=1"
     form["message_id"] = "another-letter"

@@ -8,6 +8,7 @@ import pytest
 from payment_service.service import SERVICE
 from shared.bootstrap import system_topology
 from shared.ids import uuid7
+from shared.messaging.broker import Delivery
 from shared.messaging.brokers.embedded import Embedded
 from shared.messaging.durability.maintenance import Maintenance
 from shared.messaging.envelope import enclose
@@ -68,5 +69,32 @@ def test_whoever_purges_says_whether_there_is_more(bench: Bench) -> None:
     said_and_heard(bench, 3, long_ago, published=False)
     said_and_heard(bench, 25, long_ago)
     days = timedelta(days=30)
-    assert [maintenance.prune(days, days, 10) for _ in range(4)] == [True, True, False, False]
+    assert [maintenance.prune(days, days, days, 10) for _ in range(4)] == [True, True, False, False]
     assert counts(bench) == (3, 0)
+
+
+def keep_letter(bench: Bench, number: int, state: str, at: datetime) -> None:
+    """A dead letter that came then."""
+    envelope = enclose(wanted(number), at=at, new_id=uuid7)
+    with bench.database.transaction() as connection:
+        TABLES.dead_letters.add(connection, [(Delivery(envelope=envelope, tag=0), "bug: it fails")], at)
+        if state == "discarded":
+            TABLES.dead_letters.discard(connection, [envelope.id])
+        elif state != "parked":
+            TABLES.dead_letters.replay(connection, [envelope.id], now=at, new_id=uuid7)
+        if state == "replayed":
+            TABLES.dead_letters.replayed(connection, TABLES.dead_letters.to_replay(connection, 1), at)
+
+
+def test_dead_letters_that_are_settled_are_forgotten_when_they_are_old(bench: Bench) -> None:
+    """Replayed or given up they go 90 days after they came, a few at a time; what nobody has decided stays for good."""
+    old, young = bench.now() - timedelta(days=91), bench.now() - timedelta(days=89)
+    states = ("parked", "discarded", "replayed", "replaying")
+    for state in states:
+        for number, at in enumerate([old, young] * 2):
+            keep_letter(bench, number, state, at)
+    days = timedelta(days=90)
+    maintenance = Maintenance(TABLES, bench.database, bench.clock)
+    assert [maintenance.prune(days, days, days, 3) for _ in range(3)] == [True, False, False]
+    left = bench.rows("SELECT state, COUNT(*) FROM dead_letters GROUP BY state ORDER BY state")
+    assert left == [("discarded", 2), ("parked", 4), ("replayed", 2), ("replaying", 4)]

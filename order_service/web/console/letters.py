@@ -17,7 +17,7 @@ from order_service.tables import TABLES
 from order_service.web.console.pages import FormSchema, Room, read_form, read_query
 from shared.api_keys import Principal
 from shared.http.auth import current
-from shared.http.dead_letters import ANY, shown
+from shared.http.dead_letters import ANY, counted, shown
 from shared.http.fields import Text
 from shared.http.problems import problem
 from shared.ids import uuid7
@@ -67,6 +67,7 @@ class Found:
     service: str
     counts: Mapping[tuple[str, str], int]
     letters: Sequence[Letter]
+    not_kept: Sequence[Letter] = ()  # how many more there were, by hour, producer and kind
     error: str = ""
 
 
@@ -80,8 +81,15 @@ def add_letters(pages: Blueprint, room: Room) -> None:
             found = list(pool.map(partial(_find, room, wanted), _wanted_services(wanted)))
         groups = [group for each in found for group in _groups(each, wanted)]
         errors = {each.service: each.error for each in found if each.error}
+        beyond = [(each.service, group) for each in found for group in each.not_kept]
         return render_template(
-            "_letters.html", groups=groups, errors=errors, wanted=wanted, services=SERVICES, principal=current()
+            "_letters.html",
+            groups=groups,
+            beyond=beyond,
+            errors=errors,
+            wanted=wanted,
+            services=SERVICES,
+            principal=current(),
         )
 
     @pages.post("/console/desk/dead-letters/<any(replay, discard):act>")
@@ -106,14 +114,16 @@ def _find(room: Room, wanted: Mapping[str, Any], service: str) -> Found:
         with room.database.reading() as connection:
             counts = TABLES.dead_letters.groups(connection)
             rows = TABLES.dead_letters.find(connection, like=Like(**alike), most=SHOWN)
-        return Found(service=service, counts=counts, letters=[shown(row) for row in rows])
+            beyond = TABLES.dead_letters.ceilings.beyond(connection, SHOWN)
+        not_kept = [counted(each) for each in beyond]
+        return Found(service=service, counts=counts, letters=[shown(row) for row in rows], not_kept=not_kept)
     try:
         groups = _ask(room, service, "GET", "/dead-letters/groups")["items"]
-        letters = _ask(room, service, "GET", f"/dead-letters?{urlencode({'limit': SHOWN, **alike})}")["items"]
+        answer = _ask(room, service, "GET", f"/dead-letters?{urlencode({'limit': SHOWN, **alike})}")
     except NoAnswer as error:
         return Found(service=service, counts={}, letters=[], error=str(error))
     theirs = {(each["kind"], each["type"]): each["count"] for each in groups}
-    return Found(service=service, counts=theirs, letters=letters)
+    return Found(service=service, counts=theirs, letters=answer["items"], not_kept=answer["not_kept"][:SHOWN])
 
 
 def _groups(found: Found, wanted: Mapping[str, Any]) -> Iterator[Group]:

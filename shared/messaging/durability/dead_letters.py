@@ -21,6 +21,8 @@ from sqlalchemy import (
     func,
     or_,
     select,
+    text,
+    tuple_,
     update,
 )
 from sqlalchemy.dialects.postgresql import insert
@@ -82,6 +84,8 @@ class DeadLetters:
         self.ceilings = Ceilings(metadata)
         replaying = self.table.c.state == "replaying"
         Index("ix_dead_letters_replaying", self.table.c.message_id, postgresql_where=replaying, sqlite_where=replaying)
+        settled = text("state IN ('replayed', 'discarded')")
+        Index("ix_dead_letters_settled", self.table.c.received_at, postgresql_where=settled, sqlite_where=settled)
         letter = insert(self.table)
         self._key = key = [self.table.c.message_id, self.table.c.producer, self.table.c.digest]
         self._add = letter.on_conflict_do_update(
@@ -96,6 +100,9 @@ class DeadLetters:
             self.table.c.state == "suspect",
             *(column == bindparam(f"its_{column.name}") for column in key),
         )
+        oldest = select(*key).where(settled, self.table.c.received_at < bindparam("before", type_=UtcDateTime))
+        oldest = oldest.order_by(self.table.c.received_at).limit(bindparam("most"))
+        self._forget = delete(self.table).where(tuple_(*key).in_(oldest)).returning(self.table.c.message_id)
         replayed = update(self.table).where(self.table.c.replayed_as == bindparam("replay", type_=Id), replaying)
         self._count_replay = replayed.values(drops=self.table.c.drops + 1).returning(self.table.c.drops)
         self._done = replayed.values(state="replayed", replayed_at=bindparam("now", type_=UtcDateTime))
@@ -171,12 +178,17 @@ class DeadLetters:
         return sorted({each.message_id for each in found})
 
     def discard(self, connection: Connection, ids: Collection[str] | None, like: Like = ANY) -> list[str]:
-        """Give up these parked letters, or all (None) that are alike: they are kept, and nobody is called any more.
+        """Give up these parked letters, or all (None) that are alike: they are kept for a while, and nobody is called.
 
         Returns their ids.
         """
         given_up = update(self.table).where(*self._parked(ids, like)).values(state="discarded")
         return sorted(set(connection.execute(given_up.returning(self.table.c.message_id)).scalars()))
+
+    def prune(self, connection: Transaction, before: datetime, most: int) -> int:
+        """Forget at most `most` letters that came before then and are replayed or given up; returns how many. What is
+        parked is kept, however old."""
+        return len(list(connection.execute(self._forget, {"before": before, "most": most})))
 
     def _parked(self, ids: Collection[str] | None, like: Like) -> list[ColumnElement[bool]]:
         named = [] if ids is None else [self.table.c.message_id.in_(ids)]

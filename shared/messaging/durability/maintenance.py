@@ -71,7 +71,7 @@ class Maintenance:
         with self.database.reading() as connection:
             return self.tables.dead_letters.to_replay(connection, most)
 
-    def prune(self, outbox_kept: timedelta, inbox_kept: timedelta, most: int) -> bool:
+    def prune(self, outbox_kept: timedelta, inbox_kept: timedelta, letters_kept: timedelta, most: int) -> bool:
         """Forget at most `most` old rows of each table; says whether there may be more. The next call goes on from
         there: what was deleted stays in the index for a while, and would be walked over each time."""
         with self.database.batch() as connection:
@@ -79,8 +79,9 @@ class Maintenance:
             outbox_id, inbox_id = self._pruned
             gone = self.tables.outbox.prune(connection, now - outbox_kept, most, outbox_id)
             self.tables.dead_letters.ceilings.forget(connection, now)
+            letters = self.tables.dead_letters.prune(connection, now - letters_kept, most)
             forgotten = self.tables.inbox.prune(connection, now - inbox_kept, most, inbox_id)
             more_of_persons = self._forget(connection, now, most)
         more = max(len(gone), len(forgotten)) > most // 2  # among the oldest may be some that must stay
         self._pruned = (max(gone, default=outbox_id), max(forgotten, default=inbox_id)) if more else BEGINNING
-        return more or more_of_persons
+        return more or letters == most or more_of_persons

@@ -98,6 +98,16 @@ def forget_producers() -> None:
         _fill("inbox", "message_id, received_at, deliveries")
 
 
+def index_settled_letters() -> None:
+    """So that those which are to be forgotten are found among many that are not."""
+    _partial_index("dead_letters", "ix_dead_letters_settled", "received_at", "state IN ('replayed', 'discarded')")
+
+
+def drop_index_of_settled_letters() -> None:
+    """Back to before `index_settled_letters`."""
+    op.drop_index("ix_dead_letters_settled", "dead_letters")
+
+
 @contextmanager
 def _replaced(table: str) -> Iterator[None]:
     """Within it the table is gone, and its rows are in `‹table›_before`."""
