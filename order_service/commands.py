@@ -21,7 +21,7 @@ from order_service.tables import TABLES
 from order_service.terms import Flows
 from order_service.view import Order
 from shared.api_keys import Principal, Role
-from shared.clock import Clock
+from shared.clock import Clock, jump_of
 from shared.database import Database, retried
 from shared.ids import NewId, uuid7
 from shared.messaging.envelope import enclose
@@ -103,7 +103,7 @@ class Commands:
         """The transaction; says also whether there is something to publish."""
         with self.database.transaction() as connection:
             now = self.clock.now(connection)
-            sagas = Sagas.load(connection, [order_id], self.flows, now)
+            sagas = Sagas.load(connection, [order_id], self.flows, now, jump_of(self.clock))
             before = find_order(connection, order_id)
             if before is None or not principal.may_see(before.customer_id):
                 raise NotFound(f"There is no order {order_id}.")

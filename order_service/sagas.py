@@ -7,11 +7,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from order_service import store
-from order_service.fulfillment.decide import Decision, Entry, decide, put_off
+from order_service.fulfillment.decide import Decision, Entry, decide, pass_over, put_off
 from order_service.fulfillment.saga import Heard, Saga, Workflow
 from order_service.store import Row, json, saga_from
 from order_service.tables import TABLES
 from order_service.terms import Flows, flow_of
+from shared.clock import Jump
 from shared.contracts import Event
 from shared.database import Transaction, timestamp
 from shared.logs import about
@@ -62,6 +63,12 @@ class Held:
         if saga is not self.saga:
             self.saga, self.wake_at = saga, now + LOOK_AGAIN
 
+    def pass_over(self, jump: Jump) -> None:
+        """Nobody was silent while the clock jumped."""
+        saga = pass_over(self.flow, self.saga, jump.at, jump.by)
+        if saga is not self.saga:
+            self.saga, self.wake_at = saga, saga.deadline
+
     def hear(self, event: Heard, now: datetime, actor: str, message_id: str | None = None) -> Decision:
         """Decide what the event means, and note it for the history."""
         decision = decide(self.flow, self.saga, event, now)
@@ -85,17 +92,21 @@ class Sagas:
         self._connection, self._now = connection, now
 
     @classmethod
-    def load(cls, connection: Transaction, order_ids: Iterable[str], flows: Flows, now: datetime) -> "Sagas":
-        """The sagas of these orders. Raises UnknownVersion."""
+    def load(
+        cls, connection: Transaction, order_ids: Iterable[str], flows: Flows, now: datetime, jump: Jump | None = None
+    ) -> "Sagas":
+        """The sagas of these orders; `jump` is how the clock jumped ahead, if it did. Raises UnknownVersion."""
         found = cls(connection, now, (Held.read(row, flows) for row in store.lock_sagas(connection, order_ids)))
-        found._put_off()
+        found._put_off(jump)
         return found
 
     @classmethod
-    def due(cls, connection: Transaction, flows: Flows, now: datetime, most: int) -> "Sagas":
+    def due(
+        cls, connection: Transaction, flows: Flows, now: datetime, most: int, jump: Jump | None = None
+    ) -> "Sagas":
         """At most `most` sagas whose time has come and that nobody else has locked. Raises UnknownVersion."""
         found = cls(connection, now, (Held.read(row, flows) for row in store.lock_due_sagas(connection, now, most)))
-        found._put_off()
+        found._put_off(jump)
         return found
 
     @classmethod
@@ -107,8 +118,10 @@ class Sagas:
         rows = store.lock_waiting_sagas(connection, min(now + first, latest - first), latest, most)
         return cls(connection, now, (Held.read(row, flows) for row in rows))
 
-    def _put_off(self) -> None:
-        """If a request is still in the outbox, its timeout has not begun: put the deadline off."""
+    def _put_off(self, jump: Jump | None) -> None:
+        """If a request is still in the outbox, its timeout has not begun: put the deadline off. So when the clock jumped."""
+        for held in self.held.values() if jump else ():
+            held.pass_over(jump)
         late = [held for held in self.held.values() if held.wake_at and held.wake_at <= self._now]
         if late:
             unsent = TABLES.outbox.unsent(self._connection, [held.order_id for held in late])

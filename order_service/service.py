@@ -19,17 +19,20 @@ from shared.messaging.handling import Answers, Handling
 from shared.service import Service
 
 
+CLOCK = DatabaseClock()  # of this process's workers
+
+
 def handling(settings: Settings, database: Database) -> Handling:
     """All that a worker needs."""
     paced, recovered = flows(settings), set[str]()
 
     def load(connection: Transaction, facts: Sequence[Any], now: datetime, answers: Answers) -> Sagas:
-        sagas = Sagas.load(connection, {fact.order_id for fact in facts}, paced, now)
+        sagas = Sagas.load(connection, {fact.order_id for fact in facts}, paced, now, CLOCK.jump)
         sagas.recovered = recovered
         return sagas
 
     def pass_time(connection: Transaction, now: datetime, most: int) -> Sequence[Any]:
-        return due(connection, paced, now, most, recovered)
+        return due(connection, paced, now, most, recovered, CLOCK.jump)
 
     forget = Retention(settings.personal_days, settings.idempotency_days)
     return Handling(handlers=HANDLERS, load=load, due=pass_time, forget=forget)
@@ -44,6 +47,6 @@ SERVICE = Service(
     handlers=HANDLERS,
     handling=handling,
     seed=seed,
-    clock=DatabaseClock(),
+    clock=CLOCK,
     urls=URLS,
 )

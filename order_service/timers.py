@@ -8,6 +8,7 @@ from order_service.fulfillment.saga import ASKED, Kind, Progress, Step, StepStat
 from order_service.sagas import Sagas
 from order_service.tables import TABLES
 from order_service.terms import Flows
+from shared.clock import Jump
 from shared.contracts import Event
 from shared.database import Transaction
 
@@ -17,15 +18,20 @@ WOKEN_AT_A_TIME = 20  # few, because whoever has come back may not bear much; ea
 
 
 def due(
-    connection: Transaction, flows: Flows, now: datetime, most: int, recovered: set[str] | None = None
+    connection: Transaction,
+    flows: Flows,
+    now: datetime,
+    most: int,
+    recovered: set[str] | None = None,
+    jump: Jump | None = None,
 ) -> list[Event]:
     """Say Tick to at most `most` sagas that are due; returns what is to be published.
 
     Each is locked, and passed over by other workers meanwhile: nobody acts twice, and a crash only makes it late.
     The services named in `recovered` have answered after a retry: some more orders that wait for them are asked for
-    again now. Then `recovered` is emptied.
+    again now. Then `recovered` is emptied. `jump` is how the clock jumped ahead, if it did: that is nobody's silence.
     """
-    sagas = Sagas.due(connection, flows, now, most)
+    sagas = Sagas.due(connection, flows, now, most, jump)
     said = [message for held in sagas.held.values() for message in held.hear(TICK, now, "clock").messages]
     sagas.flush()
     if recovered:

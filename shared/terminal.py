@@ -7,7 +7,7 @@ from io import TextIOWrapper
 from typing import Any
 
 # For terminals of other encodings than UTF-8: one character for one, so that columns stay straight.
-ASCII = str.maketrans("·…✓–✗↶↩⊘×‹›“”’", '.~+-x<=/x<>""\'')
+ASCII = str.maketrans("·…✓–✗↶↩⊘×‹›→“”’", '.~+-x<=/x<>>""\'')
 INTO_ASCII = "fulfillment.ascii"
 
 

@@ -1,7 +1,7 @@
 """What an event means for one order. Pure: no clock, no database, no broker, no randomness."""
 
 from collections.abc import Collection
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from order_service.fulfillment import saga as S  # noqa: N812 - by way of its enum, each status would cost a call on Python 3.11
 from order_service.fulfillment.inputs import (
@@ -195,6 +195,15 @@ def put_off(flow: Workflow, saga: Saga, unsent: Collection[str], now: datetime) 
         asking = {S.REQUESTED: step.request, S.COMPENSATING: step.undo}.get(was.status)
         if asking and asking.type in unsent and overdue(was, now):
             saga = saga.put(step, asked(flow, step, was, was.status, was.attempts, now))
+    return saga
+
+
+def pass_over(flow: Workflow, saga: Saga, gone: datetime, jump: timedelta) -> Saga:
+    """The clock jumped ahead from `gone`: what would have become due in between becomes so as much later."""
+    for step in flow.steps:
+        was = saga.steps[step.name]
+        if was.deadline and gone < was.deadline <= gone + jump:
+            saga = saga.put(step, changed(was, deadline=was.deadline + jump))
     return saga
 
 

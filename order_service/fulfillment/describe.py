@@ -7,6 +7,7 @@ import click
 from order_service.fulfillment.saga import Kind, Step, Workflow
 from order_service.fulfillment.states import states
 from order_service.fulfillment.workflow import WORKFLOWS
+from shared.terminal import say
 
 HEADINGS = (
     "step",
@@ -89,4 +90,5 @@ def mermaid(flow: Workflow) -> str:
 def describe(form: str, version: str, as_states: bool) -> None:
     """Print the workflow, as a Markdown table or a Mermaid diagram, or the states of its steps."""
     flow = WORKFLOWS[int(version)]
-    click.echo(states(flow) if as_states else table(flow) if form == "table" else mermaid(flow), nl=False)
+    text = states(flow) if as_states else table(flow) if form == "table" else mermaid(flow)
+    say(*text.splitlines())

@@ -19,6 +19,7 @@ from order_service.terms import Flows, Terms
 from order_service.timers import due
 from order_service.view import Order
 from shared.api_keys import Principal, Role
+from shared.clock import Jump, jump_of
 from shared.contracts import (
     PaymentAuthorized,
     PaymentCaptured,
@@ -79,12 +80,16 @@ class Shop(Bench):
         self.commands = Commands(database=self.database, flows=flows, clock=self.clock, notifier=self.notifier)
 
     def load(self, connection: Connection, facts: Sequence[Any], now: datetime, answers: Any) -> Sagas:
-        sagas = Sagas.load(connection, [fact.order_id for fact in facts], self.flows, now)
+        sagas = Sagas.load(connection, [fact.order_id for fact in facts], self.flows, now, self.jump)
         sagas.recovered = self.recovered
         return sagas
 
+    @property
+    def jump(self) -> Jump | None:
+        return jump_of(self.clock)
+
     def due(self, connection: Connection, now: datetime, most: int) -> Sequence[Any]:
-        return due(connection, self.flows, now, most, self.recovered)
+        return due(connection, self.flows, now, most, self.recovered, self.jump)
 
     def terms(self, version: int | None = None) -> Terms:
         return Terms(flow=self.flows[version or max(self.flows)], currency="EUR", approval_from=50_000)

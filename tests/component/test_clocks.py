@@ -2,19 +2,22 @@
 
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import pytest
 
 from payment_service.service import SERVICE
-from shared.clock import DatabaseClock
+from shared.clock import TRUSTED, DatabaseClock
 from shared.contracts import PaymentRequested
 from shared.database import Transaction
 from shared.messaging.durability.maintenance import Maintenance
 from shared.messaging.durability.outbox import LEFT_BEHIND
 from shared.service import services
 from tests.component.bench import Bench, order_id
+from tests.component.orders import OPAL, Shop, authorized_and_reserved
+from tests.component.orders import wanted as wanted_order
+from tests.component.wrong_clock import ServersClock
 
 DAYS = timedelta(days=30)
 
@@ -87,3 +90,67 @@ def test_what_is_old_by_both_clocks_is_forgotten(bench: Bench) -> None:
     ahead = WrongClock(bench, timedelta(days=400))
     Maintenance(bench.service.tables, bench.database, ahead, ahead).prune(DAYS, DAYS, DAYS, 10)
     assert bench.rows("SELECT COUNT(*) FROM inbox") == [(0,)]
+
+
+class ShopOnWrongTime:
+    """A shop whose database's clock can be set, and which asks it whenever it wants to know the time."""
+
+    def __init__(self, url: str) -> None:
+        self.shop, self.seconds = Shop(url), 0.0
+        self.servers = ServersClock(url)
+        self.shop.database.dispose()
+        self.shop.clock = clock = DatabaseClock(self._monotonic)  # type: ignore[assignment]
+        self.shop.consumer.clock = clock
+        self.shop.commands = replace(self.shop.commands, clock=clock)
+
+    def _monotonic(self) -> float:
+        self.seconds += TRUSTED
+        return self.seconds
+
+
+@pytest.fixture
+def wrong(postgres_url: str) -> Iterator[ShopOnWrongTime]:
+    wrong = ShopOnWrongTime(postgres_url)
+    yield wrong
+    wrong.shop.close()
+
+
+def test_a_clock_that_jumps_ahead_is_nobodys_silence(wrong: ShopOnWrongTime) -> None:
+    """What was waited for is waited for as long as was agreed: an approval does not expire, nobody is asked again."""
+    shop = wrong.shop
+    dear, order = shop.placed(wanted_order("1", LINEN_SOFA=1), wanted_order("2"))
+    shop.deliver(*authorized_and_reserved(dear, shop.find(dear).total))
+    before = {each: shop.find(each).saga.steps for each in (dear, order)}
+    assert before[dear]["approval"].status == "requested"
+    wrong.servers.set_ahead("3 days")
+    assert shop.tick() == []
+    for each in (dear, order):
+        for name, progress in shop.find(each).saga.steps.items():
+            was = before[each][name]
+            assert (progress.status, progress.attempts) == (was.status, was.attempts)
+            assert bool(progress.deadline) == bool(was.deadline)
+            if progress.deadline and was.deadline:
+                assert timedelta(days=2.9) < progress.deadline - was.deadline < timedelta(days=3.1)
+    shop.deliver(*authorized_and_reserved(order))
+    assert shop.find(order).saga.steps["shipping"].status == "requested"
+    wrong.servers.set_ahead("5 days 1 minute")
+    assert shop.tick() == []
+    shop.commands.approve(dear, OPAL, "")
+    assert shop.find(dear).saga.steps["approval"].status == "done"
+
+
+def test_a_clock_that_goes_back_is_believed(wrong: ShopOnWrongTime) -> None:
+    """Deadlines then lie further ahead, so nothing expires; what is asked for later has its own time again."""
+    shop = wrong.shop
+    (order,) = shop.placed()
+    wrong.servers.set_ahead("3 days")
+    shop.tick()
+    wrong.servers.set_ahead("0")
+    assert shop.tick() == []
+    assert shop.jump is None
+    (later,) = shop.placed(wanted_order("later"))
+    deadlines = [shop.find(each).saga.deadline for each in (order, later)]
+    assert deadlines[0]
+    assert deadlines[1]
+    assert deadlines[0] > deadlines[1] + timedelta(days=2)
+    assert {shop.find(each).status for each in (order, later)} == {"pending"}

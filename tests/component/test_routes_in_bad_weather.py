@@ -28,6 +28,7 @@ from tests.component.test_authorization import (
     STEP_ACTION,
     UNKNOWN,
 )
+from tests.component.wrong_clock import ServersClock
 
 BRIEF = Timeouts(connect=2.0, connection=1.0, lock=0.05, statement=0.5, answer=2.0)
 SOON = 10.0  # seconds; without a limit of our own it would be for as long as the lock is held
@@ -186,3 +187,18 @@ def test_a_full_disk_is_503_for_all_that_writes(service: str, postgres_url: str)
     assert wrong(found) == {}
     assert {route: found[route] for route in WRITES[service] | {DISCARD} if found[route] != DUE} == {}
     assert {answer.status for route, answer in found.items() if route.startswith("GET /orders")} <= {200}
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_a_clock_that_jumps_is_nobodys_fault(service: str, postgres_url: str) -> None:
+    """The database's clock three days ahead, and then an hour back: every route answers, and none with 5xx."""
+    prepare(service, postgres_url)
+    known = orders(postgres_url) if service == "order" else {}
+    clock, found = ServersClock(postgres_url), {}
+    for ahead in ("3 days", "-1 hour"):
+        clock.set_ahead(ahead)
+        app = application(service, postgres_url)
+        caller = Caller(app, known)
+        found |= {f"{ahead}: {route}": caller.ask(route) for route in routes(app)}
+        end(app)
+    assert {route: answer for route, answer in found.items() if answer.status >= 500} == {}
