@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from order_service.fulfillment.saga import Workflow
-from order_service.fulfillment.workflow import WORKFLOWS
+from order_service.fulfillment.workflow import WORKFLOWS, newest
 from shared.config import Misconfigured, Settings
 from shared.messaging.handling import Stop
 
@@ -44,7 +44,7 @@ def flows(settings: Settings) -> Flows:
 def terms(settings: Settings) -> Terms:
     """The newest workflow, the currency, and from which total on a person must agree."""
     paced = flows(settings)
-    return Terms(flow=paced[max(paced)], currency=settings.currency, approval_from=settings.approval_from)
+    return Terms(flow=paced[newest().version], currency=settings.currency, approval_from=settings.approval_from)
 
 
 def flow_of(flows: Flows, order_id: str, version: int) -> Workflow:

@@ -15,14 +15,14 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
 from order_service.domain import NewOrder, Wish
-from order_service.fulfillment.workflow import FULFILLMENT
+from order_service.fulfillment.workflow import newest
 from order_service.placing import place
 from order_service.terms import Terms
 from shared.database import Database
 from shared.messaging.notifier import Notifier
 from tests.benchmarks.system import SKUS, TOKEN, UnderWay
 
-TERMS = Terms(flow=FULFILLMENT, currency="EUR", approval_from=50_000)
+TERMS = Terms(flow=newest(), currency="EUR", approval_from=50_000)
 ADDRESS = {
     "name": "Ada Lovelace",
     "line1": "12 Analytical Row",

@@ -9,9 +9,10 @@ from flask import Flask
 
 from order_service.web.console.sessions import VISITOR, form_token
 from shared.http.serve import end
+from shared.service import services
 from tests.component.apps import ORDER, TOKENS, application, bearer, prepare, sign_in
 
-SERVICES = ("order", "payment", "inventory", "shipping")
+SERVICES = tuple(services())
 UNKNOWN = "00000000-0000-7000-8000-000000000000"
 DEADLINE = {"deadline": "2030-01-01T00:00:00Z"}
 PRODUCT = {"sku": "NEW-STOOL", "name": "New stool", "unit_price": 4500}

@@ -3,9 +3,10 @@
 import pytest
 
 from shared.http.serve import end
+from shared.service import services
 from tests.component.apps import application, prepare
 
-SERVICES = ("order", "payment", "inventory", "shipping")
+SERVICES = tuple(services())
 
 
 @pytest.mark.parametrize("service", SERVICES)

@@ -23,7 +23,7 @@ from shared.service import services
 from tests.component.apps import ORDER, application, bearer
 
 SCRIPT = Path(__file__).parents[2] / "deploy" / "postgres" / "databases.sh"
-SERVICES = ("order", "payment", "inventory", "shipping")
+SERVICES = tuple(services())
 PASSWORDS = {"auditor": "reads"} | {f"{n}_{role}": "secret" for n in SERVICES for role in ("owner", "service", "web")}
 
 

@@ -29,12 +29,13 @@ from order_service.cli.system.up import SAMPLE, ready
 from order_service.web.console.sessions import form_token
 from shared.bootstrap import system_topology
 from shared.config import environment
+from shared.service import services
 from tests.crowd import wait_for
 from tests.integration.test_stack import is_there
 from tests.mix import Shop
 
 T = TypeVar("T")
-SERVICES = ("inventory", "order", "payment", "shipping")
+SERVICES = tuple(services())
 KEYS = {"operator": "up-operator", "customer": "up-alice"}
 
 

@@ -15,7 +15,7 @@ from order_service.cli import fulfillment
 from order_service.cli.client.connecting import EXAMPLE
 from order_service.cli.system.embedded import CUSTOMER, OPERATOR, running_system
 from order_service.fulfillment.describe import describe
-from order_service.fulfillment.workflow import FULFILLMENT
+from order_service.fulfillment.workflow import newest
 from shared.commands import commands
 from shared.config import variables
 from shared.service import services
@@ -52,7 +52,7 @@ def test_the_workflow_table_is_the_workflow() -> None:
     order = commands(services()["order"], describe)
     for arguments in ([], ["--format", "mermaid"]):
         printed = CliRunner().invoke(order, ["describe", *arguments]).output
-        assert printed.count("\n") >= len(FULFILLMENT.steps)
+        assert printed.count("\n") >= len(newest().steps)
         assert f"\n{printed}" in README
 
 
@@ -194,9 +194,9 @@ def test_how_long_silence_takes_is_told_truly() -> None:
     """What the README says of turning back and of parking is what the shipped timeouts come to."""
 
     def minutes(name: str) -> str:
-        step = FULFILLMENT.named[name]
+        step = newest().named[name]
         silence = sum(
-            min(step.timeout * 2**asking, FULFILLMENT.slowest).total_seconds() for asking in range(step.attempts)
+            min(step.timeout * 2**asking, newest().slowest).total_seconds() for asking in range(step.attempts)
         )
         whole, half = divmod(silence, 60)
         assert half in (0, 30)

@@ -19,7 +19,7 @@ from order_service.cli.client.rendering import MARKS, console, line, marks, stat
 from order_service.cli.system.audit import audit_at_rest, report
 from order_service.cli.system.embedded import System, running_system
 from order_service.cli.system.scenarios import ACTS, LATENCY_MS, TIMINGS, Acts, Play, Scenario, Surprise
-from order_service.fulfillment.workflow import FULFILLMENT
+from order_service.fulfillment.workflow import newest
 from shared.bootstrap import collecting_seldom
 from shared.terminal import harmless
 
@@ -125,7 +125,7 @@ def _print_news(screen: Console, everybody: list[Performance], elapsed: float) -
 
 def legend() -> Text:
     """The steps in their order, and what the marks beside them mean."""
-    text = Text(f"Steps: {', '.join(step.name for step in FULFILLMENT.steps)}\nMarks: ")
+    text = Text(f"Steps: {', '.join(step.name for step in newest().steps)}\nMarks: ")
     for name, (mark, color) in MARKS.items():
         text.append(mark, color).append(f" {name}  ")
     return text.append("\nA number beside a mark says how often it was asked.")

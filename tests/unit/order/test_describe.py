@@ -1,5 +1,6 @@
 """What people are shown of the workflow is printed from the workflow."""
 
+import os
 import subprocess
 import sys
 from datetime import timedelta
@@ -8,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from order_service.fulfillment.describe import duration, mermaid, table
-from order_service.fulfillment.workflow import FULFILLMENT
+from order_service.fulfillment.workflow import newest
 
 
 def test_the_table_has_a_row_for_each_step() -> None:
     """Each row names the step, what it waits for, its events by their wire types, and its patience."""
-    lines = table(FULFILLMENT).splitlines()
-    assert len(lines) == 2 + len(FULFILLMENT.steps)
+    lines = table(newest()).splitlines()
+    assert len(lines) == 2 + len(newest().steps)
     assert lines[2] == (
         "| `payment` | – | compensatable | `payment.requested` → `payment.authorized` \\| `payment.declined` "
         "| `payment.reversal_requested` → `payment.reversed` \\| `payment.reversal_refused` | 30 s × 3 |"
@@ -26,9 +27,9 @@ def test_the_table_has_a_row_for_each_step() -> None:
 
 def test_the_diagram_shows_every_arrow() -> None:
     """Each step is a node, each wait an arrow, each refusal a dotted arrow back."""
-    diagram = mermaid(FULFILLMENT).splitlines()
+    diagram = mermaid(newest()).splitlines()
     assert diagram[0] == "flowchart LR"
-    for step in FULFILLMENT.steps:
+    for step in newest().steps:
         for name in step.after or ("placed",):
             assert f"    {name} --> {step.name}" in diagram
         if step.failure:
@@ -52,10 +53,15 @@ def test_durations_are_short(length: timedelta, text: str) -> None:
 
 
 def test_it_is_a_verb_of_the_order_service(tmp_path: Path) -> None:
-    """`python -m order_service describe` prints the newest version, from anywhere, and knows no version 99."""
+    """`python -m order_service describe` prints the newest version, from anywhere, in ASCII where that is all, and knows
+    no version 99."""
     command = [sys.executable, "-m", "order_service", "describe"]
     printed = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
-    assert printed.stdout == table(FULFILLMENT)
+    assert printed.stdout == table(newest())
+    plain = subprocess.run(
+        command, cwd=tmp_path, capture_output=True, text=True, check=True, env={**os.environ, "PYTHONIOENCODING": "ascii"}
+    )
+    assert "`payment.requested` > `payment.authorized`" in plain.stdout
     refused = subprocess.run([*command, "--version", "99"], cwd=tmp_path, capture_output=True, text=True)
     assert refused.returncode == 2
     assert "'99' is not" in refused.stderr

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from order_service.fulfillment.saga import OrderStatus, StepStatus
-from order_service.fulfillment.workflow import FULFILLMENT
+from order_service.fulfillment.workflow import newest
 from order_service.participants import EXPECTED, STEPS, Saying, compare, rebuild
 from payment_service.domain import Status as PaymentStatus
 from shipping_service.domain import Status as ShipmentStatus
@@ -53,7 +53,7 @@ def test_nothing_follows_while_one_of_them_says_nothing() -> None:
 
 def order(**statuses: str) -> dict[str, Any]:
     return {
-        "steps": [{"name": step.name, "status": statuses.get(step.name, "waiting")} for step in FULFILLMENT.steps],
+        "steps": [{"name": step.name, "status": statuses.get(step.name, "waiting")} for step in newest().steps],
         "payment": {"authorized": 0, "captured": 0, "voided": 0, "refunded": 0},
         "carrier": "globex-freight",
         "tracking_number": "GX1",
@@ -67,7 +67,7 @@ def differences(shown: dict[str, Any], sayings: list[Saying]) -> list[str]:
 def test_what_agrees_differs_in_nothing() -> None:
     """Before anything was asked, they know nothing; in the end, all is told alike."""
     assert differences(order(), says(NOTHING, NOTHING, NOTHING)) == []
-    done = order(**{step.name: "done" for step in FULFILLMENT.steps})
+    done = order(**{step.name: "done" for step in newest().steps})
     amounts = done["payment"] | {"authorized": 5, "captured": 5}
     documents = {"payment": amounts, "shipping": {"carrier": "globex-freight", "tracking_number": "GX1"}}
     assert differences({**done, "payment": amounts}, says("captured", "issued", "dispatched", **documents)) == []
@@ -114,8 +114,8 @@ def test_an_answer_on_its_way_is_no_difference(asked: str) -> None:
 
 def test_every_word_is_one_that_is_used() -> None:
     """Steps are those of the workflow, statuses of steps and of participants exist."""
-    assert {name for names in STEPS.values() for name in names} == set(FULFILLMENT.named) - {"approval"}
-    assert EXPECTED.keys() == set(FULFILLMENT.named) - {"approval"}
+    assert {name for names in STEPS.values() for name in names} == set(newest().named) - {"approval"}
+    assert EXPECTED.keys() == set(newest().named) - {"approval"}
     said = {"payment": {*PaymentStatus}, "shipping": {*ShipmentStatus}}
     for service, statuses in said.items():
         for step in STEPS[service]:

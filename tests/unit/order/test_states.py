@@ -4,14 +4,14 @@ import pytest
 
 from order_service.fulfillment.saga import StepStatus
 from order_service.fulfillment.states import Transition, transitions
-from order_service.fulfillment.workflow import FULFILLMENT
+from order_service.fulfillment.workflow import newest
 
 
 def of(name: str) -> list[Transition]:
-    return transitions(FULFILLMENT, FULFILLMENT.named[name])
+    return transitions(newest(), newest().named[name])
 
 
-@pytest.mark.parametrize("name", FULFILLMENT.named)
+@pytest.mark.parametrize("name", newest().named)
 def test_every_state_that_is_reached_begins_somewhere(name: str) -> None:
     """A step begins as waiting, and each state that something leaves was reached before."""
     reached = {"waiting"}
@@ -22,7 +22,7 @@ def test_every_state_that_is_reached_begins_somewhere(name: str) -> None:
 
 def test_all_statuses_occur() -> None:
     """No status is there for nothing."""
-    reached = {each.after.partition(",")[0] for name in FULFILLMENT.named for each in of(name)} | {"waiting"}
+    reached = {each.after.partition(",")[0] for name in newest().named for each in of(name)} | {"waiting"}
     assert reached == {status.value for status in StepStatus}
 
 

@@ -13,7 +13,7 @@ from order_service.fulfillment.inputs import (
     Tick,
 )
 from order_service.fulfillment.saga import Heard, Saga
-from order_service.fulfillment.workflow import FULFILLMENT
+from order_service.fulfillment.workflow import FULFILLMENT, newest
 from order_service.story import ASKED, DONE, FAILED, NOT_UNDONE, PEOPLE, SAID, UNDOING, UNDONE, tell, waits_for
 from order_service.web.console.drawing import WORDS, draw
 from order_service.web.console.timeline import lay_out
@@ -112,12 +112,12 @@ def test_what_it_waits_for_now() -> None:
 
 def test_every_step_and_every_wish_has_its_words() -> None:
     """A new step of the workflow is told in sentences of its own, not in a makeshift."""
-    steps = FULFILLMENT.steps
+    steps = newest().steps
     assert DONE.keys() == ASKED.keys() == {step.name for step in steps}
     assert FAILED.keys() == {step.name for step in steps if step.failure}
     assert UNDONE.keys() == UNDOING.keys() == {step.name for step in steps if step.undo}
     assert NOT_UNDONE.keys() == {step.name for step in steps if step.undo_refused}
-    assert SAID.keys() == {status for _, status in FULFILLMENT.meaning.values()}
+    assert SAID.keys() == {status for _, status in newest().meaning.values()}
     assert {each.type for each in (OrderPlaced, CancellationRequested, RetryRequested)} <= PEOPLE.keys()
 
 
