@@ -188,3 +188,11 @@ def test_nothing_starts_before_what_it_needs(name: str) -> None:
     needs = {f"{name.split('-')[0]}-migrate", *(["provision"] if name.endswith("-worker") else [])}
     waits = {other: how["condition"] for other, how in CONTAINERS[name]["depends_on"].items()}
     assert waits == dict.fromkeys(needs, "service_completed_successfully")
+
+
+def test_the_broker_takes_no_message_larger_than_a_bundle_of_ours() -> None:
+    """What a stranger may send is bounded where it comes in, and everything that a service says fits."""
+    assert "./deploy/rabbitmq.conf:/etc/rabbitmq/conf.d/20-fulfillment.conf:ro" in CONTAINERS["rabbitmq"]["volumes"]
+    limit = re.search(r"^max_message_size = (\d+)$", (ROOT / "deploy/rabbitmq.conf").read_text(), re.MULTILINE)
+    assert limit
+    assert services()["order"].settings().body_limit <= int(limit[1]) <= 4 << 20

@@ -130,6 +130,16 @@ def test_letters_beyond_a_number_are_counted_only(bench: Bench) -> None:
     assert len(bench.buried()) == 11
 
 
+def test_what_strangers_send_is_a_line_in_the_log_for_each_batch(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    """However many are put aside: how many, and one of them."""
+    junk = [damaged(bench.enclose(wanted(number)), body=b"%d" % number) for number in range(50)]
+    bench.consumer.work(bench.deliveries([*junk, wanted(50)]))
+    (line,) = [each for each in caplog.records if each.levelname in ("ERROR", "WARNING")]
+    assert line.getMessage().startswith("50 dead letters, such as ")
+
+
 class Moody:
     """Payment's handling, with orders that its handlers or its database cannot bear."""
 

@@ -158,3 +158,11 @@ def test_what_operators_set_can_be_written(server: str) -> None:
         )
         end(app)
         assert answer.status_code in (200, 201), answer.json
+
+
+def test_each_role_has_so_many_connections(server: str) -> None:
+    """None can use up the server's: the auditor's, and of each service its owner's, its workers' and its API's."""
+    with psycopg.connect(f"postgresql://auditor:reads@{server}/order_service") as connection:
+        found = connection.execute("SELECT rolname, rolconnlimit FROM pg_roles WHERE rolcanlogin").fetchall()
+    limits = {str(name): int(limit) for name, limit in found if name != "postgres"}
+    assert {name: 0 < limits[name] <= 60 for name in PASSWORDS} == dict.fromkeys(PASSWORDS, True)
