@@ -21,7 +21,7 @@ def test_the_unhappy_order_is_a_real_one(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("name", ["add-a-step", "add-a-participant"])
+@pytest.mark.parametrize("name", ["add-a-step", "add-a-compensatable-step", "add-a-participant"])
 def test_who_follows_the_page_gets_there(name: str, tmp_path: Path) -> None:
     """Applied to a copy of the tree, the page's changes do what it says, and break no wall between the rooms."""
     page, tree = DOCS / f"{name}.md", applying.copy_tree(tmp_path / "tree")
