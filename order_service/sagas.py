@@ -101,9 +101,7 @@ class Sagas:
         return found
 
     @classmethod
-    def due(
-        cls, connection: Transaction, flows: Flows, now: datetime, most: int, jump: Jump | None = None
-    ) -> "Sagas":
+    def due(cls, connection: Transaction, flows: Flows, now: datetime, most: int, jump: Jump | None = None) -> "Sagas":
         """At most `most` sagas whose time has come and that nobody else has locked. Raises UnknownVersion."""
         found = cls(connection, now, (Held.read(row, flows) for row in store.lock_due_sagas(connection, now, most)))
         found._put_off(jump)

@@ -18,7 +18,6 @@ from shared.database import Database, Transaction
 from shared.messaging.handling import Answers, Handling
 from shared.service import Service
 
-
 CLOCK = DatabaseClock()  # of this process's workers
 
 

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 from shared.database.errors import NoAnswer, TransientError
 
-
 REQUEST = 2.0  # seconds that whoever asks an API waits for a database that says nothing
 
 

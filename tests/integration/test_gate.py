@@ -133,7 +133,9 @@ def test_nginx_ends_though_a_stream_goes_on(tmp_path: Path) -> None:
         with nginx(tmp_path, server.url.removeprefix("http://")) as urls:
             _, order = server.place("first")
             viewer.port = int(urls["8000"].rpartition(":")[2])
-            viewer.request("GET", f"/orders/{order['id']}/events", headers={"Authorization": f"Bearer {TOKENS['alice']}"})
+            viewer.request(
+                "GET", f"/orders/{order['id']}/events", headers={"Authorization": f"Bearer {TOKENS['alice']}"}
+            )
             stream = viewer.getresponse()
             assert stream.status == 200
             assert stream.readline()

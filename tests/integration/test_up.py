@@ -157,7 +157,7 @@ def test_it_runs_on_sqlite_files_and_makes_keys(broker_url: str, tmp_path: Path)
 @pytest.mark.timeout(600)
 def test_it_brings_servers_of_its_own_and_nothing_of_it_is_left(open_folder: Path) -> None:
     """With --servers there is a RabbitMQ and a PostgreSQL as well, with --proxy an nginx at the APIs' ports. A second
-    start says who holds them. `kill -9` leaves no process behind, and all that was kept is there when it starts again."""
+    start says who holds them. `kill -9` leaves no process, and all that was kept is there when it starts again."""
     with running_up("--servers", "--proxy", "--folder", str(open_folder)) as up:
         with Api(up.urls["order"], KEYS["customer"]) as api:
             placed = api.place(SAMPLE, "the-first")["id"]

@@ -53,13 +53,18 @@ def test_durations_are_short(length: timedelta, text: str) -> None:
 
 
 def test_it_is_a_verb_of_the_order_service(tmp_path: Path) -> None:
-    """`python -m order_service describe` prints the newest version, from anywhere, in ASCII where that is all, and knows
-    no version 99."""
+    """`python -m order_service describe` prints the newest version, from anywhere, in ASCII where there is no more,
+    and knows no version 99."""
     command = [sys.executable, "-m", "order_service", "describe"]
     printed = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
     assert printed.stdout == table(newest())
     plain = subprocess.run(
-        command, cwd=tmp_path, capture_output=True, text=True, check=True, env={**os.environ, "PYTHONIOENCODING": "ascii"}
+        command,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
     )
     assert "`payment.requested` > `payment.authorized`" in plain.stdout
     refused = subprocess.run([*command, "--version", "99"], cwd=tmp_path, capture_output=True, text=True)

@@ -121,7 +121,7 @@ def test_milestones_come_in_order_and_leave_nothing_out(flow: Workflow) -> None:
 
 
 def test_a_workflow_hears_what_is_published_about_it() -> None:
-    """The facts that all versions bind the queue to are those of the published language, and nothing that people say."""
+    """The facts to bind the queue to are all those of the published language, and nothing that people say."""
     published = {kind for group in Event.__subclasses__() if group is not OrderEvent for kind in group.__subclasses__()}
     assert {kind for flow in WORKFLOWS.values() for kind in flow.hears} == published
 
