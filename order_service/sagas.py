@@ -117,9 +117,10 @@ class Sagas:
         return cls(connection, now, (Held.read(row, flows) for row in rows))
 
     def _put_off(self, jump: Jump | None) -> None:
-        """If a request is still in the outbox, its timeout has not begun: put the deadline off. So when the clock jumped."""
-        for held in self.held.values() if jump else ():
-            held.pass_over(jump)
+        """Nobody's patience runs out because the clock jumped, or while a request is still in the outbox."""
+        if jump:
+            for held in self.held.values():
+                held.pass_over(jump)
         late = [held for held in self.held.values() if held.wake_at and held.wake_at <= self._now]
         if late:
             unsent = TABLES.outbox.unsent(self._connection, [held.order_id for held in late])

@@ -126,7 +126,7 @@ class Settings:
     dead_letter_days: timedelta = _variable(
         duration(days=1),
         "90",
-        "Days for which dead letters are kept that were replayed or given up, but no less than `OUTBOX_DAYS`. Others stay.",
+        "Days for which dead letters are kept that were replayed or given up, at least `OUTBOX_DAYS`. Others stay.",
     )
 
     personal_days: timedelta = _variable(

@@ -53,13 +53,15 @@ def configuration(folder: Path, ports: Mapping[int, str], host: str = "127.0.0.1
     behind = "".join(f"        {port} {address};\n" for port, address in ports.items())
     doors = "".join(f"        listen {named}:{port}{more};\n" for port in ports)
     text = TEMPLATE.read_text()
-    for pattern, here in (
-        (r"^ +resolver .*\n", ""),  # addresses are known as numbers
-        (r"(^ +\d+ \w+-web:\d+;\n)+", behind),
-        (r"(^ +listen \d+;\n)+", doors),
-        (r"/tmp/", f"{folder}/"),
-    ):
-        text, found = re.subn(pattern, lambda _, here=here: here, text, flags=re.MULTILINE)
-        if not found:
+    changes = {
+        r"^ +resolver .*\n": "",  # addresses are known as numbers
+        r"(?:^ +\d+ \w+-web:\d+;\n)+": behind,
+        r"(?:^ +listen \d+;\n)+": doors,
+        r"(?<= )/tmp(?=/)": str(folder),
+    }
+    for pattern, here in changes.items():
+        parts = re.split(pattern, text, flags=re.MULTILINE)
+        if len(parts) == 1:
             raise ValueError(f"{TEMPLATE} has nothing like {pattern}")
+        text = here.join(parts)
     return text
