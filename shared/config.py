@@ -123,11 +123,7 @@ class Settings:
     )
     outbox_days: timedelta = _variable(duration(days=1), "7", "Days for which published messages are kept.")
     inbox_days: timedelta = _variable(duration(days=1), "30", "Days for which the ids of received messages are kept.")
-    dead_letter_days: timedelta = _variable(
-        duration(days=1),
-        "90",
-        "Days for which dead letters are kept that were replayed or given up, at least `OUTBOX_DAYS`. Others stay.",
-    )
+    dead_letter_days: timedelta = _variable(duration(days=1), "90", "Days for which settled dead letters are kept.")
 
     personal_days: timedelta = _variable(
         duration(days=1), "180", "Days for which address and payment token are kept after an order's last change."

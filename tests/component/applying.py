@@ -15,7 +15,7 @@ from pathlib import Path
 from tests.architecture.source import ROOT, files, relative
 
 BLOCK = re.compile(r"^```(\w+) ([^\n]+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-OPTION = re.compile(r'(file|before|after|instead_of)=(?:"([^"]*)"|(\S+))')
+OPTION = re.compile(r"""(file|before|after|instead_of)=(?:"([^"]*)"|'([^']*)'|(\S+))""")
 SKIPPED = ("docs/performance", "tests/benchmarks", "order_service/web/console/static")
 
 
@@ -32,7 +32,7 @@ def copy_tree(folder: Path) -> Path:
 def apply(page: Path, tree: Path) -> None:
     """Write the page's blocks into the files that they name. Raises LookupError for a line that is not there."""
     for _, info, text in BLOCK.findall(page.read_text()):
-        options = {name: quoted or plain for name, quoted, plain in OPTION.findall(info)}
+        options = {name: "".join(words) for name, *words in OPTION.findall(info)}
         if "file" in options:
             file = tree / options["file"]
             file.parent.mkdir(parents=True, exist_ok=True)

@@ -220,7 +220,7 @@ def test_a_port_knows_who_holds_it(stack: Stack, said: Lines) -> None:
 def test_nginx_is_told_where_all_is(tmp_path: Path) -> None:
     """Where it listens, who is behind each port, and where it may write; the rest is as under compose."""
     text = configuration(tmp_path, {8000: "127.0.0.1:7000", 8001: "127.0.0.1:7001"}, "::")
-    assert re.findall("listen (.*);", text) == ["[::]:8000 ipv6only=off", "[::]:8001 ipv6only=off"]
+    assert re.findall("^ +listen (.*);", text, re.MULTILINE) == ["[::]:8000 ipv6only=off", "[::]:8001 ipv6only=off"]
     assert re.findall(r"^ +(\d+ 127\.0\.0\.1:\d+);$", text, re.MULTILINE) == [
         "8000 127.0.0.1:7000",
         "8001 127.0.0.1:7001",

@@ -19,7 +19,7 @@ USER = "nobody"  # who it is when it was started by root: strangers talk to it
 
 def find(given: str | None = None) -> Path:
     """Its program: the one that is given, else that of the system's packages; raises Missing."""
-    found = given or shutil.which("nginx", path=os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin")))
+    found = given or shutil.which("nginx", path=os.pathsep.join((environment().get("PATH", ""), "/usr/sbin")))
     if not found or not Path(found).exists():
         raise Missing("there is no nginx here: `deploy/prepare servers` installs one")
     return Path(found)
