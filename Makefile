@@ -37,6 +37,7 @@ demo: .venv/.ready
 test: .venv/.ready-for-tests
 	deploy/prepare servers
 	deploy/prepare browser
+	deploy/prepare node
 	$(PYTEST) $(ARGS)
 
 screenshots: .venv/.ready-for-tests

@@ -13,7 +13,6 @@ from shared.ids import NewId
 from shared.values import changed
 
 CONTENT_TYPE = "application/json"
-BUNDLE = "application/vnd.order-fulfillment.bundle+json"  # several events in one message
 BEGINNING = 4_096  # bytes that are kept of an oversized body
 MESSAGE_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
@@ -41,7 +40,10 @@ class Cut(Struct, frozen=True, kw_only=True):
 
 
 class Envelope(Struct, frozen=True, kw_only=True):
-    """One message on the wire. `id` is a UUIDv7, its producer's own; `correlation_id` is the order id."""
+    """One message. `id` is a UUIDv7, its producer's own; `correlation_id` is the order id.
+
+    Version 0 is what cannot be read as an event: its body is all that came.
+    """
 
     id: str
     type: str
@@ -103,37 +105,58 @@ class Unreadable(Exception):
 M = TypeVar("M")
 
 
+def versions(message: type[Any]) -> list[type[Any]]:
+    """A message's class, and those of its older versions that are still read, the newest first."""
+    found = [message]
+    while older := getattr(found[-1], "older", None):
+        found.append(older)
+    return found
+
+
 class Reader:
-    """Opens envelopes whose types are `known`, tolerating unknown fields and nothing else."""
+    """Opens envelopes whose types are `known`, tolerating unknown fields and nothing else.
+
+    A message class may name the class of the version before as its `older`, whose `newer` makes the next version of a
+    message; so every version that is still read arrives as the one that handlers know.
+    """
 
     def __init__(self, known: Mapping[str, type[Any]], largest_body: int) -> None:
         self.largest_body = largest_body
         self._known = {
-            name: (message.version, message.producer, msgspec.json.Decoder(message)) for name, message in known.items()
+            name: (message.producer, {each.version: msgspec.json.Decoder(each) for each in versions(message)})
+            for name, message in known.items()
         }
 
     def open(self, envelope: Envelope) -> Any:
         """The typed message inside; raises Unreadable with the reason."""
         if envelope.cut or envelope.size > self.largest_body:
             raise Unreadable(f"oversized: {envelope.size} bytes, at most {self.largest_body} are read")
+        if not envelope.version:
+            raise Unreadable(
+                f"malformed: {envelope.content_type[:100]!r} that is no event with a schema of this system"
+            )
+        message = self._decoded(envelope)
+        if message.order_id != envelope.correlation_id:
+            raise Unreadable("malformed: the correlation id is not the order id of the body")
+        return message
+
+    def _decoded(self, envelope: Envelope) -> Any:
         if envelope.type not in self._known:
             raise Unreadable(f"unknown_type: {envelope.type[:100]!r}")
-        version, producer, decoder = self._known[envelope.type]
+        producer, decoders = self._known[envelope.type]
         if envelope.producer != producer:
             sender = repr(envelope.producer[:100]) if envelope.producer else "nobody whom the broker knows"
             raise Unreadable(f"forged_sender: {envelope.type} from {sender} instead of {producer!r}")
-        if envelope.version != version:
-            raise Unreadable(
-                f"unsupported_version: {envelope.type} version {envelope.version}, version {version} is read"
-            )
-        if envelope.content_type == BUNDLE:
-            raise Unreadable("malformed: a bundle that cannot be opened")
+        if envelope.version not in decoders:
+            read = " and ".join(map(str, sorted(decoders)))
+            raise Unreadable(f"unsupported_version: {envelope.type} version {envelope.version}, {read} can be read")
         if envelope.content_type != CONTENT_TYPE:
             raise Unreadable(f"content_type: {envelope.content_type[:100]!r} instead of {CONTENT_TYPE}")
         try:
-            message = decoder.decode(envelope.body)
+            message = decoders[envelope.version].decode(envelope.body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise Unreadable(f"malformed: {error}") from error
-        if message.order_id != envelope.correlation_id:
-            raise Unreadable("malformed: the correlation id is not the order id of the body")
+        newest = next(iter(decoders))
+        while message.version != newest:
+            message = message.newer()
         return message

@@ -1,6 +1,7 @@
-"""docs/listening.md: its program runs, and prints every event once, whether it travels alone or with others."""
+"""docs/listening.md: its programs run, and print every event once, whether it travels alone or with others."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from tests.component.bench import order_id
 from tests.contract.test_broker import settle
 
 PAGE = Path(__file__).parents[2] / "docs" / "listening.md"
+NODE_MODULES = Path(sys.prefix) / "node" / "node_modules"  # by `deploy/prepare node`
 
 
 def captured(number: int) -> Envelope:
@@ -42,13 +44,17 @@ def wait_for_queue(url: str, name: str) -> None:
     pytest.fail(f"nobody consumes {name}")
 
 
-def test_the_listener_of_the_page_prints_every_event_once(broker_url: str, tmp_path: Path) -> None:
-    """Two that travel together, one alone, and a repeat: three lines."""
+@pytest.mark.parametrize(("language", "command"), [("python", sys.executable), ("javascript", "node")])
+def test_the_listener_of_the_page_prints_every_event_once(
+    language: str, command: str, broker_url: str, tmp_path: Path
+) -> None:
+    """Two that travel together, one alone, and a repeat: three lines, in either language."""
     RabbitMQ(broker_url).provision(system_topology(), settle=0)
-    (program,) = re.findall(r"```python\n(.+?)```", PAGE.read_text(), re.DOTALL)
-    path = tmp_path / "listener.py"
+    (program,) = re.findall(rf"```{language}\n(.+?)```", PAGE.read_text(), re.DOTALL)
+    path = tmp_path / "listener"
     path.write_text(program)
-    with subprocess.Popen([sys.executable, str(path), broker_url], stdout=subprocess.PIPE, text=True) as listener:
+    arguments, environment = [command, str(path), broker_url], {**os.environ, "NODE_PATH": str(NODE_MODULES)}
+    with subprocess.Popen(arguments, env=environment, stdout=subprocess.PIPE, text=True) as listener:
         assert listener.stdout
         try:
             wait_for_queue(broker_url, "listener.prints")

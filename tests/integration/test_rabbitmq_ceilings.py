@@ -19,6 +19,7 @@ from payment_service.service import SERVICE
 from shared.bootstrap import system_topology
 from shared.ids import uuid7
 from shared.messaging.brokers.rabbitmq import RabbitMQ
+from shared.messaging.cloudevents import EVENT
 from shared.messaging.envelope import enclose
 from shared.messaging.topology import inbox_of
 from tests.component.bench import Bench, order_id
@@ -77,7 +78,7 @@ def hears(bench: Bench, broker_url: str) -> "subprocess.Popen[bytes]":
 def test_large_messages_do_not_fill_a_worker(bench: Bench, order_side: BlockingChannel, broker_url: str) -> None:
     """60 messages of 8 MiB, and 150 of the largest size that is read, wait when a worker begins: it takes them as it
     works them, in less than 48 MiB more than it has at rest; of those that are too large it keeps the beginning."""
-    as_order = pika.BasicProperties(user_id="guest", type="payment.requested", content_type="application/json")
+    as_order = pika.BasicProperties(user_id="guest", type="payment.requested", content_type=EVENT)
     with hears(bench, broker_url) as worker:
         until(lambda: order_side.queue_declare(inbox_of("payment"), passive=True).method.consumer_count)
         at_rest = largest_memory(worker)

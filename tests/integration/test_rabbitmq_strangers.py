@@ -14,9 +14,9 @@ from pika.adapters.blocking_connection import BlockingChannel
 from order_service.cli.stack import RabbitMQServer
 from shared.messaging.broker import AccessRefused, Connection
 from shared.messaging.brokers.rabbitmq import RabbitMQ
-from shared.messaging.brokers.rabbitmq.wire import properties_of
 from shared.messaging.envelope import Reader, Unreadable
 from tests.contract.test_broker import TOPOLOGY, LampPacked, LampRequested, envelope, reject, settle, take
+from tests.parcels import as_sent
 
 PASSWORDS = {name: f"secret of {name}" for name in ("shop", "store", "museum", "provision", "listener")}
 
@@ -248,10 +248,10 @@ def test_nobody_speaks_as_another(said: str | None, seen: str, dead: bool, confi
     """A store that says what only the shop says is told by its user, also where it lies about how its message died;
     a message whose sender gives no user is from nobody."""
     asked = envelope(LampRequested)
-    properties = properties_of(asked) | {"user_id": said}
-    properties["headers"] |= {"producer": "shop", "x-death": DIED_ELSEWHERE}
+    properties, body = as_sent(asked)
+    properties |= {"user_id": said, "headers": {"producer": "shop", "x-death": DIED_ELSEWHERE}}
     connection = pika.BlockingConnection(pika.URLParameters(confined("store")))
-    connection.channel().basic_publish("store.events", "lamp.packed", asked.body, pika.BasicProperties(**properties))
+    connection.channel().basic_publish("store.events", "lamp.packed", body, pika.BasicProperties(**properties))
     connection.close()
     if dead:
         reject(confined("provision"), "shop")

@@ -19,16 +19,16 @@ from shared.database import Database
 from shared.ids import uuid7
 from shared.messaging.broker import Delivery
 from shared.messaging.brokers.rabbitmq import RabbitMQ
-from shared.messaging.brokers.rabbitmq.wire import properties_of
-from shared.messaging.envelope import Envelope, enclose
+from shared.messaging.envelope import BEGINNING, Envelope, enclose
 from shared.messaging.topology import inbox_of
 from shared.messaging.worker import Worker
 from shared.migrate import migrate
 from shared.service import Service, services
 from tests.component.bench import Bench
 from tests.component.test_consumer import wanted
+from tests.parcels import as_sent
 
-GOLDEN = Path(__file__).parents[1] / "contract" / "golden"
+EXAMPLES = Path(__file__).parents[2] / "shared" / "examples"
 BODY_LIMIT = 2_000
 
 
@@ -80,19 +80,22 @@ def worker_of(service: Service, database: Database, broker_url: str, **variables
 def spoiled(service: str) -> dict[str, tuple[str, dict[str, Any], bytes]]:
     """Messages that this service cannot read, by the reason: exchange, properties and body each."""
     handled = sorted(each.type for each in services()[service].handlers)
-    golden = json.loads((GOLDEN / f"{handled[0]}.v1.json").read_text())
-    exchange, sound, body = golden["exchange"], golden["properties"], json.dumps(golden["body"]).encode()
+    example = json.loads((EXAMPLES / f"{handled[0]}.v1.json").read_text())
+    exchange, properties, sound = example["exchange"], example["properties"] | {"user_id": "guest"}, example["body"]
 
-    def altered(number: int, **changes: Any) -> dict[str, Any]:
-        return {**sound, "message_id": f"0192d2f0-9999-7000-8000-{number:012x}", "user_id": "guest", **changes}
+    def altered(number: int, user: str | None = "guest", **changes: Any) -> tuple[str, dict[str, Any], bytes]:
+        message_id = f"0192d2f0-9999-7000-8000-{number:012x}"
+        body = json.dumps(sound | {"id": message_id} | changes).encode()
+        return exchange, properties | {"message_id": message_id, "user_id": user}, body
 
+    schema = sound["dataschema"].rpartition(":")[0]
     return {
-        "unknown_type": (exchange, altered(1, type="lamp.polished"), body),
-        "unsupported_version": (exchange, altered(2, headers={**sound["headers"], "version": 99}), body),
-        "malformed": (exchange, altered(3), b'{"order_id": '),
-        "content_type": (exchange, altered(4, content_type="application/xml"), b"<order/>"),
-        "oversized": (exchange, altered(5), body + b" " * BODY_LIMIT),
-        "forged_sender": (exchange, altered(6, user_id=None), body),
+        "unknown_type": altered(1, type="lamp.polished", dataschema="urn:order-fulfillment:lamp.polished:1"),
+        "unsupported_version": altered(2, dataschema=f"{schema}:99"),
+        "malformed": altered(3, data={"order_id": 7}),
+        "content_type": altered(4, datacontenttype="application/xml", data="<order/>"),
+        "oversized": altered(5, data=sound["data"] | {"more": " " * 2 * BODY_LIMIT}),
+        "forged_sender": altered(6, user=None),
     }
 
 
@@ -119,9 +122,15 @@ def test_what_a_service_cannot_read_is_in_its_own_dead_letters(
     by_id = {row["message_id"]: row for row in found()}
     assert len(by_id) == len(letters)
     for reason, (_, properties, body) in letters.items():
-        row = by_id[properties["message_id"]]
+        row, said = by_id[properties["message_id"]], json.loads(body)
         assert row["reason"].startswith(f"{reason}: ")
-        assert (bytes(row["body"]), row["type"], row["state"]) == (body, properties["type"], "parked")
+        assert row["state"] == "parked"
+        if reason == "oversized":  # of which the beginning is kept
+            assert row["type"] == properties["type"]
+            assert (bytes(row["body"]), row["size"]) == (body[:BEGINNING], len(body))
+        else:
+            assert row["type"] == said["type"]
+            assert json.loads(row["body"]) == said["data"]
     assert [waiting(channel, each) for each in services()] == [0, 0, 0, 0]
     database.dispose()
 
@@ -154,8 +163,10 @@ def test_workers_of_a_service_share_its_queue(channel: BlockingChannel, broker_u
         until("consumed by four", lambda: channel.queue_declare(inbox, passive=True).method.consumer_count == 4)
         for number in range(1_000):
             request = enclose(wanted(number), at=bench.now(), new_id=uuid7)
-            properties = {**properties_of(request), "user_id": "guest"}
-            channel.basic_publish("order.events", request.type, request.body, pika.BasicProperties(**properties))
+            properties, body = as_sent(request)
+            channel.basic_publish(
+                "order.events", request.type, body, pika.BasicProperties(**properties, user_id="guest")
+            )
         until("answered", lambda: waiting(channel, "order") >= 1_000)
     assert sum(share.given for share in shares) == 1_000
     assert all(share.given for share in shares)

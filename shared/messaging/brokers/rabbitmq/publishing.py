@@ -17,14 +17,13 @@ from pika.spec import Basic, BasicProperties
 from shared.messaging.broker import ConnectionLost
 from shared.messaging.brokers.rabbitmq.bundle import bundled
 from shared.messaging.brokers.rabbitmq.link import IOLoop, Link, loss, reason, user_in
-from shared.messaging.brokers.rabbitmq.wire import properties_of
+from shared.messaging.brokers.rabbitmq.wire import Parcel, properties_of
 from shared.messaging.envelope import Envelope
 from shared.messaging.topology import exchange_of
 
 log = logging.getLogger("fulfillment.broker")
 
 LONGEST_PAUSE = 10.0  # seconds
-Ids = Sequence[str]  # of the events in a message
 
 
 class Publishing:
@@ -48,8 +47,8 @@ class Publishing:
         self.loop, self.service, self.parameters = loop, service, parameters
         self.window, self.bundle = window, bundle
         self.on_settled, self.on_attempt = on_settled, on_attempt
-        self._waiting: deque[tuple[Envelope, Ids]] = deque()
-        self._unconfirmed: dict[int, tuple[str, Ids]] = {}  # in the order of publishing
+        self._waiting: deque[Parcel] = deque()
+        self._unconfirmed: dict[int, tuple[str, Sequence[str]]] = {}  # in the order of publishing
         self._returned: Counter[str] = Counter()
         self._published = 0
         self._failures = 0
@@ -82,22 +81,22 @@ class Publishing:
         else:
             self._tell([each.id for each in envelopes], "unsent: the publishing connection is down")
 
-    def _tell(self, ids: Ids, why: str | None) -> None:
+    def _tell(self, ids: Sequence[str], why: str | None) -> None:
         for each in ids:
             self.on_settled((each, why))
 
     def _pump(self) -> None:
         exchange, user, channel = exchange_of(self.service), user_in(self.parameters), self._channel
         while self._waiting and channel and not self._blocked and len(self._unconfirmed) < self.window:
-            envelope, ids = self._waiting.popleft()
-            properties = BasicProperties(**properties_of(envelope), user_id=user)
+            parcel = self._waiting.popleft()
+            properties = BasicProperties(**properties_of(parcel), user_id=user)
             try:
-                channel.basic_publish(exchange, envelope.type, envelope.body, properties, mandatory=True)
+                channel.basic_publish(exchange, parcel.type, parcel.body, properties, mandatory=True)
             except (ValueError, struct.error, exceptions.AMQPError) as error:
-                self._tell(ids, f"unsendable: {reason(error)}")
+                self._tell(parcel.events, f"unsendable: {reason(error)}")
             else:
                 self._published += 1
-                self._unconfirmed[self._published] = envelope.id, ids
+                self._unconfirmed[self._published] = parcel.id, parcel.events
 
     def _opened(self, channel: Channel) -> None:
         channel.add_on_close_callback(lambda _channel, error: self._lost(self.link, error))
@@ -146,8 +145,8 @@ class Publishing:
         why = reason(error)
         for _, ids in self._unconfirmed.values():
             self._tell(ids, f"unknown: {why}")
-        for _, ids in self._waiting:
-            self._tell(ids, f"unsent: {why}")
+        for parcel in self._waiting:
+            self._tell(parcel.events, f"unsent: {why}")
         left = len(self._unconfirmed), len(self._waiting)
         self._unconfirmed.clear()
         self._waiting.clear()
