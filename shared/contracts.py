@@ -4,7 +4,7 @@ Requests are published by the order service, facts by the participant that they 
 units of the deployment's one currency. Unknown fields are ignored when reading.
 """
 
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from msgspec import Meta, Struct
 
@@ -37,6 +37,7 @@ class Event(Struct, frozen=True, kw_only=True):
     type: ClassVar[str]
     version: ClassVar[int] = 1
     producer: ClassVar[str]
+    older: ClassVar[Any] = None  # the class of the version before, while it is read: its `newer` makes this one
 
     order_id: bounds.OrderId
 
@@ -143,9 +144,6 @@ class CaptureRefused(PaymentEvent, frozen=True, kw_only=True):
     detail: bounds.Detail
 
 
-# Inventory
-
-
 class StockRequested(OrderEvent, frozen=True, kw_only=True):
     """Reserve all lines or none."""
 
@@ -190,9 +188,6 @@ class StockIssued(InventoryEvent, frozen=True, kw_only=True):
     """The goods have left the stock."""
 
     type: ClassVar[str] = "stock.issued"
-
-
-# Shipping
 
 
 class ShipmentRequested(OrderEvent, frozen=True, kw_only=True):

@@ -54,7 +54,11 @@ class Service:
 
     def web(self, settings: Settings, database: Database, notifier: Notifier) -> "Flask":
         """Its API. What that needs is imported now: a worker needs none of it."""
+        from shared.asyncapi import document
+        from shared.http.app import publish
+
         app: Flask = import_module(f"{self.package}.web").create_app(settings, database, notifier)
+        publish(app, "/asyncapi.json", lambda: document({self.name: list(self.handlers)}))
         return app
 
 

@@ -40,6 +40,7 @@ SECTIONS = {
         "republish": "system.republish:republish",
         "provision": "system.provision:provision",
         "definitions": "system.definitions:definitions",
+        "asyncapi": "system.asyncapi:asyncapi",
         "key": "system.keys:key",
         "secrets": "system.secrets:secrets",
         "bench": "system.bench:bench",

@@ -5,6 +5,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
 from copy import deepcopy
+from functools import cache
 from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -134,6 +135,16 @@ def create_app(
     api.spec.components.schemas.pop("PaginationMetadata", None)  # flask-smorest's, which nothing here uses
     _serve_docs(app, json.dumps(api.spec.to_dict()))
     return app
+
+
+def publish(app: Flask, path: str, make: Callable[[], Any]) -> None:
+    """A JSON document that everybody may read; it is made when it is first asked for."""
+    made = cache(lambda: msgspec.json.encode(make()))
+
+    @app.get(path, endpoint=path)
+    @public
+    def document() -> Response:
+        return Response(made(), mimetype="application/json")
 
 
 def _document_problems(doc: dict[str, Any], doc_info: dict[str, Any], **_: Any) -> dict[str, Any]:

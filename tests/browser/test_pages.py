@@ -18,6 +18,7 @@ PAGES = (
     "order",
     "dear order",
     "/console/nowhere",
+    "/docs/events.html",
 )
 PHONE = {"width": 380, "height": 800}
 DEAR = {**ORDER, "lines": [{"sku": "LINEN-SOFA", "quantity": 1}]}
