@@ -8,11 +8,12 @@ SHARED_BY := 2
 PYTEST = $(BIN)/python -m pytest --numprocesses $(SHARED_BY) --dist loadfile
 DESCRIBED := pyproject.toml deploy/prepare
 
-.PHONY: help play demo test test-fast screenshots check lint format types walls simulate bench-peers bench bench-scaling bench-web bench-streams bench-embedded bench-memory bench-floor bench-report soak lock clean
+.PHONY: help play demo prove test test-fast screenshots check lint format types walls simulate bench-peers bench bench-scaling bench-web bench-streams bench-embedded bench-memory bench-floor bench-report soak lock clean
 
 help:
 	@echo "make play                watch orders move on a page, break things there, see them heal; nothing to set up"
 	@echo "make demo                orders through all four services, in one process, with nothing to set up"
+	@echo "make prove               everything broken on purpose for ten minutes, and whether all adds up; SEED=17"
 	@echo "make test                every test, against RabbitMQ and PostgreSQL servers of its own"
 	@echo "make screenshots         the pictures of the README and docs, taken from a real run"
 	@echo "make test-fast           those that need no server and take no time: most of the trust in a minute"
@@ -60,6 +61,10 @@ types: .venv/.ready-for-tests
 
 walls: .venv/.ready-for-tests
 	$(BIN)/lint-imports
+
+prove: .venv/.ready
+	deploy/prepare servers
+	$(BIN)/fulfillment prove $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 simulate: .venv/.ready
 	$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED)) $(ARGS)

@@ -43,6 +43,7 @@ SECTIONS = {
         "asyncapi": "system.asyncapi:asyncapi",
         "key": "system.keys:key",
         "secrets": "system.secrets:secrets",
+        "prove": "system.prove.command:prove",
         "bench": "system.bench:bench",
     },
 }

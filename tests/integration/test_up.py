@@ -196,7 +196,7 @@ def test_what_the_console_breaks_heals(open_folder: Path) -> None:
             page.set(part, "kill -9")
             up.wait_until(f"{part} killed", lambda part=part: f"{part} " in up.output() and killed(part, up.output()))
         page.set("inventory-worker-1", "stopped")
-        page.set("rabbitmq", "cut all connections")
+        page.set("broker", "cut all connections")
         with Api(up.urls["order"], KEYS["customer"]) as api:
             placed = page.patiently(lambda: api.place(SAMPLE, "meanwhile")["id"])
             page.set("inventory-worker-1", "running")

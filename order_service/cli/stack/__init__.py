@@ -2,6 +2,7 @@
 
 from order_service.cli.stack.installation import process_of, processes_of_all
 from order_service.cli.stack.nginx import Nginx
+from order_service.cli.stack.network import Conduct, Line, Network
 from order_service.cli.stack.ports import free_port, free_ports, holder, is_free, listener
 from order_service.cli.stack.postgresql import UNSAFE, Missing, PostgreSQL
 from order_service.cli.stack.processes import Program, kill, spawn, tree
@@ -11,8 +12,11 @@ from order_service.cli.stack.supervisor import NotReady, Say, Stack, State
 
 __all__ = [
     "UNSAFE",
+    "Conduct",
+    "Line",
     "Missing",
     "Nginx",
+    "Network",
     "NotReady",
     "PostgreSQL",
     "Program",

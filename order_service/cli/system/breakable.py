@@ -20,14 +20,20 @@ CONDUCTS: Mapping[str, Mapping[str, object]] = {
     "losing answers": {"error_rate": 0.5},
     "away": {"outage": True},
 }
-PARTIES = {  # name on the page: service and party of its simulation
-    "card network": ("payment", "card_network"),
-    "northwind-parcels": ("shipping", "northwind-parcels"),
-    "globex-freight": ("shipping", "globex-freight"),
+PARTIES = {  # name on the page: service and party of its simulation, and what kind it is of
+    "card network": ("payment", "card_network", "card network"),
+    "northwind-parcels": ("shipping", "northwind-parcels", "carrier"),
+    "globex-freight": ("shipping", "globex-freight", "carrier"),
 }
 BROKER = "broker"
 BROKER_CHOICES = (WELL, LOSSY, "away", CUT)
 WORKER_CHOICES = ("running", "frozen", "stopped")
+KILLED, AT_ONCE = "kill -9", "stopped at once"
+ENDED = "all connections ended"
+RESET = "reset"
+AGAIN, ANEW = "said again", "said again under new ids"
+IN_TURN = "restarted one after another"
+MOMENTARY = (CUT, KILLED, AT_ONCE, ENDED, RESET, AGAIN, ANEW, IN_TURN)  # it is done and over: nothing stays so
 
 
 class Breakable(Protocol):
@@ -51,10 +57,13 @@ class Outside:
         self._conduct = dict.fromkeys(PARTIES, WELL)
 
     def parts(self) -> list[Part]:
-        return [Part(name=name, state=self._conduct[name], choices=tuple(CONDUCTS)) for name in PARTIES]
+        return [
+            Part(name=name, state=self._conduct[name], choices=tuple(CONDUCTS), kind=kind)
+            for name, (_, _, kind) in PARTIES.items()
+        ]
 
     def set(self, part: str, choice: str) -> None:
-        service, party = PARTIES[part]
+        service, party, _ = PARTIES[part]
         with Api(self._urls[service], self._token) as api:
             try:
                 api.put(f"/simulation?party={party}", {"latency_ms": LATENCY_MS, **CONDUCTS[choice]})
@@ -102,8 +111,11 @@ class Threads:
         self._faults, self._failures = faults, failures
 
     def parts(self) -> list[Part]:
-        workers = [Part(name=name, state=each.state, choices=WORKER_CHOICES) for name, each in self._workers.items()]
-        return [Part(name=BROKER, state=self._faults.conduct, choices=BROKER_CHOICES), *workers]
+        workers = [
+            Part(name=name, state=each.state, choices=WORKER_CHOICES, kind="worker")
+            for name, each in self._workers.items()
+        ]
+        return [Part(name=BROKER, state=self._faults.conduct, choices=BROKER_CHOICES, kind=BROKER), *workers]
 
     def set(self, part: str, choice: str) -> None:
         if part != BROKER:

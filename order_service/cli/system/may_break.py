@@ -10,7 +10,9 @@ import click
 
 from order_service.cli.stack import Program, Servers, Stack, free_port
 from order_service.cli.system.audit import auditor, open_databases
-from order_service.cli.system.breakable import Outside
+from order_service.cli.system.breakable import Breakable, Outside
+from order_service.cli.system.breakable_broker import BrokerServer
+from order_service.cli.system.breakable_databases import Databases
 from order_service.cli.system.breakable_stack import Processes
 from order_service.cli.system.control import controlled
 from order_service.cli.system.embedded import Tokens
@@ -18,6 +20,7 @@ from order_service.cli.system.playground import Playground
 from order_service.cli.system.traffic import Traffic
 from shared.clock import DatabaseClock
 from shared.config import environment
+from shared.database import Database
 
 CONSOLE = "order-web"  # the process that serves the pages
 NEEDED = (CONSOLE, "postgresql", "proxy")  # by the pages, which know from the database who is signed in
@@ -75,7 +78,7 @@ def broken_from(
     tokens = Tokens(operator=secrets.token_urlsafe(18), customer=secrets.token_urlsafe(18))
     own = f"{tokens.operator}:operator:playground,{tokens.customer}:customer:alice"
     outside = Outside(urls, tokens.operator)
-    processes = Processes(stack, ("epmd",), NEEDED, servers.rabbitmq if servers else None)
+    processes = Processes(stack, ("epmd",), NEEDED)
     seed, key, port = secrets.randbelow(10_000), secrets.token_urlsafe(18), free_port()
     with open_databases(template) as databases:
 
@@ -84,7 +87,8 @@ def broken_from(
                 return DatabaseClock().now(connection)
 
         traffic = Traffic(urls, tokens, rate=RATE, minutes=MINUTES)
-        playground = Playground([outside, processes], traffic, now, seed, WORDS)
+        breakables = [outside, processes, *(of_servers(stack, servers, databases) if servers else ())]
+        playground = Playground(breakables, traffic, now, seed, WORDS)
         with controlled(playground, auditor(databases, now), key, port):
             yield Ground(
                 playground=playground,
@@ -94,3 +98,9 @@ def broken_from(
                 keys=",".join(each for each in (keys or known.get("API_KEYS", ""), own) if each),
                 address=f"http://{key}@127.0.0.1:{port}",
             )
+
+
+def of_servers(stack: Stack, servers: Servers, databases: Mapping[str, Database]) -> Sequence[Breakable]:
+    """What the stack's own servers may suffer; not the database that the console needs."""
+    others = {name: name for name in databases if name != "order"}
+    return [BrokerServer(stack, servers.rabbitmq, databases), Databases(servers.postgresql, others)]

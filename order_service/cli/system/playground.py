@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 
 from order_service.cli.client.api import Refused, Unreachable
-from order_service.cli.system.breakable import CUT, Breakable, BrokerFaults, Outside, Threads
+from order_service.cli.system.breakable import MOMENTARY, Breakable, BrokerFaults, Outside, Threads
 from order_service.cli.system.embedded import OPERATOR, System
 from order_service.cli.system.traffic import FATES, Traffic
 from order_service.web.console.activity import Mark
@@ -21,7 +21,6 @@ IN_ONE_PROCESS = (
     "batch and gives the rest back. No thread can be killed halfway: for kill -9 kill this whole program and start it "
     "again, or run fulfillment up --console-may-break."
 )
-MOMENTARY = (CUT, "kill -9")  # it is done and over: nothing stays so
 
 
 class Playground:

@@ -29,11 +29,12 @@ class Refusal(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """Something that can be broken; its first choice is to be well."""
+    """Something that can be broken; its first choice is to be well. `kind` is what other parts like it are called."""
 
     name: str
     state: str
     choices: tuple[str, ...]
+    kind: str
 
 
 @dataclass(frozen=True, kw_only=True)
