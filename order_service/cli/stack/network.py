@@ -142,12 +142,13 @@ class _Call:
     async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """All that one side says, until it has no more to say."""
         while data := await reader.read(PIECE):
-            await self._line.speaks.wait()
-            size, pause = PACES.get(self._line.conduct, (PIECE, 0.0))
-            for begin in range(0, len(data), size):
+            while data:
+                await self._line.speaks.wait()
+                size, pause = PACES.get(self._line.conduct, (PIECE, 0.0))
                 if pause:
                     await asyncio.sleep(pause)
-                writer.write(data[begin : begin + size])
+                writer.write(data[:size])
+                data = data[size:]
                 await writer.drain()
         if not self.is_half_open and writer.can_write_eof():
             writer.write_eof()

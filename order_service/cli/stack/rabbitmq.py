@@ -106,9 +106,11 @@ class RabbitMQServer:
         return answers(self.port)
 
     def control(self, *words: str) -> str:
-        """What `rabbitmqctl` says; raises CalledProcessError. Each call takes about a second."""
+        """What `rabbitmqctl` says; raises SubprocessError. Each call takes about a second."""
         command = [str(self._program.with_name("rabbitmqctl")), "--quiet", *words]
-        done = subprocess.run(command, env=self._environment(), stdout=subprocess.PIPE, text=True, check=True)  # noqa: S603
+        done = subprocess.run(  # noqa: S603 - our own words
+            command, env=self._environment(), stdout=subprocess.PIPE, text=True, check=True, timeout=BOOTING
+        )
         return done.stdout
 
     def evaluate(self, code: str) -> str:

@@ -22,8 +22,8 @@ from shared.service import services
 MEMORY, DISK = "short of memory", "short of disk"
 EMPTIED, DELETED, LOST = "queues emptied", "queues deleted", "all data lost"
 CHOICES = (WELL, CUT, MEMORY, DISK, EMPTIED, DELETED, LOST)
-BOOTING = 60.0  # seconds
-RECENT = timedelta(minutes=3)  # what was confirmed longer ago has been worked
+BOOTING = 10.0  # seconds
+BEFORE = timedelta(seconds=15)  # what was confirmed that long before has been worked
 EVERY_QUEUE = "[{act} || Queue <- rabbit_amqqueue:list()]"
 ACTS: Mapping[str, str] = {  # expressions of Erlang
     CUT: 'rabbit_networking:close_all_connections("by hand, to see it heal")',
@@ -43,7 +43,7 @@ class BrokerServer:
 
     def __init__(self, stack: Stack, server: RabbitMQServer, databases: Mapping[str, Database]) -> None:
         self._stack, self._server, self._databases = stack, server, databases
-        self._state = WELL
+        self._state, self._began = WELL, 0.0
 
     def parts(self) -> list[Part]:
         return [Part(name=BROKER, state=self._state, choices=CHOICES, kind=BROKER)]
@@ -51,6 +51,7 @@ class BrokerServer:
     def set(self, part: str, choice: str) -> None:
         if self._state not in (WELL, choice):
             self._heal()
+        self._began = time.monotonic()
         if choice == LOST:
             self._lose_everything()
         elif choice != WELL:
@@ -68,7 +69,7 @@ class BrokerServer:
             with refusing():
                 if self._state in (DELETED, LOST):
                     RabbitMQ(self._server.url()).provision(system_topology())
-                publish_again(self._databases)
+                publish_again(self._databases, timedelta(seconds=time.monotonic() - self._began) + BEFORE)
         self._state = WELL
 
     def _lose_everything(self) -> None:
@@ -98,8 +99,8 @@ def refusing() -> Iterator[None]:
         raise Refusal(f"It cannot be done now: {first_line(error)}") from error
 
 
-def publish_again(databases: Mapping[str, Database], since: timedelta = RECENT) -> None:
-    """Have every service publish again what was confirmed lately. Raises DatabaseError."""
+def publish_again(databases: Mapping[str, Database], since: timedelta) -> None:
+    """Have every service publish again what was confirmed within that time. Raises DatabaseError."""
     for name, database in databases.items():
         with database.reading() as connection:
             now = services()[name].clock.now(connection)

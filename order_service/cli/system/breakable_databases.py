@@ -6,6 +6,7 @@ import shutil
 import subprocess
 from collections.abc import Mapping
 from contextlib import suppress
+from datetime import timedelta
 from pathlib import Path
 
 import psycopg
@@ -24,6 +25,7 @@ from shared.service import services
 LOCKED, READ_ONLY, FULL = "every table locked", "read-only", "full"
 END = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s AND pid <> pg_backend_pid()"
 TO_LOCK = "SET lock_timeout = '5s'"
+LATELY = timedelta(seconds=10)
 MESSAGES = 300  # that are said again under new ids, of each service
 SLACK = 128  # KiB that a full disk still has
 
@@ -139,7 +141,7 @@ class Repeating:
     def set(self, part: str, choice: str) -> None:
         with refusing():
             if choice == AGAIN:
-                publish_again(self._databases)
+                publish_again(self._databases, LATELY)
             elif choice == ANEW:
                 for name, database in self._databases.items():
                     say_anew(name, database)

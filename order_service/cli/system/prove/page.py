@@ -69,7 +69,8 @@ def _timeline(score: Score) -> str:
         return f'<polyline class="{name}" points="{points}"/>'
 
     parts = [line("placed", score.placed_by_second), line("bad", score.bad_by_second)]
-    parts += [line("ended", score.ended_by_second), f'<line class="axis" x1="{LEFT}" y1="{PLOT}" x2="{WIDTH}" y2="{PLOT}"/>']
+    parts += [line("ended", score.ended_by_second)]
+    parts += [f'<line class="axis" x1="{LEFT}" y1="{PLOT}" x2="{WIDTH}" y2="{PLOT}"/>']
     parts += [f'<text x="0" y="14">{most}</text><text x="0" y="{PLOT}">0</text>']
     every = max(10, round(seconds / 10 / 10) * 10)
     parts += [f'<text x="{x(at)}" y="{PLOT + 14}">{at} s</text>' for at in range(0, int(seconds), every)]
@@ -109,7 +110,8 @@ def _table(head: Sequence[str], rows: Iterator[list[str]]) -> str:
     cells = ["<tr>" + "".join(f'<th scope="col">{escape(each)}</th>' for each in head) + "</tr>"]
     for row in rows:
         kinds = ("" if each[:1].isdigit() and " " not in each or each == "–" else ' class="text"' for each in row)
-        cells.append("<tr>" + "".join(f"<td{kind}>{escape(each)}</td>" for kind, each in zip(kinds, row, strict=True)) + "</tr>")
+        row_cells = (f"<td{kind}>{escape(each)}</td>" for kind, each in zip(kinds, row, strict=True))
+        cells.append(f"<tr>{''.join(row_cells)}</tr>")
     return f'<div class="scroll"><table>{"".join(cells)}</table></div>'
 
 

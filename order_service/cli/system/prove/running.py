@@ -94,7 +94,7 @@ def _watch(ledger: Ledger, trouble: Trouble, tell: Tell, is_over: Callable[[], b
         if ledger.now >= due:
             due += TOLD_EVERY
             tell(standing(ledger, trouble))
-        time.sleep(0.1)
+        time.sleep(0.25)
 
 
 def standing(ledger: Ledger, trouble: Trouble) -> str:
