@@ -89,7 +89,7 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize(("kind", "ledger"), WRONG, ids=lambda each: each if isinstance(each, str) else "")
+@pytest.mark.parametrize(("kind", "ledger"), WRONG, ids=[f"{kind} {number}" for number, (kind, _) in enumerate(WRONG)])
 def test_what_is_taken_back_is_a_violation(kind: str, ledger: Ledger) -> None:
     """Each contradiction between answers is found, and named."""
     assert kind in {each.partition(":")[0] for each in ledger.violations}
@@ -131,9 +131,7 @@ def a_score(*violations: str) -> Score:
         wish.placed_at, wish.ended_at, wish.seen = placed, ended, {**PLAIN, "status": "fulfilled"}
     ledger.answers += [Answered(9.5, 1, "place", 0, "no answer in time"), Answered(9.6, 1, "place", 503, "overloaded")]
     faults = [a_fault(1, "worker: frozen", 9.0, 12.0), a_fault(2, "a", 29.0, 30.0), a_fault(3, "b", 30.0, 32.0)]
-    verdict = Verdict(
-        violations=list(violations), messages=65, duplicates=2, retries=3, compensations=0, made_good=1
-    )
+    verdict = Verdict(violations=list(violations), messages=65, duplicates=2, retries=3, compensations=0, made_good=1)
     return score(seed=7, begun="2026-11-28", command="fulfillment prove --seed 7", versions={"postgresql": "15"},
                  ledger=ledger, suffered=faults, verdict=verdict)  # fmt: skip
 

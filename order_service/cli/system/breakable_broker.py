@@ -1,4 +1,4 @@
-"""What a RabbitMQ may suffer beyond being killed or frozen: alarms, closed connections, queues and data that are gone."""
+"""What a RabbitMQ may suffer beyond being killed or frozen: alarms, closed connections, lost queues and data."""
 
 import shutil
 import subprocess

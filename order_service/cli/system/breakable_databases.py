@@ -1,4 +1,4 @@
-"""What a PostgreSQL may suffer beyond being killed or frozen: connections ended, locks held, read-only, a full disk; and
+"""What a PostgreSQL may suffer beyond being killed or frozen: connections ended, locks, read-only, a full disk; and
 messages that its outboxes say again."""
 
 import os
@@ -88,7 +88,7 @@ class Databases:
         """Change it for all sessions: those that are open are ended."""
         with self._server.connect() as connection:
             name = sql.Identifier(self._names[service])
-            connection.execute(sql.SQL("ALTER DATABASE {} ").format(name) + sql.SQL(change))  # type: ignore[arg-type]
+            connection.execute(sql.SQL("ALTER DATABASE {} ").format(name) + sql.SQL(change))
             connection.execute(END, [self._names[service]])
 
 

@@ -87,7 +87,7 @@ def broken_from(
                 return DatabaseClock().now(connection)
 
         traffic = Traffic(urls, tokens, rate=RATE, minutes=MINUTES)
-        breakables = [outside, processes, *(of_servers(stack, servers, databases) if servers else ())]
+        breakables: list[Breakable] = [outside, processes, *(of_servers(stack, servers, databases) if servers else ())]
         playground = Playground(breakables, traffic, now, seed, WORDS)
         with controlled(playground, auditor(databases, now), key, port):
             yield Ground(

@@ -1,1 +1,1 @@
-"""`fulfillment prove`: orders of every fate while everything is broken on purpose, and whether all adds up in the end."""
+"""`fulfillment prove`: orders of every fate while everything is broken on purpose, and whether all adds up then."""

@@ -24,7 +24,9 @@ from shared.terminal import say
 @click.option("--minutes", type=click.FloatRange(0.1, 10_000), default=10.0, show_default=True)
 @click.option("--only", multiple=True, metavar="WORDS", help="Kinds with these words in their name; may be repeated.")
 @click.option("--folder", type=click.Path(path_type=Path), default="data/prove", show_default=True, help="For reports.")
-@click.option("--keep", "kept", type=click.Path(path_type=Path), help="Keep the figures in this folder, such as docs/proof.")
+@click.option(
+    "--keep", "kept", type=click.Path(path_type=Path), help="Keep the figures in this folder, such as docs/proof."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
 def prove(
     seed: int | None,

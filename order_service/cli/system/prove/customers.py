@@ -1,4 +1,4 @@
-"""The people of a proof: they place orders under keys, try again whatever happens, act, and look until each has ended."""
+"""The people of a proof: they place orders under keys, try again whatever happens, act, and look until all ended."""
 
 import random
 import secrets
@@ -23,7 +23,9 @@ Due = tuple[float, int, float]  # when, whose, and the pause before
 class Customers:
     """So many orders, one after another within `span` seconds; from `start` until all have ended or `close`."""
 
-    def __init__(self, ledger: Ledger, urls: Sequence[str], tokens: Tokens, seed: int, orders: int, span: float) -> None:
+    def __init__(
+        self, ledger: Ledger, urls: Sequence[str], tokens: Tokens, seed: int, orders: int, span: float
+    ) -> None:
         self._ledger, self._urls, self._tokens = ledger, urls, tokens
         self._due: list[Due] = []
         self._changed = threading.Condition()
@@ -126,7 +128,7 @@ class Customers:
         return not fate.when or wish.status in fate.when
 
     def _act(self, caller: Caller, wish: Wish) -> bool:
-        """Do what its fate is; whether it was answered. 409: it was too late, or the answer of an earlier try got lost."""
+        """Do what its fate is; whether it was answered. 409: it was too late, or an earlier try was heard."""
         path, body, token = f"/orders/{wish.order_id}", None, self._tokens.operator
         match wish.fate.act:
             case "approve" | "refuse":

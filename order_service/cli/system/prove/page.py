@@ -65,7 +65,9 @@ def _timeline(score: Score) -> str:
         return round(LEFT + second / seconds * (WIDTH - LEFT), 1)
 
     def line(name: str, counts: Sequence[int]) -> str:
-        points = " ".join(f"{x(at)},{round(PLOT - min(n, most) / most * (PLOT - 10), 1)}" for at, n in enumerate(counts))
+        points = " ".join(
+            f"{x(at)},{round(PLOT - min(n, most) / most * (PLOT - 10), 1)}" for at, n in enumerate(counts)
+        )
         return f'<polyline class="{name}" points="{points}"/>'
 
     parts = [line("placed", score.placed_by_second), line("bad", score.bad_by_second)]
@@ -109,7 +111,7 @@ def _faults(score: Score) -> Iterator[list[str]]:
 def _table(head: Sequence[str], rows: Iterator[list[str]]) -> str:
     cells = ["<tr>" + "".join(f'<th scope="col">{escape(each)}</th>' for each in head) + "</tr>"]
     for row in rows:
-        kinds = ("" if each[:1].isdigit() and " " not in each or each == "–" else ' class="text"' for each in row)
+        kinds = ("" if (each[:1].isdigit() and " " not in each) or each == "–" else ' class="text"' for each in row)
         row_cells = (f"<td{kind}>{escape(each)}</td>" for kind, each in zip(kinds, row, strict=True))
         cells.append(f"<tr>{''.join(row_cells)}</tr>")
     return f'<div class="scroll"><table>{"".join(cells)}</table></div>'

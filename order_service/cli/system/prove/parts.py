@@ -1,4 +1,4 @@
-"""What only a proof breaks: the lines between any two parties, and a service's processes, replaced one after another."""
+"""What only a proof breaks: the lines between any two parties, and a service's processes, replaced in turn."""
 
 import time
 from collections.abc import Mapping, Sequence

@@ -14,7 +14,15 @@ SHOWN = 30  # violations; the rest is counted
 
 def report(score: Score) -> RenderableType:
     """Orders by fate, faults by kind, what it cost, and what is wrong."""
-    sections = [_fates(score), Text(), _faults(score), Text(), *map(Text, costs(score)), Text(), *_verdict(score)]
+    sections: list[RenderableType] = [
+        _fates(score),
+        Text(),
+        _faults(score),
+        Text(),
+        *map(Text, costs(score)),
+        Text(),
+        *_verdict(score),
+    ]
     return Group(*sections)
 
 

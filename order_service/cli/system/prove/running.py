@@ -37,7 +37,9 @@ class Proof:
     @property
     def command(self) -> str:
         minutes = f"{self.seconds / 60:g}"
-        words = f"fulfillment prove --seed {self.seed} --orders {self.orders} --faults {self.faults} --minutes {minutes}"
+        words = (
+            f"fulfillment prove --seed {self.seed} --orders {self.orders} --faults {self.faults} --minutes {minutes}"
+        )
         return words + "".join(f" --only {each!r}" for each in self.only)
 
 

@@ -16,8 +16,8 @@ NO_ANSWER = "no status"
 
 
 class Happened(msgspec.Struct, frozen=True, kw_only=True):
-    """A fault. All times in seconds: `began` and `healed` since the first order; `moved` from the healing until the next
-    order ended, `caught_up` until all had ended that were under way then. None: there was none to see it by."""
+    """A fault. All times in seconds: `began` and `healed` since the first order; `moved` from the healing until the
+    next order ended, `caught_up` until all had ended that were under way then. None: there was none to see it by."""
 
     number: int
     kind: str

@@ -47,16 +47,21 @@ def _not_as_told(database: Database, ledger: Ledger) -> Iterator[str]:
     with database.reading() as connection:
         kept = {row.id: row for row in connection.execute(select(orders.c.id, orders.c.status, orders.c.reason))}
         wanted = select(idempotency_keys.c.key, idempotency_keys.c.order_id)
-        keys = {key: order_id for key, order_id in connection.execute(wanted)}
+        keys = {row.key: row.order_id for row in connection.execute(wanted)}
     for wish in ledger.wishes.values():
         about = f"{wish.fate.name} {wish.order_id or wish.key}"
         if not wish.has_ended:
             yield f"an order did not end: {about}: {wish.status or 'it was never answered'}"
         if wish.order_id and wish.order_id not in kept:
             yield f"an order that was promised is missing: {about}: it is not in the database"
-        elif wish.has_ended and (found := kept[wish.order_id]) and (found.status, found.reason) != (
-            wish.status,
-            wish.seen["reason"],
+        elif (
+            wish.has_ended
+            and (found := kept[wish.order_id])
+            and (found.status, found.reason)
+            != (
+                wish.status,
+                wish.seen["reason"],
+            )
         ):
             yield f"kept otherwise than told: {about}: {wish.status}, but {found.status} is kept"
         if wish.order_id and keys.get(wish.key) != wish.order_id:
