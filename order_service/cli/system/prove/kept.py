@@ -5,7 +5,7 @@ from pathlib import Path
 
 import msgspec
 
-from order_service.cli.system.prove.report import costs, headline
+from order_service.cli.system.prove.report import costs, headline, seconds
 from order_service.cli.system.prove.score import Happened, Score, recoveries
 
 HEAD = """\
@@ -26,7 +26,8 @@ RECOVERY = """\
 ## How long it takes to recover
 
 By kind of fault, all runs together: seconds from the end of a fault until the next order ended ("moved"), and until all
-orders had ended that were under way then ("caught up"), of those faults during which nothing else was broken.
+orders had ended that were under way then ("caught up"), where nothing else was broken meanwhile. Orders whose fate is
+to wait for a timeout are left out.
 """
 
 
@@ -34,7 +35,7 @@ def keep(score: Score, folder: Path) -> Path:
     """Add a proof to those that are kept, and write the page beside the folder anew; returns the page."""
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / f"{score.begun}-seed-{score.seed}.json"
-    file.write_bytes(msgspec.json.format(msgspec.json.encode(score), indent=1) + b"\n")
+    file.write_bytes(msgspec.json.encode(score) + b"\n")
     return write(folder)
 
 
@@ -54,12 +55,11 @@ def lines(scores: Sequence[Score]) -> Iterator[str]:
     for score in scores:
         yield from _run(score)
     yield RECOVERY
-    yield "| kind of fault | times | alone | moved: median | worst | caught up: median | worst |"
-    yield "|---|---:|---:|---:|---:|---:|---:|"
+    yield "| kind of fault | times | moved: median | worst | caught up: median | worst |"
+    yield "|---|---:|---:|---:|---:|---:|"
     everything: list[Happened] = [each for score in scores for each in score.done]
     for each in recoveries(everything):
-        times = [f"{time:.2f}" for pair in (each.moved, each.caught_up) for time in pair or ()]
-        cells = [each.kind, str(each.faults), str(each.alone), *(times if len(times) == 4 else ["–"] * 4)]
+        cells = [each.kind, str(each.faults), *seconds(each)]
         yield f"| {' | '.join(cells)} |"
     yield ""
 

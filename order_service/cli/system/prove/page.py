@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from html import escape
 
-from order_service.cli.system.prove.report import costs, headline
+from order_service.cli.system.prove.report import costs, headline, seconds
 from order_service.cli.system.prove.score import Happened, Score, recoveries
 
 WIDTH, PLOT, ROW, LEFT = 1000, 180, 7, 40  # pixels
@@ -40,8 +40,8 @@ def page(score: Score) -> str:
         _table(["fate", "placed", "ended as"], _fates(score)),
         "<h2>Faults by kind</h2>",
         "<p>Seconds from the end of a fault until the next order ended, and until all had ended that were under way "
-        "then; of those faults during which nothing else was broken.</p>",
-        _table(["kind", "times", "alone", "moved: median", "worst", "caught up: median", "worst"], _faults(score)),
+        "then; where nothing else was broken meanwhile.</p>",
+        _table(["kind", "times", "moved: median", "worst", "caught up: median", "worst"], _faults(score)),
         "<h2>What it took</h2>",
         *(f"<p>{escape(line)}</p>" for line in costs(score)),
         *_violations(score),
@@ -56,13 +56,13 @@ def _versions(score: Score) -> str:
 
 
 def _timeline(score: Score) -> str:
-    seconds = max(1.0, score.seconds)
+    whole = max(1.0, score.seconds)
     most = max([1, *score.placed_by_second, *score.ended_by_second])
     rows = _rows(score.faults)
     height = PLOT + 30 + ROW * (max((row for row, _ in rows), default=0) + 1)
 
     def x(second: float) -> float:
-        return round(LEFT + second / seconds * (WIDTH - LEFT), 1)
+        return round(LEFT + second / whole * (WIDTH - LEFT), 1)
 
     def line(name: str, counts: Sequence[int]) -> str:
         points = " ".join(
@@ -74,8 +74,8 @@ def _timeline(score: Score) -> str:
     parts += [line("ended", score.ended_by_second)]
     parts += [f'<line class="axis" x1="{LEFT}" y1="{PLOT}" x2="{WIDTH}" y2="{PLOT}"/>']
     parts += [f'<text x="0" y="14">{most}</text><text x="0" y="{PLOT}">0</text>']
-    every = max(10, round(seconds / 10 / 10) * 10)
-    parts += [f'<text x="{x(at)}" y="{PLOT + 14}">{at} s</text>' for at in range(0, int(seconds), every)]
+    every = max(10, round(whole / 10 / 10) * 10)
+    parts += [f'<text x="{x(at)}" y="{PLOT + 14}">{at} s</text>' for at in range(0, int(whole), every)]
     for row, fault in rows:
         wide = max(2.0, x(fault.healed) - x(fault.began))
         words = escape(f"{fault.number}: {fault.kind}, {fault.part}, {fault.began:.1f} to {fault.healed:.1f} s")
@@ -104,8 +104,7 @@ def _fates(score: Score) -> Iterator[list[str]]:
 
 def _faults(score: Score) -> Iterator[list[str]]:
     for each in recoveries(score.done):
-        times = [f"{time:.2f}" for pair in (each.moved, each.caught_up) for time in pair or ()]
-        yield [each.kind, str(each.faults), str(each.alone), *(times if len(times) == 4 else ["–"] * 4)]
+        yield [each.kind, str(each.faults), *seconds(each)]
 
 
 def _table(head: Sequence[str], rows: Iterator[list[str]]) -> str:

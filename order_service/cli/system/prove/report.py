@@ -6,7 +6,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from order_service.cli.system.prove.score import Score, recoveries
+from order_service.cli.system.prove.score import Recovery, Score, recoveries
 from shared.terminal import harmless
 
 SHOWN = 30  # violations; the rest is counted
@@ -35,6 +35,12 @@ def costs(score: Score) -> Iterator[str]:
         yield f"  {count:,} × {kind}"
 
 
+def seconds(recovery: Recovery) -> list[str]:
+    """Median and worst until orders moved, and until all had caught up; a dash where it was not to be measured."""
+    pairs = (recovery.moved, recovery.caught_up)
+    return [f"{time:.1f}" if time is not None else "–" for pair in pairs for time in pair or (None, None)]
+
+
 def headline(score: Score) -> str:
     """How many orders, faults and violations."""
     kinds = len({each.kind for each in score.done})
@@ -55,10 +61,9 @@ def _fates(score: Score) -> Table:
 
 
 def _faults(score: Score) -> Table:
-    table = _table("faults", "times", "alone", "moved after", "worst", "caught up after", "worst")
+    table = _table("faults", "times", "moved after", "worst", "caught up after", "worst")
     for each in recoveries(score.done):
-        times = [f"{time:.1f} s" for pair in (each.moved, each.caught_up) for time in pair or ()]
-        table.add_row(each.kind, str(each.faults), str(each.alone), *(times if len(times) == 4 else ["–"] * 4))
+        table.add_row(each.kind, str(each.faults), *seconds(each))
     return table
 
 

@@ -11,20 +11,21 @@ from order_service.cli.system.prove.ledger import Answered, Ledger, Wish
 from order_service.cli.system.prove.trouble import Suffered
 from order_service.cli.system.prove.verdict import Verdict
 
-APART = 3.0  # seconds between two faults from which on each counts as alone
+APART = 0.9  # seconds between two faults from which on the second one is no consequence of the first
+PATIENT = ("answers lost", "reversed in doubt")  # these orders wait for a timeout by nature
 NO_ANSWER = "no status"
 
 
 class Happened(msgspec.Struct, frozen=True, kw_only=True):
     """A fault. All times in seconds: `began` and `healed` since the first order; `moved` from the healing until the
-    next order ended, `caught_up` until all had ended that were under way then. None: there was none to see it by."""
+    next order ended, `caught_up` until all had ended that were under way then. None: something else was broken
+    meanwhile, or there was no order to see it by."""
 
     number: int
     kind: str
     part: str
     began: float
     healed: float
-    alone: bool
     moved: float | None
     caught_up: float | None
     undone: str = ""
@@ -68,7 +69,6 @@ class Recovery(msgspec.Struct, frozen=True, kw_only=True):
 
     kind: str
     faults: int
-    alone: int
     moved: tuple[float, float] | None  # median and worst
     caught_up: tuple[float, float] | None
 
@@ -121,12 +121,13 @@ def how(wish: Wish) -> str:
 
 def happened(suffered: Sequence[Suffered], wishes: Sequence[Wish]) -> list[Happened]:
     """Each fault, and how long the orders took to recover from it."""
-    ends = sorted(each.ended_at for each in wishes if each.has_ended)
+    quick = [each for each in wishes if each.has_ended and each.fate.name not in PATIENT]
+    ends = sorted(each.ended_at for each in quick)
     found = []
     for one in sorted(suffered, key=lambda each: each.fault.number):
         others = [each for each in suffered if each is not one]
-        under_way = [each for each in wishes if each.placed_at <= one.healed < (each.ended_at or one.healed + 1)]
-        late = [each.ended_at - one.healed for each in under_way if each.has_ended]
+        moved = next((each for each in ends if each >= one.healed), None)
+        caught_up = max((each.ended_at for each in quick if each.placed_at <= one.healed < each.ended_at), default=None)
         found.append(
             Happened(
                 number=one.fault.number,
@@ -134,13 +135,19 @@ def happened(suffered: Sequence[Suffered], wishes: Sequence[Wish]) -> list[Happe
                 part=one.fault.part,
                 began=round(one.began, 2),
                 healed=round(one.healed, 2),
-                alone=not any(each.began < one.healed + APART and one.began < each.healed + APART for each in others),
-                moved=next((round(each - one.healed, 2) for each in ends if each >= one.healed), None),
-                caught_up=round(max(late), 2) if late else None,
+                moved=_alone(one, others, moved),
+                caught_up=_alone(one, others, caught_up),
                 undone=one.undone,
             )
         )
     return found
+
+
+def _alone(one: Suffered, others: Sequence[Suffered], until: float | None) -> float | None:
+    """The seconds from its healing `until` then, unless something else was broken meanwhile."""
+    if until is None or any(each.began < until and one.began < each.healed + APART for each in others):
+        return None
+    return round(until - one.healed, 2)
 
 
 def recoveries(faults: Sequence[Happened]) -> list[Recovery]:
@@ -152,9 +159,8 @@ def recoveries(faults: Sequence[Happened]) -> list[Recovery]:
         Recovery(
             kind=kind,
             faults=len(of_kind),
-            alone=sum(each.alone for each in of_kind),
-            moved=_spread(each.moved for each in of_kind if each.alone),
-            caught_up=_spread(each.caught_up for each in of_kind if each.alone),
+            moved=_spread(each.moved for each in of_kind),
+            caught_up=_spread(each.caught_up for each in of_kind),
         )
         for kind, of_kind in sorted(by_kind.items())
     ]

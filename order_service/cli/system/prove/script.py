@@ -24,7 +24,8 @@ DEPLOY = 12.0  # seconds that it takes to replace the processes of a service
 
 @dataclass(frozen=True, kw_only=True)
 class Fault:
-    """`at` seconds after the first order, the part is so, for `seconds`; 0 for what is done and over."""
+    """`at` seconds after the first order, the part is so, for `seconds`; 0 for what is done and over. One that is to be
+    `alone` waits until all before it is healed."""
 
     number: int
     at: float
@@ -32,6 +33,7 @@ class Fault:
     choice: str
     kind: str
     seconds: float
+    alone: bool = False
 
     @property
     def party(self) -> str:
@@ -74,11 +76,14 @@ def script(seed: int, parts: Sequence[Part], count: int, span: float, only: Sequ
         waiting.remove(kind)
         party = party_of(part.name, part.kind)
         at = max(at, free.get(party, 0.0))
-        longest = 0.4 if number < count * ALONE else 2.5
+        alone = number < count * ALONE
+        longest = 0.3 if alone else 2.5
         seconds = 0.0 if choice in MOMENTARY else min(LONGEST, max(SHORTEST, step * chance.uniform(0.4, 1.0) * longest))
         free[party] = at + seconds + (DEPLOY if choice == IN_TURN else MENDING.get(party, 1.0))
-        fault = Fault(number=0, at=round(at, 2), part=part.name, choice=choice, kind=kind, seconds=round(seconds, 2))
-        faults.append(fault)
+        length = round(seconds, 2)
+        faults.append(
+            Fault(number=0, at=round(at, 2), part=part.name, choice=choice, kind=kind, seconds=length, alone=alone)
+        )
     faults.sort(key=lambda each: each.at)
     return [replace(fault, number=number) for number, fault in enumerate(faults, 1)]
 

@@ -12,6 +12,7 @@ from order_service.web.console.breaking import Part, Refusal
 
 INSISTS = 90.0  # seconds for what cannot be done, or undone, because of other trouble
 AGAIN = 0.3  # seconds
+REST = 1.0  # seconds between the healing of one fault and the beginning of one that is to be alone
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,11 +61,17 @@ class Trouble:
 
     def _direct(self) -> None:
         for fault in self._script:
-            if self._ended.wait(max(0.0, fault.at - self._now())):
+            if self._ended.wait(max(0.0, fault.at - self._now())) or not self._may_begin(fault):
                 return
             thread = threading.Thread(target=self._suffer, args=(fault,), name=f"fault {fault.number}", daemon=True)
             self._suffering.append(thread)
             thread.start()
+
+    def _may_begin(self, fault: Fault) -> bool:
+        """Wait until it may; False when it is not to begin any more."""
+        while fault.alone and any(each.is_alive() for each in self._suffering) and not self._ended.wait(0.1):
+            pass
+        return not (fault.alone and self._ended.wait(REST)) and not self._ended.is_set()
 
     def _suffer(self, fault: Fault) -> None:
         with self._parties[fault.party]:
