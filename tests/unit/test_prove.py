@@ -1,7 +1,9 @@
 """The proof's own parts: its script, what its ledger objects to, how recovery is measured, and what it writes."""
 
 import re
-from itertools import pairwise
+import threading
+from collections.abc import Callable
+from itertools import count, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +15,10 @@ from order_service.cli.system.prove.ledger import Answered, Ledger, Wish
 from order_service.cli.system.prove.page import page
 from order_service.cli.system.prove.score import Score, recoveries, score
 from order_service.cli.system.prove.script import Fault, kinds, script
-from order_service.cli.system.prove.trouble import Suffered
+from order_service.cli.system.prove.trouble import Suffered, Trouble
 from order_service.cli.system.prove.verdict import Verdict
-from order_service.web.console.breaking import Part
+from order_service.web.console.breaking import Part, Refusal
+from tests.crowd import wait_for
 
 ROOT = Path(__file__).parents[2]
 PROCESS, LINE = ("running", "kill -9", "frozen", "stopped"), ("well", "cut", "reset", "silent")
@@ -158,3 +161,66 @@ def test_the_page_is_what_was_kept() -> None:
     assert scores
     assert (ROOT / "docs/proof.md").read_text() == "\n".join(lines(scores))
     assert [each.violations for each in scores] == [[]] * len(scores)
+
+
+class Toy:
+    """Something that notes how it is set, and refuses to be `stuck`."""
+
+    def __init__(self, *names: str) -> None:
+        self.states = dict.fromkeys(names, "well")
+        self.notes: list[tuple[str, str]] = []
+        self.lock = threading.Lock()
+
+    def parts(self) -> list[Part]:
+        choices = ("well", "broken", "stuck")
+        return [Part(name=name, state=state, choices=choices, kind="toy") for name, state in self.states.items()]
+
+    def set(self, part: str, choice: str) -> None:
+        if choice == "stuck":
+            raise Refusal("it cannot be stuck")
+        with self.lock:
+            self.states[part] = choice
+            self.notes.append((part, choice))
+
+    def failures(self) -> list[str]:
+        return []
+
+
+def planned(number: int, part: str, choice: str = "broken", seconds: float = 0.01, *, alone: bool = False) -> Fault:
+    kind = f"toy: {choice}"
+    return Fault(number=number, at=0.0, part=part, choice=choice, kind=kind, seconds=seconds, alone=alone)
+
+
+def run_trouble(toy: Toy, *script: Fault, is_over: Callable[[Trouble], bool]) -> Trouble:
+    clock = count()  # a second goes by with each look
+    trouble = Trouble(script, [toy], lambda: float(next(clock)), lambda _: None)
+    trouble.start()
+    wait_for(lambda: is_over(trouble))
+    trouble.end()
+    return trouble
+
+
+def test_what_breaks_is_healed() -> None:
+    """Each fault happens and ends; of those that are to be alone none begins before all others are healed."""
+    toy = Toy("lamp", "vase", "sofa")
+    faults = [planned(1, "lamp"), planned(2, "vase", alone=True), planned(3, "sofa", alone=True)]
+    trouble = run_trouble(toy, *faults, is_over=lambda trouble: len(trouble.suffered) == 3)
+    assert toy.notes == [(part, state) for part in toy.states for state in ("broken", "well")]
+    assert [each.undone for each in trouble.suffered] == [""] * 3
+    assert trouble.current == {}
+
+
+def test_the_end_heals_what_is_broken() -> None:
+    """However long it was to last; and nothing new begins."""
+    toy = Toy("lamp", "vase")
+    faults = [planned(1, "lamp", seconds=1e6), planned(2, "vase", alone=True)]
+    trouble = run_trouble(toy, *faults, is_over=lambda _: toy.states["lamp"] == "broken")
+    assert toy.notes == [("lamp", "broken"), ("lamp", "well")]
+    assert [each.fault.part for each in trouble.suffered] == ["lamp"]
+
+
+def test_what_cannot_be_done_is_told() -> None:
+    """A fault that never happened does not count as one."""
+    toy = Toy("lamp")
+    trouble = run_trouble(toy, planned(1, "lamp", "stuck"), is_over=lambda trouble: bool(trouble.suffered))
+    assert [each.undone for each in trouble.suffered] == ["it cannot be stuck"]

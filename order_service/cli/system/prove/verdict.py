@@ -30,7 +30,7 @@ class Verdict:
 def judge(databases: Mapping[str, Database], ledger: Ledger) -> Verdict:
     """Hold together what customers were told and what is kept, and all the books of all services."""
     books = settled_books(databases, SETTLING)
-    wrong = [*ledger.violations, *_not_as_told(databases["order"], ledger)]
+    wrong = [*ledger.violations, *not_as_told(databases["order"], ledger)]
     wrong += [f"not at rest: {each}" for each in books.under_way]
     wrong += [str(each) for each in books.differences]
     return Verdict(
@@ -43,7 +43,7 @@ def judge(databases: Mapping[str, Database], ledger: Ledger) -> Verdict:
     )
 
 
-def _not_as_told(database: Database, ledger: Ledger) -> Iterator[str]:
+def not_as_told(database: Database, ledger: Ledger) -> Iterator[str]:
     with database.reading() as connection:
         kept = {row.id: row for row in connection.execute(select(orders.c.id, orders.c.status, orders.c.reason))}
         wanted = select(idempotency_keys.c.key, idempotency_keys.c.order_id)
