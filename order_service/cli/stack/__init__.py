@@ -1,8 +1,8 @@
 """Servers and processes on this machine: started, kept running, frozen, killed and ended by one component."""
 
 from order_service.cli.stack.installation import process_of, processes_of_all
-from order_service.cli.stack.nginx import Nginx
 from order_service.cli.stack.network import Conduct, Line, Network
+from order_service.cli.stack.nginx import Nginx
 from order_service.cli.stack.ports import free_port, free_ports, holder, is_free, listener
 from order_service.cli.stack.postgresql import UNSAFE, Missing, PostgreSQL
 from order_service.cli.stack.processes import Program, kill, spawn, tree
@@ -15,8 +15,8 @@ __all__ = [
     "Conduct",
     "Line",
     "Missing",
-    "Nginx",
     "Network",
+    "Nginx",
     "NotReady",
     "PostgreSQL",
     "Program",

@@ -22,10 +22,11 @@ from shared.ids import uuid7
 from shared.messaging.envelope import Envelope
 from shared.service import services
 
-LOCKED, READ_ONLY, FULL = "every table locked", "read-only", "full"
+LOCKED, READ_ONLY, ALTERED, FULL = "every table locked", "read-only", "every table altered", "full"
 END = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s AND pid <> pg_backend_pid()"
 TO_LOCK = "SET lock_timeout = '5s'"
 LATELY = timedelta(seconds=10)
+COLUMNS, WIDER = ("status", "type", "outcome", "producer"), 7  # characters
 MESSAGES = 300  # that are said again under new ids, of each service
 SLACK = 128  # KiB that a full disk still has
 
@@ -40,7 +41,7 @@ class Databases:
         self._locks: dict[str, psycopg.Connection[tuple[object, ...]]] = {}
 
     def parts(self) -> list[Part]:
-        choices = (WELL, ENDED, LOCKED, READ_ONLY)
+        choices = (WELL, ENDED, LOCKED, READ_ONLY, ALTERED)
         return [
             Part(name=f"database of {service}", state=state, choices=choices, kind="database")
             for service, state in self._states.items()
@@ -50,7 +51,9 @@ class Databases:
         service = part.removeprefix("database of ")
         try:
             self._heal(service)
-            {WELL: lambda _: None, ENDED: self._end, LOCKED: self._lock, READ_ONLY: self._close}[choice](service)
+            acts = {ENDED: self._end, LOCKED: self._lock, READ_ONLY: self._close, ALTERED: self._widen}
+            if choice != WELL:
+                acts[choice](service)
         except psycopg.Error as error:
             raise Refusal(f"PostgreSQL does not do it now: {error}") from error
         self._states[service] = WELL if choice == ENDED else choice
@@ -64,6 +67,8 @@ class Databases:
                 held.close()
         if self._states[service] == READ_ONLY:
             self._alter(service, "RESET default_transaction_read_only")
+        if self._states[service] == ALTERED:
+            self._change_tables(service, "DROP COLUMN IF EXISTS proved", -WIDER)
         self._states[service] = WELL
 
     def _end(self, service: str) -> None:
@@ -83,6 +88,27 @@ class Databases:
 
     def _close(self, service: str) -> None:
         self._alter(service, "SET default_transaction_read_only = on")
+
+    def _widen(self, service: str) -> None:
+        self._states[service] = ALTERED  # also when it is done by half
+        self._change_tables(service, "ADD COLUMN IF NOT EXISTS proved text", WIDER)
+
+    def _change_tables(self, service: str, change: str, by: int) -> None:
+        """As migrations do while processes go on: change every table, and the lengths of some columns to `by` more."""
+        lengths = {
+            (table.name, column.name): length + max(0, by)
+            for table in services()[service].metadata.sorted_tables
+            for column in table.columns
+            if column.name in COLUMNS and (length := getattr(column.type, "length", None))
+        }
+        with psycopg.connect(self._server.plain_url(self._names[service]), autocommit=True) as connection:
+            connection.execute(TO_LOCK)
+            for name in sorted(services()[service].metadata.tables):
+                connection.execute(sql.SQL("ALTER TABLE {} ").format(sql.Identifier(name)) + sql.SQL(change))
+            for (table, column), length in lengths.items():
+                widened = sql.SQL("ALTER TABLE {} ALTER COLUMN {} TYPE varchar({})")
+                names = sql.Identifier(table), sql.Identifier(column), sql.Literal(length)
+                connection.execute(widened.format(*names))
 
     def _alter(self, service: str, change: str) -> None:
         """Change it for all sessions: those that are open are ended."""

@@ -67,7 +67,7 @@ def ground(log: Path, *, orders: int, workers: int, webs: int) -> Iterator[Groun
         databases = {name: held.enter_context(_prepared(servers, name)) for name in services()}
         RabbitMQ(servers.rabbitmq.url()).provision(system_topology())
         plan = _Plan(servers, network, workers, webs)
-        stack.start(*plan.programs)
+        stack.start(*(each for programs in plan.programs.values() for each in programs))
         _wait(plan.urls.values())
         addresses = {name: plan.urls[f"{name}-web-1"] for name in services()}
         _receive_goods(addresses["inventory"])
@@ -83,7 +83,7 @@ def ground(log: Path, *, orders: int, workers: int, webs: int) -> Iterator[Groun
                 *([disk] if has_disk else []),
                 outside,
                 Repeating(databases),
-                Deploys(stack, plan.processes, plan.urls),
+                Deploys(stack, plan.programs, plan.urls),
                 Lines(network, plan.lines),
             ],
             has_disk=has_disk,
@@ -98,8 +98,7 @@ class _Plan:
         self._servers, self._network = servers, network
         self.lines: dict[tuple[str, str], Line] = {}
         self.urls: dict[str, str] = {}
-        self.programs: list[Program] = []
-        self.processes: dict[str, list[str]] = {name: [] for name in services()}
+        self.programs: dict[str, list[Program]] = {name: [] for name in services()}
         ports = iter(free_ports(webs * len(services())))
         for service in services():
             for number in range(1, workers + 1):
@@ -116,8 +115,7 @@ class _Plan:
         settings["DATABASE_URL"] = self._through(name, "database", postgresql.port, postgresql.url(service))
         if "BROKER_URL" in settings:
             settings["BROKER_URL"] = self._through(name, "broker", rabbitmq.port, rabbitmq.url())
-        self.programs.append(process_of(service, verb, name=name, **SETTINGS, **settings))
-        self.processes[service].append(name)
+        self.programs[service].append(process_of(service, verb, name=name, **SETTINGS, **settings))
 
     def _through(self, who: str, whom: str, port: int, url: str) -> str:
         """The same address, by way of a line of its own."""

@@ -2,14 +2,17 @@
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from order_service.cli.client.api import Api, Refused, Unreachable
-from order_service.cli.stack import Conduct, Line, Network, Stack
+from order_service.cli.stack import Conduct, Line, Network, Program, Stack
 from order_service.cli.system.breakable import IN_TURN, WELL
 from order_service.cli.system.breakable_stack import kind_of
 from order_service.web.console.breaking import Part, Refusal
 
 TO_START = 60.0  # seconds
+KIND = "processes of a service"
+MORE, NONE = "one worker more", "no workers"
 
 
 class Lines:
@@ -34,24 +37,40 @@ class Lines:
 
 
 class Deploys:
-    """A part `processes of SERVICE` for each: all are stopped and started, the next one when the last one is ready."""
+    """A part `processes of SERVICE` for each: all are replaced, the next one when the last one is ready; or its workers
+    are one more, or none."""
 
-    def __init__(self, stack: Stack, processes: Mapping[str, Sequence[str]], urls: Mapping[str, str]) -> None:
-        """Names of the processes by service, and the addresses of those that have one."""
-        self._stack, self._processes, self._urls = stack, processes, urls
+    def __init__(self, stack: Stack, programs: Mapping[str, Sequence[Program]], urls: Mapping[str, str]) -> None:
+        """The programs by service, and the addresses of those that have one, by name. All of them run."""
+        self._stack, self._programs, self._urls = stack, programs, urls
+        self._states = dict.fromkeys(programs, WELL)
 
     def parts(self) -> list[Part]:
         return [
-            Part(name=f"processes of {name}", state=WELL, choices=(WELL, IN_TURN), kind="processes of a service")
-            for name in self._processes
+            Part(name=f"processes of {name}", state=state, choices=(WELL, IN_TURN, MORE, NONE), kind=KIND)
+            for name, state in self._states.items()
         ]
 
     def set(self, part: str, choice: str) -> None:
+        service = part.removeprefix("processes of ")
+        names = [each.name for each in self._programs[service]]
+        workers = [each for each in self._programs[service] if kind_of(each.name) == "worker"]
         if choice == IN_TURN:
-            for name in self._processes[part.removeprefix("processes of ")]:
+            for name in names:
                 self._stack.stop(name)
                 self._stack.start_again(name)
                 self._wait(name)
+        elif choice == MORE:
+            self._stack.start(replace(workers[0], name=f"{service}-worker-more"))
+        elif choice == NONE:
+            for each in workers:
+                self._stack.stop(each.name)
+        else:
+            if self._states[service] == MORE:
+                self._stack.stop(f"{service}-worker-more")
+            for each in workers:
+                self._stack.start_again(each.name)
+        self._states[service] = WELL if choice == IN_TURN else choice
 
     def failures(self) -> list[str]:
         return []

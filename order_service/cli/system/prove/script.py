@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from order_service.cli.system.breakable import IN_TURN, MOMENTARY
+from order_service.cli.system.prove.parts import KIND as PROCESSES
 from order_service.web.console.breaking import Part
 
 ALONE = 0.5  # the share of the faults that come one after another, before they overlap
@@ -53,7 +54,7 @@ def kinds(parts: Sequence[Part]) -> Mapping[str, list[tuple[Part, str]]]:
 def party_of(part: str, kind: str) -> str:
     if kind in ("worker", "web process"):
         return part.partition("-")[0]
-    if kind == "processes of a service":
+    if kind == PROCESSES:
         return part.rpartition(" ")[2]
     return TROUBLED.get(kind, part)
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, Table, func, literal, select
 
-from order_service.cli.system.audit import settled_books
+from order_service.cli.system.audit import audit_at_rest
 from order_service.cli.system.prove.ledger import Ledger
 from order_service.tables import idempotency_keys, orders, saga_history
 from shared.database import Database
@@ -29,17 +29,17 @@ class Verdict:
 
 def judge(databases: Mapping[str, Database], ledger: Ledger) -> Verdict:
     """Hold together what customers were told and what is kept, and all the books of all services."""
-    books = settled_books(databases, SETTLING)
+    found = audit_at_rest(databases, SETTLING)
     wrong = [*ledger.violations, *not_as_told(databases["order"], ledger)]
-    wrong += [f"not at rest: {each}" for each in books.under_way]
-    wrong += [str(each) for each in books.differences]
+    wrong += [f"not at rest: {each}" for each in found.under_way]
+    wrong += [str(each) for each in found.violations]
     return Verdict(
         violations=wrong,
-        messages=books.messages.published,
+        messages=found.messages.published,
         duplicates=sum(_again(database, services()[name].tables.inbox.table) for name, database in databases.items()),
         retries=_times(databases["order"], ASKED_AGAIN),
         compensations=_times(databases["order"], UNDONE),
-        made_good=sum(map(len, books.messages.made_good.values())),
+        made_good=sum(map(len, found.messages.made_good.values())),
     )
 
 
