@@ -40,7 +40,7 @@ def prove(
 ) -> None:
     """Place orders of every fate while a seeded script breaks processes, servers, disks and networks; then audit.
 
-    RabbitMQ and PostgreSQL are started from the system's packages, for this alone. Ends by itself: two minutes after
+    RabbitMQ and PostgreSQL are started from the system's packages, for this alone. Ends by itself: three minutes after
     --minutes at the latest, and the time that servers need. Exits with 1 when any order, cent, piece, parcel or message
     is not accounted for, or when somebody was told what is not so.
     """

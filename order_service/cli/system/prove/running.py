@@ -11,13 +11,15 @@ from order_service.cli.system.prove.customers import Customers
 from order_service.cli.system.prove.ground import TOKENS, Ground, ground
 from order_service.cli.system.prove.ledger import Ledger
 from order_service.cli.system.prove.score import Score, score
-from order_service.cli.system.prove.script import script
+from order_service.cli.system.prove.script import ALONE, script
 from order_service.cli.system.prove.trouble import Trouble, parts_of
-from order_service.cli.system.prove.verdict import judge
+from order_service.cli.system.prove.verdict import histories, judge
 from shared.clock import today
 
 PLACING = 0.95  # the share of the time in which orders are placed and faults begin
+LATE = 60.0  # seconds for the rest of a script that could not be kept to
 SETTLING = 120.0  # seconds until every order has ended, after the last fault
+SLOWEST = 20  # orders whose histories are kept
 TOLD_EVERY = 5.0  # seconds
 Tell = Callable[[str], None]
 
@@ -31,6 +33,7 @@ class Proof:
     faults: int
     seconds: float
     only: Sequence[str] = ()
+    alone: float = ALONE  # the share of the faults that come one after another
     workers: int = 2
     webs: int = 2
 
@@ -54,7 +57,7 @@ def run(proof: Proof, folder: Path, tell: Tell) -> Score:
 
 def _prove(proof: Proof, system: Ground, folder: Path, tell: Tell) -> Score:
     span = proof.seconds * PLACING
-    planned = script(proof.seed, parts_of(system.breakables), proof.faults, span, proof.only)
+    planned = script(proof.seed, parts_of(system.breakables), proof.faults, span, proof.only, proof.alone)
     (folder / "script.json").write_bytes(msgspec.json.format(msgspec.json.encode(planned)))
     if not system.has_disk:
         tell("no disk can be made full here: that takes root, or sudo without a password")
@@ -64,7 +67,7 @@ def _prove(proof: Proof, system: Ground, folder: Path, tell: Tell) -> Score:
     customers.start()
     trouble.start()
     try:
-        _watch(ledger, trouble, tell, lambda: ledger.now > proof.seconds or _is_over(customers, trouble))
+        _watch(ledger, trouble, tell, lambda: ledger.now > proof.seconds + LATE or _is_over(customers, trouble))
         trouble.end()
         customers.stop_placing()
         until = ledger.now + SETTLING
@@ -73,6 +76,9 @@ def _prove(proof: Proof, system: Ground, folder: Path, tell: Tell) -> Score:
         trouble.end()
         customers.close()
     tell("everything has ended" if not customers.unended else f"{len(customers.unended)} orders have not ended")
+    slow = sorted(ledger.wishes.values(), key=lambda each: each.placed_at - (each.ended_at or ledger.now))[:SLOWEST]
+    told = histories(system.databases["order"], [each.order_id for each in slow if each.order_id])
+    (folder / "slowest.json").write_bytes(msgspec.json.format(msgspec.json.encode(told)))
     (folder / "answers.jsonl").write_bytes(b"\n".join(map(msgspec.json.encode, ledger.answers)))
     return score(
         seed=proof.seed,

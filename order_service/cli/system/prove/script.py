@@ -59,8 +59,10 @@ def party_of(part: str, kind: str) -> str:
     return TROUBLED.get(kind, part)
 
 
-def script(seed: int, parts: Sequence[Part], count: int, span: float, only: Sequence[str] = ()) -> list[Fault]:
-    """So many faults within `span` seconds, of every kind in turn, the first half of them one after another.
+def script(
+    seed: int, parts: Sequence[Part], count: int, span: float, only: Sequence[str] = (), alone: float = ALONE
+) -> list[Fault]:
+    """So many faults within `span` seconds, of every kind in turn; the first ones, a share of `alone`, one by one.
 
     `only` leaves the kinds that contain one of these words. Raises ValueError when there are none.
     """
@@ -77,13 +79,13 @@ def script(seed: int, parts: Sequence[Part], count: int, span: float, only: Sequ
         waiting.remove(kind)
         party = party_of(part.name, part.kind)
         at = max(at, free.get(party, 0.0))
-        alone = number < count * ALONE
-        longest = 0.3 if alone else 2.5
+        by_itself = number < count * alone
+        longest = 0.3 if by_itself else 2.5
         seconds = 0.0 if choice in MOMENTARY else min(LONGEST, max(SHORTEST, step * chance.uniform(0.4, 1.0) * longest))
         free[party] = at + seconds + (DEPLOY if choice == IN_TURN else MENDING.get(party, 1.0))
         length = round(seconds, 2)
         faults.append(
-            Fault(number=0, at=round(at, 2), part=part.name, choice=choice, kind=kind, seconds=length, alone=alone)
+            Fault(number=0, at=round(at, 2), part=part.name, choice=choice, kind=kind, seconds=length, alone=by_itself)
         )
     faults.sort(key=lambda each: each.at)
     return [replace(fault, number=number) for number, fault in enumerate(faults, 1)]

@@ -12,7 +12,7 @@ from order_service.web.console.breaking import Part, Refusal
 
 INSISTS = 90.0  # seconds for what cannot be done, or undone, because of other trouble
 AGAIN = 0.3  # seconds
-REST = 1.0  # seconds between the healing of one fault and the beginning of one that is to be alone
+REST = 3.0  # seconds between the healing of one fault and the beginning of one that is to be alone
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,6 +1,6 @@
 """After everything has ended: is what was kept what was told, and do all the books add up?"""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, Table, func, literal, select
@@ -86,3 +86,14 @@ def _times(database: Database, what: str) -> int:
 def _sum(database: Database, amount: ColumnElement[int], table: Table) -> int:
     with database.reading() as connection:
         return int(connection.execute(select(func.coalesce(func.sum(amount), 0)).select_from(table)).scalar_one())
+
+
+def histories(database: Database, order_ids: Sequence[str]) -> dict[str, list[dict[str, object]]]:
+    """All that happened to these orders, line by line."""
+    columns = [saga_history.c[name] for name in ("seq", "at", "event", "step", "outcome", "did", "to_status")]
+    found: dict[str, list[dict[str, object]]] = {}
+    with database.reading() as connection:
+        for order_id in order_ids:
+            wanted = select(*columns).where(saga_history.c.order_id == order_id).order_by(saga_history.c.seq)
+            found[order_id] = [row._asdict() for row in connection.execute(wanted)]
+    return found
