@@ -90,6 +90,7 @@ def create_app(settings: Settings, database: Database, notifier: Notifier) -> Fl
             dead_letter_routes(TABLES.dead_letters, database, DatabaseClock(), notifier),
         ],
         ready={"database": readable(database, stock)},
+        examples={"sku": "POPULAR-LAMP", "quantity": 2, "on_hand": 100, "reserved": 20, "available": 80},
     )
 
 

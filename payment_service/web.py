@@ -93,4 +93,12 @@ def create_app(settings: Settings, database: Database, notifier: Notifier) -> Fl
             dead_letter_routes(TABLES.dead_letters, database, DatabaseClock(), notifier),
         ],
         ready={"database": readable(database, payments)},
+        examples={
+            "Payment.status": "captured",
+            "Payment.currency": "EUR",
+            "Payment.authorized": 4998,
+            "Payment.captured": 4998,
+            "amount": 4998,
+            "Movement.kind": "captured",
+        },
     )

@@ -81,4 +81,11 @@ def create_app(settings: Settings, database: Database, notifier: Notifier) -> Fl
             dead_letter_routes(TABLES.dead_letters, database, DatabaseClock(), notifier),
         ],
         ready={"database": readable(database, shipments)},
+        examples={
+            "Shipment.status": "booked",
+            "Shipment.carrier": "northwind-parcels",
+            "Shipment.tracking_number": "NW0123456789ABCD",
+            "Shipment.carriers": {"northwind-parcels": "booked"},
+            "Shipment.country": "GB",
+        },
     )

@@ -16,6 +16,7 @@ from order_service.web.console.remote import RemotePlayground
 from order_service.web.console.sessions import Sessions
 from order_service.web.customers import customer_routes
 from order_service.web.events import event_routes
+from order_service.web.examples import FIELDS
 from order_service.web.orders import order_routes
 from order_service.web.products import product_routes
 from order_service.web.refusals import handle_refusals
@@ -67,6 +68,7 @@ def create_app(settings: Settings, database: Database, notifier: Notifier) -> Fl
             dead_letter_routes(tables.TABLES.dead_letters, database, clock, notifier),
         ],
         ready={"database": readable(database, tables.orders)},
+        examples=FIELDS,
     )
     handle_refusals(app)
     add_console(

@@ -21,6 +21,7 @@ from shared.config import Settings
 from shared.database import Database, one_request, retried
 from shared.http.auth import guard, public
 from shared.http.bounds import BODY_LIMIT, HEADERS
+from shared.http.examples import add_examples
 from shared.http.fields import StrictParser
 from shared.http.problems import ProblemApi, handle_weather, problem
 from shared.logs import about, first_line
@@ -104,11 +105,18 @@ class _App(Flask):
 
 
 def create_app(
-    settings: Settings, *, title: str, description: str, routes: Iterable[Blueprint], ready: Mapping[str, Check]
+    settings: Settings,
+    *,
+    title: str,
+    description: str,
+    routes: Iterable[Blueprint],
+    ready: Mapping[str, Check],
+    examples: Mapping[str, Any] | None = None,
 ) -> Flask:
     """The application with `routes`, /healthz, /readyz, /openapi.json and /docs.
 
-    `ready` names what /readyz asks; a check raises when this process cannot work. There must be API keys.
+    `ready` names what /readyz asks; a check raises when this process cannot work. There must be API keys. `examples`
+    are for the documentation, by field, or by schema and field.
     """
     if not settings.api_keys:
         raise ValueError("an API without API_KEYS would be open to nobody")
@@ -133,7 +141,9 @@ def create_app(
         api.register_blueprint(each)
     api.register_blueprint(_health(ready))
     api.spec.components.schemas.pop("PaginationMetadata", None)  # flask-smorest's, which nothing here uses
-    _serve_docs(app, json.dumps(api.spec.to_dict()))
+    spec = api.spec.to_dict()
+    add_examples(spec, examples or {})
+    _serve_docs(app, json.dumps(spec))
     return app
 
 
