@@ -23,6 +23,7 @@ from shared.messaging.pace import Pace
 from shared.messaging.topology import Topology, topology
 from shared.messaging.watchdog import watch
 from shared.messaging.worker import Worker
+from shared.processes import end_in_time
 from shared.service import Service, services
 
 log = logging.getLogger("fulfillment.process")
@@ -93,6 +94,7 @@ def run_worker(
     stop = threading.Event()
 
     def end(signal_number: int, frame: Any) -> None:
+        end_in_time()
         stop.set()
         worker.wake()
 

@@ -13,6 +13,7 @@ from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 
 from shared.database.errors import NoAnswer, NoTimeLeft, SilentServer, StalePlan, translated
 from shared.database.postgresql_connection import TimedConnection, options
+from shared.database.resolving import resolved
 from shared.database.timeouts import Timeouts, time_left
 
 
@@ -128,9 +129,10 @@ def _translate_errors(engine: Engine) -> None:
 def _limit_waiting(engine: Engine, timeouts: Timeouts) -> None:
     @event.listens_for(engine, "do_connect")
     def _connect(_dialect: Any, _record: Any, given: Any, named: Any) -> TimedConnection:
-        if time_left(timeouts.connect) < timeouts.connect - timeouts.connection:
+        seconds = time_left(timeouts.connect)
+        if seconds < timeouts.connect - timeouts.connection:
             raise NoTimeLeft("no time is left for a new connection")
-        return TimedConnection.opened(*given, answer_timeout=timeouts.answer, **named)
+        return TimedConnection.opened(*given, answer_timeout=timeouts.answer, **resolved(named, seconds))
 
 
 def postgresql_engine(url: str, pool_size: int, timeouts: Timeouts, idle: float) -> Engine:

@@ -12,7 +12,7 @@ from flask import Flask
 from shared.config import Settings
 from shared.http.listening import allow_connections, listen
 from shared.http.server import Server
-from shared.processes import run_several, stopped_by_signals
+from shared.processes import end_in_time, run_several, stopped_by_signals
 
 SWITCH = 0.001  # seconds for which a thread that makes a long list may keep the interpreter from a short request
 GRACE = 10.0  # seconds that requests under way have after SIGTERM
@@ -78,7 +78,12 @@ def _work(app: Flask, settings: Settings, listener: socket.socket) -> None:
         proxy=settings.trusted_proxy,
     )
     sys.setswitchinterval(SWITCH)
-    stop = stopped_by_signals(server.wake)
+
+    def told_to_stop() -> None:
+        end_in_time()
+        server.wake()
+
+    stop = stopped_by_signals(told_to_stop)
     app.extensions["stopping"] = stop.is_set
     try:
         server.run(stop.is_set, GRACE)

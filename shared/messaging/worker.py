@@ -60,6 +60,7 @@ class Worker:
         self.woken = Event()
         self._busy_since: float | None = None
         self._pause = 0.0  # seconds, while broker or database is away
+        self._database_away = False  # as of the last round
         self._rest, self._relay_from = 0.0, 0.0  # seconds, and until when
         self._claim_everything = True
         now = monotonic()
@@ -101,13 +102,14 @@ class Worker:
             return 0.0
         except (ConnectionLost, TransientError) as error:
             self._pause = min(max(0.1, self._pause * 2), 5.0)
+            self._database_away = isinstance(error, TransientError)
             log.warning("%s worker waits up to %.1f s: %s", self.service, self._pause, first_line(error))
             if isinstance(error, ConnectionLost):
                 self.disconnect()
             return self._pause
         if self._pause:
             log.info("%s worker goes on", self.service)
-            self._pause = 0.0
+            self._pause, self._database_away = 0.0, False
         return 0.0
 
     def turn(self, patience: float = 1.0) -> None:
@@ -132,12 +134,17 @@ class Worker:
             self._busy_since = None
 
     def finish(self, patience: float = 2.0) -> None:
-        """Wait a moment for the last confirms, mark them, and give back what was not worked."""
+        """Wait a moment for the last confirms, mark them, and give back what was not worked.
+
+        Not if the database was away a moment ago: a stop must not wait for it once more.
+        """
         until = self.monotonic() + patience
         try:
             while self.connection and self.in_flight and self.monotonic() < until:
                 self.connection.take(0, 0.01)
                 self._settle(self.connection)
+            if self._database_away:
+                raise TransientError("the database is away")
             self._mark()
         except (ConnectionLost, TransientError) as error:
             log.warning(

@@ -16,7 +16,7 @@ SILENT = {
 ROOMS = {  # lines of code when the budget was set, and what they are for
     "the messaging mechanism": (1_525, ["shared/messaging/*.py", "shared/messaging/durability/*.py"]),
     "the brokers": (940, ["shared/messaging/brokers/*.py", "shared/messaging/brokers/rabbitmq/*.py"]),
-    "the database": (980, ["shared/database/*.py"]),
+    "the database": (1_020, ["shared/database/*.py"]),
     "the deciding core": (
         430,
         [f"order_service/fulfillment/{name}.py" for name in ("workflow", "saga", "inputs", "decide")],

@@ -1,15 +1,19 @@
 """A PostgreSQL that can be reached and says nothing, as one that is frozen: nobody waits for it for long."""
 
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from typing import Any
 
 import pytest
 from sqlalchemy import make_url, text
 
 from order_service import coalescing
 from shared.database import Database, NoAnswer, Timeouts, TransientError, one_request, time_left
+from shared.database.errors import SilentServer
+from shared.database.resolving import addresses
 from shared.database.timeouts import REQUEST
 from tests.component.parcel_table import ADD, METADATA, parcel, weights
 from tests.crowd import wait_for
@@ -137,3 +141,26 @@ def test_what_is_heard_begins_the_deadline_anew(database: Database, way: str) ->
         wait_for(lambda: time_left(10.0) < 4.99)
         assert ask(database, way) == 7
         assert time_left(10.0) == pytest.approx(5.0)
+
+
+def test_a_name_that_nobody_resolves_is_not_waited_for() -> None:
+    """As in a network whose server of names has gone: a silent server, and not a wait without a limit of our own."""
+    asked, over = threading.Event(), threading.Event()
+
+    def hang(host: str) -> list[Any]:
+        asked.set()
+        over.wait()
+        return []
+
+    with pytest.raises(SilentServer, match=r"nobody says where 'db\.shop' is"):
+        addresses("db.shop", 0.05, hang)
+    assert asked.is_set()
+    over.set()
+
+
+def test_a_server_is_found_by_its_name(postgres_url: str) -> None:
+    """By each of its addresses, until one answers; what is no name of this world is a transient error."""
+    with Database(make_url(postgres_url).set(host="localhost").render_as_string(hide_password=False)) as database:
+        assert ask(database, "reading") == 7
+    with Database("postgresql+psycopg://nobody@nowhere.invalid/none") as database, pytest.raises(TransientError):
+        ask(database, "reading")

@@ -2,7 +2,7 @@
 
 import logging
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -69,9 +69,13 @@ class Stormy(Consumer):
 
 
 class Counting(Maintenance):
-    """Counts its looks into the outbox; fails to clear as often as it is told to."""
+    """Counts its looks into the outbox and its marks there; fails to clear as often as it is told to."""
 
-    claims = failures = 0
+    claims = marks = failures = 0
+
+    def mark_published(self, ids: Collection[str]) -> None:
+        self.marks += 1
+        super().mark_published(ids)
 
     def claim(self, most: int, *, everything: bool = False) -> list[Envelope]:
         self.claims += 1
@@ -149,6 +153,20 @@ def test_nobody_is_suspected_for_ever(bench: Bench, broker: Embedded) -> None:
     assert states(bench) == []
     lucky.disconnect()
     assert not broker.connect("inventory").take(1, 0.0)
+
+
+def test_a_stop_does_not_wait_once_more_for_a_database_that_is_away(bench: Bench, broker: Embedded) -> None:
+    """What was confirmed stays unmarked, and is published again by the next worker; when the database is back, or only
+    the broker was away, it is marked."""
+    order = broker.connect("order")
+    for storms, marks in ((1, 0), (0, 1)):
+        order.publish([bench.enclose(wanted(marks))])
+        ending, consumer, maintenance = worker(bench, broker)
+        consumer.storms = storms
+        assert (ending.round(patience=0.0) > 0.0) == bool(storms)
+        ending.confirmed = [uuid7(bench.now())]
+        ending.finish(patience=0.0)
+        assert maintenance.marks == marks
 
 
 class Killed(BaseException):

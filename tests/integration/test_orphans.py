@@ -104,3 +104,25 @@ def test_addresses_of_both_kinds_can_be_listened_at(settings: dict[str, str], ho
     server.terminate()
     server.communicate(timeout=30)
     assert server.returncode == 0
+
+
+HANGS = """
+import signal, threading
+from shared import processes
+processes.STOPS_WITHIN = 0.1
+stop = processes.stopped_by_signals(processes.end_in_time)
+print("lives", flush=True)
+stop.wait()
+threading.Event().wait()
+"""
+
+
+def test_whoever_does_not_come_to_its_end_says_what_it_waits_for() -> None:
+    """Told to stop, it ends by itself before a supervisor would kill it, with what each of its threads was at."""
+    process = subprocess.Popen([sys.executable, "-c", HANGS], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout
+    assert process.stdout.readline() == "lives\n"
+    process.send_signal(signal.SIGTERM)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert 'File "<string>", line 8 in <module>' in said

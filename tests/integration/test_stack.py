@@ -25,6 +25,7 @@ from order_service.cli.stack import (
     tree,
 )
 from order_service.cli.stack.nginx import TEMPLATE, configuration
+from order_service.cli.stack.supervisor import FIRST_PAUSE
 from shared.config import environment
 from tests.crowd import wait_for
 
@@ -163,6 +164,19 @@ def test_what_started_last_ends_first(said: Lines) -> None:
     last = [name for name, line in said if line == "ends"]
     assert sorted(last) == ["first", "second", "server"]
     assert last[-1] == "server"
+
+
+def test_what_ends_before_its_turn_stays_down(said: Lines) -> None:
+    """Where a whole machine is shut down, all are told to end at once: a server does not start again meanwhile."""
+    with Stack(said) as stack:
+        stack.start(program(LIVES, "server"))
+        wait_for(lambda: len(said) == 1)
+        server = stack.process_ids()["server"]
+        ends = f"signal.sigwait([signal.SIGTERM]); os.kill({server}, signal.SIGKILL); time.sleep({2 * FIRST_PAUSE})"
+        blocks = "signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])"
+        stack.start(program(f"import os, signal, time; {blocks}; print('blocks', flush=True); {ends}", "slow"))
+        wait_for(lambda: "blocks" in said.of("slow"))
+    assert said.of("server") == ["lives"]
 
 
 def test_waiting_ends_at_once_when_the_awaited_is_dead(tmp_path: Path) -> None:

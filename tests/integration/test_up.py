@@ -1,5 +1,6 @@
 """`fulfillment up` on real servers, with processes killed in the middle of everything."""
 
+import itertools
 import os
 import re
 import secrets
@@ -12,7 +13,7 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.client import HTTPException
 from http.cookiejar import CookieJar
 from pathlib import Path
@@ -182,6 +183,30 @@ def test_it_brings_servers_of_its_own_and_nothing_of_it_is_left(open_folder: Pat
         said, _ = third.communicate(timeout=120)
         assert (third.returncode, said.count("\n")) == (1, 1)
         assert "are running already" in said
+        stop_all_at_once(up)
+
+
+def stop_all_at_once(up: Up) -> None:
+    """As with a machine that is shut down, while orders come: each process ends by itself, whoever ends before it."""
+    placed, stop = threading.Semaphore(0), threading.Event()
+
+    def place(number: int) -> None:
+        with Api(up.urls["order"], KEYS["customer"]) as api, suppress(Refused, Unreachable):
+            for turn in itertools.takewhile(lambda _: not stop.is_set(), itertools.count()):
+                api.place(SAMPLE, f"{number}-{turn}")
+                placed.release()
+
+    with ThreadPoolExecutor(8) as crowd:
+        for number in range(8):
+            crowd.submit(place, number)
+        assert all(placed.acquire(timeout=120) for _ in range(40))
+        running = tree(up.process.pid)
+        for pid in running:  # the first of them is `up`, which then starts nobody again
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
+        assert up.process.wait(120) == 0, up.output()
+        stop.set()
+    assert "is killed" not in up.output()
 
 
 @pytest.mark.rabbitmq

@@ -87,7 +87,12 @@ class Stack:
         return self._end([name], patience)
 
     def end(self, patience: float = PATIENCE) -> bool:
-        """End all, layer by layer, each with so much patience; says whether asking was enough."""
+        """End all, layer by layer, each with so much patience; says whether asking was enough.
+
+        Whatever ends before its turn, as when a whole machine is shut down, does not start again.
+        """
+        for kept in self._kept.values():
+            kept.stay_down()
         return min([self._end(layer, patience) for layer in reversed(self._layers)], default=True)
 
     def wait_until(self, what: str, happens: Callable[[], object], patience: float = 60.0) -> None:
@@ -157,8 +162,12 @@ class _Kept:
             if self._process:
                 kill(tree(self._process.pid))
 
-    def ask_to_end(self) -> None:
+    def stay_down(self) -> None:
+        """It may run on, and does not start again when it has ended."""
         self._stopping.set()
+
+    def ask_to_end(self) -> None:
+        self.stay_down()
         self.resume()
         with self._lock:
             if self._process:
