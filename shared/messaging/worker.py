@@ -134,22 +134,18 @@ class Worker:
             self._busy_since = None
 
     def finish(self, patience: float = 2.0) -> None:
-        """Wait a moment for the last confirms, mark them, and give back what was not worked.
-
-        Not if the database was away a moment ago: a stop must not wait for it once more.
-        """
+        """Wait a moment for the last confirms, mark them if the database is there, and give back what was not worked."""
         until = self.monotonic() + patience
         try:
             while self.connection and self.in_flight and self.monotonic() < until:
                 self.connection.take(0, 0.01)
                 self._settle(self.connection)
-            if self._database_away:
+            if self._database_away:  # a stop must not wait for it once more
                 raise TransientError("the database is away")
             self._mark()
         except (ConnectionLost, TransientError) as error:
-            log.warning(
-                "%s worker ends with %d messages to be published again: %s", self.service, len(self.in_flight), error
-            )
+            said = "%s worker ends with %d messages to be published again: %s"
+            log.warning(said, self.service, len(self.in_flight), error)
         self.disconnect()
 
     def disconnect(self) -> None:
@@ -202,9 +198,7 @@ class Worker:
 
     def _work_alone(self, connection: Connection, delivery: Delivery) -> None:
         attempt = 0 if delivery.envelope.id == self._tried else self.maintenance.count_attempt(delivery)
-        self._tried = (
-            delivery.envelope.id
-        )  # once a process: whoever tries again, after a transient error, has survived it
+        self._tried = delivery.envelope.id  # once a process: who tries again, after a transient error, has survived it
         if attempt > ATTEMPTS_ALONE:
             log.critical("message %s is put aside: nobody survived it %d times", delivery.envelope.id, ATTEMPTS_ALONE)
             self.maintenance.dead_letter(
