@@ -134,7 +134,7 @@ class Worker:
             self._busy_since = None
 
     def finish(self, patience: float = 2.0) -> None:
-        """Wait a moment for the last confirms, mark them if the database is there, and give back what was not worked."""
+        """Wait a moment for the last confirms, mark them if there is a database, and give back what is unworked."""
         until = self.monotonic() + patience
         try:
             while self.connection and self.in_flight and self.monotonic() < until:
