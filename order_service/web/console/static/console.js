@@ -37,6 +37,7 @@
     const resolved = (name) => { inner.style.color = `var(${name})`; return getComputedStyle(inner).color; };
     const ink = resolved("--quiet"), line = resolved("--line");
     const series = (label, stroke) => ({ label, stroke: resolved(stroke), width: 2, spanGaps: true, points: { show: false } });
+    const clock = (seconds, step) => new Date(seconds * 1000).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", hourCycle: "h23", ...(step < 60 && { second: "2-digit" }) });
     const axis = { stroke: ink, grid: { stroke: line, width: 1 }, ticks: { stroke: line } };
     const marks = {
       hooks: {
@@ -58,9 +59,9 @@
     };
     const resolvedMark = resolved("--bad");
     const options = (host, lines, values) => ({
-      width: host.clientWidth, height: 190, plugins: [marks], legend: { live: true },
+      width: host.clientWidth, height: 150, plugins: [marks], legend: { live: true },
       cursor: { y: false }, scales: { y: { range: (_, low, high) => [0, Math.max(1, high * 1.1)] } },
-      axes: [{ ...axis }, { ...axis, size: 56, values }], series: [{ label: "time" }, ...lines],
+      axes: [{ ...axis, space: 80, values: (_, all, _axis, _space, step) => all.map((each) => clock(each, step)) }, { ...axis, size: 56, values }], series: [{ label: "time" }, ...lines],
     });
     if (!plots.length) {
       plots.push(new uPlot(options(rates, [series("placed a second", "--accent"), series("ended a second", "--good")]), [[], [], []], rates));
@@ -68,8 +69,14 @@
     }
     inner.remove();
     plots.forEach((plot) => { plot.marks = data.marks; });
-    plots[0].setData([data.at, data.placed, data.ended]);
-    plots[1].setData([data.at, data.p50, data.p99]);
+    const from = begin(data), shown = (names) => names.map((name) => data[name].slice(from));
+    plots[0].setData(shown(["at", "placed", "ended"]));
+    plots[1].setData(shown(["at", "p50", "p99"]));
+  };
+  const begin = (data) => { // shortly before the first order, and three minutes at least
+    const first = data.at.findIndex((_, index) => data.placed[index] || data.ended[index]);
+    const least = data.at.findIndex((at) => at >= data.at.at(-1) - 180);
+    return Math.max(0, Math.min(first < 0 ? least : first - 3, least));
   };
   const redraw = () => {
     const host = document.getElementById("plots");
@@ -88,7 +95,7 @@
     const button = event.target.closest("button[data-copy]");
     if (button && navigator.clipboard) navigator.clipboard.writeText(button.dataset.copy).then(() => { button.textContent = "copied"; });
   });
-  window.addEventListener("resize", () => plots.forEach((plot) => plot.setSize({ width: plot.root.parentElement.clientWidth, height: 190 })));
+  window.addEventListener("resize", () => plots.forEach((plot) => plot.setSize({ width: plot.root.parentElement.clientWidth, height: 150 })));
   window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
   const first = document.getElementById("plots");
   if (first && first.dataset.activity) took(first.dataset.activity);
