@@ -158,10 +158,10 @@ def test_a_parked_step_is_asked_again_or_settled(operator: Visitor, system: Syst
     expect(operator.page.locator(".chip.is-attention")).to_be_visible()
     for carrier in ("northwind-parcels", "globex-freight"):
         ground.set(carrier, "away")
-    ground.set("card network", "well")
     operator.go("/console/desk")
     operator.page.get_by_role("button", name=f"ask capture of order {order_id} now").click()
     expect(operator.page.get_by_role("status").filter(has_text="asked again")).to_be_visible()
+    ground.set("card network", "well")
     operator.go(f"/console/orders/{order_id}")
     status(operator.page, "paid")
     expect(operator.page.locator(".chip.is-attention")).to_be_visible()
