@@ -88,15 +88,19 @@ def _standing(
 def _between(
     since: datetime | None, until: datetime | None, prefix: str, before: str | None
 ) -> Iterator[ColumnElement[bool]]:
-    """Which part of the ids, which are in the order of placing."""
+    """Which part of the ids, which are in the order of placing.
+
+    An upper bound is said of both tables: a database that walks down both would else begin one at its end.
+    """
     if since is not None:
         yield orders.c.id >= first_id(since)
-    if until is not None:
-        yield orders.c.id < first_id(until)
+    for bound in filter(None, (first_id(until) if until else None, before)):
+        yield orders.c.id < bound
+        yield sagas.c.order_id < bound
     if prefix:
-        yield orders.c.id.between(_filled(prefix, "0"), _filled(prefix, "f"))
-    if before is not None:
-        yield orders.c.id < before
+        first, last = _filled(prefix, "0"), _filled(prefix, "f")
+        yield orders.c.id.between(first, last)
+        yield sagas.c.order_id.between(first, last)
 
 
 def count_orders(connection: Connection, customer_id: str | None = None) -> dict[OrderStatus, int]:
