@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from order_service import store
+from order_service.chain import BEGINNING, link
 from order_service.fulfillment.decide import Decision, Entry, decide, pass_over, put_off
 from order_service.fulfillment.saga import Heard, Saga, Workflow
 from order_service.store import Row, json, saga_from
@@ -33,6 +34,7 @@ class Held:
     flow: Workflow
     saga: Saga
     version: int  # of the last entry of its history
+    history_hash: str  # likewise
     updated_at: datetime
     wake_at: datetime | None
     before: Saga | None = None  # None: it is new
@@ -42,14 +44,15 @@ class Held:
     @classmethod
     def start(cls, order_id: str, flow: Workflow, facts: Mapping[str, Any], now: datetime) -> "Held":
         """A new order's saga, that has heard nothing yet."""
-        return cls(order_id, flow, Saga.start(flow, facts), 0, now, None)
+        return cls(order_id, flow, Saga.start(flow, facts), 0, BEGINNING, now, None)
 
     @classmethod
     def read(cls, row: Row, flows: Flows) -> "Held":
         """A saga of the database. Raises UnknownVersion."""
         order_id, saga = row["order_id"], saga_from(row)
         flow = flow_of(flows, order_id, row["workflow_version"])
-        return cls(order_id, flow, saga, row["version"], row["updated_at"], row["wake_at"], saga, row)
+        last = row["version"], row["history_hash"], row["updated_at"]
+        return cls(order_id, flow, saga, *last, row["wake_at"], saga, row)
 
     @property
     def changed(self) -> bool:
@@ -77,7 +80,9 @@ class Held:
             self.version += 1
             # A transaction that waited for the lock has read an older clock.
             self.updated_at = max(now, self.updated_at)
-            self.entries.append(_entry_row(self, entry, actor, message_id))
+            row = _entry_row(self, entry, actor, message_id)
+            row["hash"] = self.history_hash = link(self.history_hash, row)
+            self.entries.append(row)
         self.wake_at = wake_at(self.flow, self.saga, self.wake_at, now)
         return decision
 
@@ -211,6 +216,7 @@ def _saga_row(held: Held) -> dict[str, Any]:
         "wake_at": held.wake_at and timestamp(held.wake_at),
         "version": held.version,
         "updated_at": timestamp(held.updated_at),
+        "history_hash": held.history_hash,
     }
 
 

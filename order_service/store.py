@@ -51,6 +51,7 @@ _moved = batch_rows(
     wake_at=UtcDateTime,
     version=Integer,
     updated_at=UtcDateTime,
+    history_hash=String,
 )
 _save_sagas = (
     update(sagas)
@@ -64,7 +65,7 @@ _save_orders = (
 )
 _entries = batch_rows("entries", **{c.name: c.type for c in saga_history.c if c.name != "position"})
 _append = insert(saga_history).from_select(
-    [c.name for c in saga_history.c], select(*_entries.c, transaction_number(saga_history.c.position))
+    [*_entries.c.keys(), "position"], select(*_entries.c, transaction_number(saga_history.c.position))
 )
 
 

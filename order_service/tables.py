@@ -53,6 +53,7 @@ sagas = Table(
     Column("wake_at", UtcDateTime),  # null at rest; else not later than the earliest deadline, see store.wake_at
     Column("version", Integer, nullable=False),
     Column("updated_at", UtcDateTime, nullable=False),
+    Column("history_hash", Chars(64), nullable=False),  # of the last chained line of its history, see `chain`
     postgresql_with={"fillfactor": 50},
 )
 saga_history = Table(
@@ -71,6 +72,7 @@ saga_history = Table(
     Column("from_status", Chars(20), nullable=False),
     Column("to_status", Chars(20), nullable=False),
     Column("position", BigInt, nullable=False),  # of its transaction among all, see `feed`
+    Column("hash", Chars(64), nullable=False),  # covers this line and the one before, see `chain`
     info=APPEND_ONLY,
 )
 idempotency_keys = Table(

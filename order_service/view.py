@@ -207,7 +207,7 @@ def order_view(order: Order, flow: Workflow) -> OrderView:
 
 def entry_view(row: Row) -> EntryView:
     """A line of history, from its row."""
-    columns = {name: value for name, value in row.items() if name not in ("order_id", "position")}
+    columns = {name: value for name, value in row.items() if name not in ("order_id", "position", "hash")}
     return {**columns, "did": _json.decode(row["did"])}  # type: ignore[typeddict-item]  # the columns are its keys
 
 

@@ -26,6 +26,7 @@ WHERE = {  # how an order's rows are found where there is no column `order_id`
     "stock_movements": sql.SQL("reference = %(order_id)s"),
     "orders": sql.SQL("id = %(order_id)s"),
 }
+UNCHAINED = ("hash", "history_hash")  # a copy's history is in no chain: SQL alone cannot make one
 SOLD = """
     UPDATE stock SET on_hand = on_hand - %(orders)s * moved.quantity
     FROM (SELECT sku, quantity FROM stock_movements WHERE reference = %(order_id)s AND kind = 'issued') moved
@@ -66,6 +67,7 @@ def _fill(system: System, name: str, order_id: str, orders: int, already: int) -
                 continue
             rows = _rows_of(connection, table.name, order_id)
             assert rows, f"a fulfilled order leaves nothing in {table.name}"
+            rows = [{**row, **{name: "" for name in UNCHAINED if name in row}} for row in rows]
             statement = _copying(connection, table.name, rows, order_id)
             for first in range(already, already + orders, AT_A_TIME):
                 last = min(first + AT_A_TIME, already + orders)

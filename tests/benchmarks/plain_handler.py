@@ -90,7 +90,7 @@ def place_order() -> Response:
         steps = msgspec.json.encode(held.saga.steps).decode()
         session.add(row_of(SagaRow, order_id=order_id, workflow_version=1, facts=json.dumps(facts), steps=steps,
                            backward=False, needs_attention=False, wake_at=held.wake_at, version=held.version,
-                           updated_at=now))  # fmt: skip
+                           updated_at=now, history_hash=held.history_hash))  # fmt: skip
         for entry in held.entries:
             session.add(
                 row_of(EntryRow, **entry | {"did": json.dumps(decision.history[0].did), "at": now, "position": 1})

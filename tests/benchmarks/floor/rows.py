@@ -48,7 +48,7 @@ def saying(service: str, due: str = "now() + interval '5 s'") -> str:
 
 ENTRIES = """
     INSERT INTO saga_history SELECT order_id, seq, now(), event, cause, actor, step, 'acted', NULL, did, was, became,
-        pg_current_xact_id()::text::bigint
+        pg_current_xact_id()::text::bigint, md5(event) || md5(order_id::text)
     FROM json_to_recordset(%(entries)s::json) e (order_id uuid, seq int, event text, cause uuid, actor text, step text,
         did text, was text, became text)"""
 
@@ -60,7 +60,8 @@ PLACE = f"""
     ordered AS (INSERT INTO orders
         SELECT id, 'alice', lines, 100, 'EUR', ship_to, now(), 'pending', NULL, NULL, false FROM placed),
     begun AS (INSERT INTO sagas
-        SELECT id, 1, facts, steps, false, NULL, NULL, false, now() + interval '30 s', 1, now() FROM placed),
+        SELECT id, 1, facts, steps, false, NULL, NULL, false, now() + interval '30 s', 1, now(), md5(key) || md5(id::text)
+        FROM placed),
     told AS ({ENTRIES}) {saying("order", "now()")}"""
 
 CLAIM = """
@@ -101,7 +102,8 @@ EFFECT = {
     "order": f"""
         told AS ({ENTRIES}),
         moved AS (UPDATE sagas s SET steps = m.steps, facts = coalesce(m.facts, s.facts), version = m.version,
-            wake_at = CASE WHEN m.status = 'fulfilled' THEN NULL ELSE s.wake_at END, updated_at = now()
+            wake_at = CASE WHEN m.status = 'fulfilled' THEN NULL ELSE s.wake_at END, updated_at = now(),
+            history_hash = md5(m.status) || md5(m.order_id::text)
             FROM json_to_recordset(%(moved)s::json) m (order_id uuid, facts text, steps text, version int, status text)
             WHERE s.order_id = m.order_id),
         standing AS (UPDATE orders o SET status = m.status
