@@ -25,6 +25,7 @@ from order_service.web.schemas import (
     OrdersPageSchema,
     VerdictSchema,
     WaitSchema,
+    WhySchema,
 )
 from order_service.web.watch import Watch
 from shared.api_keys import Principal
@@ -138,13 +139,14 @@ def _add_commands(routes: Routes, commands: Commands, show: Show) -> None:
     @routes.route("/orders/<uuid:order_id>/cancel", methods=["POST"])
     @problems(404, 409)
     @requires()
+    @routes.arguments(WhySchema, required=False, example={"note": "ordered twice by mistake"})
     @routes.response(202, OrderSchema, headers=HEADERS)
-    def cancel_order(order_id: UUID) -> Response:
+    def cancel_order(body: dict[str, Any], order_id: UUID) -> Response:
         """Cancel the order.
 
         Possible until its payment is being captured; whatever was done by then is undone.
         """
-        return _accepted(commands.cancel(str(order_id), current()), show)
+        return _accepted(commands.cancel(str(order_id), current(), body["note"]), show)
 
     @routes.route("/orders/<uuid:order_id>/approval", methods=["POST"])
     @problems(404, 409)

@@ -101,6 +101,14 @@ class NoteSchema(StrictSchema):
     note = Text(500, pattern=LINES, required=True)
 
 
+class WhySchema(StrictSchema):
+    """Why, in the caller's own words, for the history; without a body, no reason is given."""
+
+    body_is_optional = True
+
+    note = Text(500, pattern=LINES, load_default=None, allow_none=True)
+
+
 class DeadlineSchema(StrictSchema):
     """Until when to wait for an answer; null, for ever."""
 

@@ -10,7 +10,7 @@ from order_service.queries import find_order
 from order_service.terms import flow_of
 from order_service.view import Show
 from order_service.web.actions import Action, order_actions, step_actions
-from order_service.web.schemas import ActionSchema, DeadlineSchema, NoteSchema, OrderSchema
+from order_service.web.schemas import ActionSchema, DeadlineSchema, NoteSchema, OrderSchema, WhySchema
 from shared.http.app import Routes, problems, reply
 from shared.http.auth import current, requires
 from shared.http.pages import listed
@@ -25,18 +25,20 @@ def step_routes(commands: Commands, show: Show) -> Routes:
     @routes.route(f"{step_path}/retry", methods=["POST"], parameters=[step_in_path])
     @problems(404, 409)
     @requires("operator")
+    @routes.arguments(WhySchema, required=False, example={"note": "the card network is back"})
     @routes.response(200, OrderSchema)
-    def retry_step(order_id: UUID, step: str) -> Response:
+    def retry_step(body: dict[str, Any], order_id: UUID, step: str) -> Response:
         """Ask now, and count the attempts anew. Only while an answer is awaited."""
-        return reply(show(commands.retry(str(order_id), step, current())))
+        return reply(show(commands.retry(str(order_id), step, current(), body["note"])))
 
     @routes.route(f"{step_path}/reverse", methods=["POST"], parameters=[step_in_path])
     @problems(404, 409)
     @requires("operator")
+    @routes.arguments(WhySchema, required=False, example={"note": "the customer must not wait any longer"})
     @routes.response(200, OrderSchema)
-    def reverse_step(order_id: UUID, step: str) -> Response:
+    def reverse_step(body: dict[str, Any], order_id: UUID, step: str) -> Response:
         """Withdraw the capture while it is asked and unanswered; the order turns back."""
-        return reply(show(commands.reverse(str(order_id), step, current())))
+        return reply(show(commands.reverse(str(order_id), step, current(), body["note"])))
 
     @routes.route(f"{step_path}/settle", methods=["POST"], parameters=[step_in_path])
     @problems(404, 409)

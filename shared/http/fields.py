@@ -171,6 +171,8 @@ class StrictParser(FlaskParser):
     DEFAULT_UNKNOWN_BY_LOCATION = {"json": RAISE, "query": RAISE, "headers": EXCLUDE}  # noqa: RUF012 - as webargs has it
 
     def load_json(self, req: Request, schema: Schema) -> Any:
+        if getattr(schema, "body_is_optional", False) and not req.get_data():
+            return {}
         if not req.is_json:
             problem(415, "The body must be JSON, and Content-Type say application/json.")
         body = req.get_data()  # kept: the view may be called again

@@ -26,6 +26,7 @@ EXAMPLE = "0192f3a0-1b2c-7d3e-8f40-5a6b7c8d9e0f"
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
+note = click.option("--note", help="Why; it is kept in the history.")
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, and nothing else.")
 _token = click.option("--token", envvar="FULFILLMENT_TOKEN", show_envvar=True, help="Your bearer token.")
 
@@ -95,6 +96,11 @@ def opened(url: str, token: str | None, open_apis: ExitStack) -> Api:
         return open_apis.enter_context(Api(url, token, insist=INSIST))
     except ValueError as error:
         raise click.UsageError(str(error)) from error
+
+
+def because(note: str | None) -> dict[str, str] | None:
+    """The body that gives a reason; none without one."""
+    return {"note": note} if note else None
 
 
 def print_json(document: Any, indent: int | None = 2) -> None:

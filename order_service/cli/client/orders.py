@@ -7,7 +7,7 @@ from rich.console import Group
 from rich.text import Text
 
 from order_service.cli.client.api import Api
-from order_service.cli.client.connecting import as_json, order_id, present, print_json, speaks
+from order_service.cli.client.connecting import as_json, because, note, order_id, present, print_json, speaks
 from order_service.cli.client.rendering import card, console, listing
 from order_service.cli.client.times import Times
 from order_service.cli.client.watch import follow
@@ -83,22 +83,23 @@ def list_orders(api: Api, as_json: bool, needs_attention: bool | None, **query: 
 
 @click.command()
 @order_id
+@note
 @as_json
 @speaks
-def cancel(api: Api, order_id: str, as_json: bool) -> None:
+def cancel(api: Api, order_id: str, note: str | None, as_json: bool) -> None:
     """Cancel an order; possible until its money is asked for."""
-    present_order(api, api.post(f"/orders/{order_id}/cancel"), as_json)
+    present_order(api, api.post(f"/orders/{order_id}/cancel", because(note)), as_json)
 
 
 @click.command()
 @order_id
 @click.option("--refuse", is_flag=True, help="Refuse instead.")
-@click.option("--note", help="Why; it is kept in the history.")
+@note
 @as_json
 @speaks
 def approve(api: Api, order_id: str, refuse: bool, note: str | None, as_json: bool) -> None:
     """Approve an order that waits for it, or refuse it."""
-    decision = {"decision": "refuse" if refuse else "approve", **({"note": note} if note else {})}
+    decision = {"decision": "refuse" if refuse else "approve", **(because(note) or {})}
     present_order(api, api.post(f"/orders/{order_id}/approval", decision), as_json)
 
 

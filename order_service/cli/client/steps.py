@@ -7,7 +7,7 @@ from urllib.parse import quote
 import click
 
 from order_service.cli.client.api import Api
-from order_service.cli.client.connecting import as_json, order_id, speaks
+from order_service.cli.client.connecting import as_json, because, note, order_id, speaks
 from order_service.cli.client.orders import present_order
 
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
@@ -46,21 +46,23 @@ class Moment(click.ParamType[datetime]):
 @click.command()
 @order_id
 @step
+@note
 @as_json
 @speaks
-def retry(api: Api, order_id: str, step: str, as_json: bool) -> None:
+def retry(api: Api, order_id: str, step: str, note: str | None, as_json: bool) -> None:
     """Ask for a step again, now, and count the attempts anew."""
-    present_order(api, api.post(f"{_path(order_id, step)}/retry"), as_json)
+    present_order(api, api.post(f"{_path(order_id, step)}/retry", because(note)), as_json)
 
 
 @click.command()
 @order_id
 @click.argument("step", default="capture")
+@note
 @as_json
 @speaks
-def reverse(api: Api, order_id: str, step: str, as_json: bool) -> None:
+def reverse(api: Api, order_id: str, step: str, note: str | None, as_json: bool) -> None:
     """Withdraw the capture while its answer is in doubt, and turn back."""
-    present_order(api, api.post(f"{_path(order_id, step)}/reverse"), as_json)
+    present_order(api, api.post(f"{_path(order_id, step)}/reverse", because(note)), as_json)
 
 
 @click.command()
@@ -80,7 +82,7 @@ def settle(api: Api, order_id: str, step: str, note: str, as_json: bool) -> None
 @click.option("--in", "span", type=Span(), help="So long from now by the service's clock: 90m, 2h, 3d.")
 @click.option("--at", "moment", type=Moment(), help="At this moment: 2027-01-31T12:00, here, or with its zone.")
 @click.option("--never", is_flag=True, help="Wait for ever; only for people, so only for an approval.")
-@click.option("--note", help="Why; it is kept in the history.")
+@note
 @as_json
 @speaks
 def deadline(
@@ -101,7 +103,7 @@ def deadline(
         if api.now is None:
             raise click.UsageError("the service does not say what time it is there: use --at")
         moment = api.now + span
-    until = {"deadline": moment and moment.isoformat(), **({"note": note} if note else {})}
+    until = {"deadline": moment and moment.isoformat(), **(because(note) or {})}
     present_order(api, api.call("PATCH", _path(order_id, step), until).body, as_json)
 
 
