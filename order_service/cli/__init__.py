@@ -37,6 +37,7 @@ SECTIONS = {
     "A whole installation": {
         "up": "system.up:up",
         "audit": "system.audit.command:command",
+        "seal": "system.seal:seal",
         "republish": "system.republish:republish",
         "provision": "system.provision:provision",
         "definitions": "system.definitions:definitions",
