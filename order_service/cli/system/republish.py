@@ -5,13 +5,11 @@ from datetime import UTC, datetime
 import click
 
 from order_service.cli.system.audit import open_databases
-from order_service.cli.system.audit.command import DATABASES
+from order_service.cli.system.options import DATABASES, MOMENTS
 from shared.commands import complaining
 from shared.messaging.durability.republishing import republish as publish_again
 from shared.messaging.notifier import Notifier
 from shared.service import services
-
-MOMENTS = ["%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M", "%Y-%m-%d"]
 
 
 @click.command(short_help="Publish again what a broker has lost.")

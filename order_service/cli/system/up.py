@@ -14,8 +14,8 @@ import click
 
 from order_service.cli.client.api import Api, Refused, Unreachable
 from order_service.cli.stack import Missing, NotReady, Program, Say, Servers, Stack, holder, is_free, processes_of_all
-from order_service.cli.system.audit.command import DATABASES
 from order_service.cli.system.may_break import Ground, broken_from
+from order_service.cli.system.options import DATABASES
 from order_service.cli.system.preparing import prepare, wait_for
 from order_service.cli.system.provision import declare
 from order_service.cli.system.proxied import BEHIND, behind_proxy

@@ -60,8 +60,8 @@ PLACE = f"""
     ordered AS (INSERT INTO orders
         SELECT id, 'alice', lines, 100, 'EUR', ship_to, now(), 'pending', NULL, NULL, false FROM placed),
     begun AS (INSERT INTO sagas
-        SELECT id, 1, facts, steps, false, NULL, NULL, false, now() + interval '30 s', 1, now(), md5(key) || md5(id::text)
-        FROM placed),
+        SELECT id, 1, facts, steps, false, NULL, NULL, false, now() + interval '30 s', 1, now(),
+        md5(key) || md5(id::text) FROM placed),
     told AS ({ENTRIES}) {saying("order", "now()")}"""
 
 CLAIM = """

@@ -1,172 +1,198 @@
-"""The audit itself: what the customer was told, the money, the goods and the parcels of each order, held together."""
+"""The audit itself: every order, page by page, across all services; then stock as a whole, and every message.
+
+Nothing is locked, and each page is read anew, so that it may run for long beside a system that works. Of each page the
+order service is read first: an order that has ended by then has ended in everybody else's books too.
+"""
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from datetime import datetime
 
-from order_service.cli.system.audit.goods import Goods, Reservation, read_goods
-from order_service.cli.system.audit.messages import Messages, read_messages
-from order_service.cli.system.audit.money import Amounts, Money, Payment, read_money
-from order_service.cli.system.audit.orders import Order, Orders, read_orders
-from order_service.cli.system.audit.parcels import Parcels, Shipment, read_parcels
-from order_service.cli.system.audit.reading import OrderId, Violation, snapshot
-from order_service.fulfillment.saga import OrderStatus
-from shared.bootstrap import open_database
+from sqlalchemy import Connection, select
+
+from order_service.cli.system.audit.across import Whole, check_order, check_stranger
+from order_service.cli.system.audit.findings import Findings
+from order_service.cli.system.audit.goods import (
+    Moved,
+    Reservation,
+    check_receipts,
+    check_reservation,
+    check_stock,
+    read_goods,
+    read_reservations,
+)
+from order_service.cli.system.audit.messages import check_messages
+from order_service.cli.system.audit.money import Payment, check_payment, read_money
+from order_service.cli.system.audit.orders import Order, Page, check_house, oldest_key, read_page
+from order_service.cli.system.audit.parcels import Shipment, check_shipment, read_parcels
+from order_service.cli.system.audit.reading import Databases, OrderId, Span, snapshot
+from order_service.cli.system.audit.violations import Several
+from order_service.tables import orders, sagas
 from shared.currencies import money
-from shared.database import Database
-from shared.service import services
 
-NOTHING_PAID = Payment("none", Amounts())
-NOTHING_HELD = Reservation("none", {})
-NOTHING_SENT = Shipment("none", None, None)
+PAGE = 500  # orders; of messages ten times as many
 
 
-@dataclass
-class Findings:
-    """All that was read, and every violation."""
+@dataclass(frozen=True, kw_only=True)
+class Scope:
+    """Which orders: all, these only, or those that something happened to since a moment."""
 
-    orders: Orders
-    money: Money
-    goods: Goods
-    parcels: Parcels
-    messages: Messages
-    violations: list[Violation] = field(default_factory=list)
+    only: Collection[OrderId] | None = None
+    since: datetime | None = None
 
     @property
-    def checked(self) -> Mapping[str, int]:
-        """How many of what were looked at."""
-        return {"orders": len(self.orders.orders), "messages": self.messages.published}
-
-    @property
-    def under_way(self) -> list[str]:
-        """What has not come to rest: the books of the orders that it is about are still being written."""
-        by_status: dict[str, list[OrderId]] = {}
-        for order_id, order in self.orders.orders.items():
-            if not order.status.final:
-                by_status.setdefault(order.status.replace("_", " "), []).append(order_id)
-        found = [f"{status}: {several(ids, 'order')}" for status, ids in sorted(by_status.items())]
-        for what, messages in {"published": self.messages.unpublished, "worked": self.messages.unworked}.items():
-            found += [f"not yet {what} by {name}: {several(ids, 'message')}" for name, ids in messages.items()]
-        return found
-
-    @property
-    def need_a_person(self) -> list[OrderId]:
-        """Orders that somebody must look at."""
-        return [order_id for order_id, order in self.orders.orders.items() if order.needs_attention]
-
-    @property
-    def by_hand(self) -> list[str]:
-        """What people have settled in orders that have ended, and how it stands in the books for all that."""
-        return [
-            f"{order_id}: {step}; {self._standing(order_id, step)}"
-            for order_id, order in self.orders.orders.items()
-            if order.status.final
-            for step in sorted(order.settled)
-        ]
-
-    def _standing(self, order_id: OrderId, step: str) -> str:
-        if step in ("payment", "capture"):
-            paid, code = self.money.payments.get(order_id, NOTHING_PAID), self.orders.currency
-            sums = f"{money(paid.amounts.held, code)} held, {money(paid.amounts.kept, code)} kept"
-            return f"its payment is {paid.status}, {sums}"
-        if step in ("inventory", "issue"):
-            return f"its goods are {self.goods.reservations.get(order_id, NOTHING_HELD).status}"
-        return f"its parcel is {self.parcels.shipments.get(order_id, NOTHING_SENT).status}"
+    def whole(self) -> bool:
+        return self.only is None and self.since is None
 
 
-def several(ids: Sequence[str], what: str) -> str:
-    """How many, and one of them: `2 orders, such as …`."""
-    return f"1 {what}, {ids[0]}" if len(ids) == 1 else f"{len(ids):,} {what}s, such as {ids[0]}"
+EVERYTHING = Scope()
 
 
-@contextmanager
-def open_databases(template: str) -> Iterator[Mapping[str, Database]]:
-    """The databases of all services; `{service}` in the URL stands for each one's name."""
-    urls = {name: template.replace("{service}", name) for name in services()}
-    settings = {name: services()[name].settings(environ={}, database_url=url) for name, url in urls.items()}
-    with ExitStack() as stack:
-        yield {name: stack.enter_context(open_database(given)) for name, given in settings.items()}
+def audit(databases: Databases, scope: Scope = EVERYTHING, page: int = PAGE) -> Findings:
+    """Read all that is in the scope, and hold it together; may run while the system does. Stock, receipts, messages and
+    dead letters are no single order's: they are checked with everything only."""
+    found, unexplained = Findings(whole=scope.whole), Counter[tuple[str, str]]()
+    for span in _spans(databases, scope, page):
+        _check_page(databases, span, found, unexplained)
+    if scope.whole:
+        with snapshot(databases["inventory"]) as connection:
+            found.goods, stock = read_goods(connection)
+            for violation in check_receipts(connection, found.goods, unexplained):
+                found.add(violation)
+        for violation in check_stock(found.goods, stock, unexplained):
+            found.add(violation)
+        for violation in check_messages(databases, found.messages, 10 * page):
+            found.add(violation)
+        found.checked["products in stock"] = len(stock)
+        found.checked["stock movements"] = found.goods.movements
+        found.checked["receipts"] = found.goods.receipts
+        found.checked["messages"] = found.messages.published
+        found.checked["messages received"] = found.messages.received
+        found.checked["dead letters"] = found.messages.letters
+    return found
 
 
-def audit(databases: Mapping[str, Database]) -> Findings:
-    """Read everything and compare; may run while the system does.
-
-    The order service is read first: an order that has ended by then has ended in everybody else's books too.
-    """
-    with snapshot(databases["order"]) as connection:
-        orders = read_orders(connection)
-    with snapshot(databases["payment"]) as connection:
-        paid = read_money(connection)
-    with snapshot(databases["inventory"]) as connection:
-        goods = read_goods(connection)
-    with snapshot(databases["shipping"]) as connection:
-        parcels = read_parcels(connection)
-    at_rest = {order_id for order_id, order in orders.orders.items() if order.status.final}
-    books = Findings(orders, paid, goods, parcels, read_messages(databases, at_rest))
-    books.violations = [
-        *orders.violations,
-        *paid.violations,
-        *goods.violations,
-        *parcels.violations,
-        *_strangers(books),
-        *(Violation(name, "messages", f"{count} dead letters") for name, count in books.messages.dead.items()),
-    ]
-    for order_id, order in orders.orders.items():
-        if order.status.final:
-            payment = books.money.payments.get(order_id, NOTHING_PAID)
-            held = goods.reservations.get(order_id, NOTHING_HELD)
-            sent = parcels.shipments.get(order_id, NOTHING_SENT)
-            ended = _fulfilled if order.status is OrderStatus.FULFILLED else _cancelled
-            for what in (*ended(order, payment, held, sent), *_told(order, payment, sent)):
-                books.violations.append(Violation("order", order_id, f"{order.status}, but {what}"))
-    return books
-
-
-def audit_at_rest(databases: Mapping[str, Database], wait: float) -> Findings:
+def audit_at_rest(databases: Databases, wait: float, scope: Scope = EVERYTHING) -> Findings:
     """The findings as soon as nothing is under way, or as they are after `wait` seconds."""
     until = time.monotonic() + wait
-    while (found := audit(databases)).under_way and time.monotonic() < until:
+    while (found := audit(databases, scope)).under_way and time.monotonic() < until:
         time.sleep(0.2)
     return found
 
 
-def _fulfilled(order: Order, paid: Payment, held: Reservation, sent: Shipment) -> Iterator[str]:
-    """Paid in full, handed over exactly, and on its way; save for what a person has seen to instead."""
-    if paid.status != "captured" or paid.amounts != Amounts(authorized=order.total, captured=order.total):
-        yield f"its payment of {order.total} is {paid.status}: {paid.amounts}"
-    if "issue" not in order.settled and (held.status != "issued" or dict(held.lines) != order.lines):
-        yield f"its goods are {held.status}: {dict(held.lines)} instead of {order.lines}"
-    if "dispatch" not in order.settled and sent.status != "dispatched":
-        yield f"its parcel is {sent.status}"
+def _spans(databases: Databases, scope: Scope, page: int) -> Iterator[Span]:
+    """The orders in pieces. All pieces together leave no id out, also of orders that are gone."""
+    if scope.only is not None:
+        ids = sorted(set(scope.only))
+        yield from (Span(only=ids[first : first + page]) for first in range(0, len(ids), page))
+        return
+    behind: OrderId | None = None
+    while True:
+        with snapshot(databases["order"]) as connection:
+            ids = _next(connection, behind, scope.since, page)
+        last = ids[-1] if len(ids) == page else None
+        if scope.since is not None:
+            if ids:
+                yield Span(only=ids)
+        else:
+            yield Span(behind, last)
+        if last is None:
+            return
+        behind = last
 
 
-def _cancelled(order: Order, paid: Payment, held: Reservation, sent: Shipment) -> Iterator[str]:
-    """Nothing is held, kept, reserved or booked; save for what a person has seen to instead."""
-    given_back = paid.status in ("none", "declined", "voided", "refunded")
-    if "payment" not in order.settled and (not given_back or paid.amounts.held or paid.amounts.kept):
-        yield f"its payment is {paid.status}: {paid.amounts}"
-    if "inventory" not in order.settled and held.status not in ("none", "unavailable", "released"):
-        yield f"its goods are {held.status}"
-    if "shipping" not in order.settled and sent.status not in ("none", "refused", "cancelled"):
-        yield f"its parcel is {sent.status}"
+def _next(connection: Connection, behind: OrderId | None, since: datetime | None, most: int) -> list[OrderId]:
+    wanted = select(orders.c.id).where(Span(behind).holds(orders.c.id)).order_by(orders.c.id).limit(most)
+    if since is not None:
+        wanted = wanted.join(sagas, sagas.c.order_id == orders.c.id).where(sagas.c.updated_at >= since)
+    return list(connection.execute(wanted).scalars())
 
 
-def _told(order: Order, paid: Payment, sent: Shipment) -> Iterator[str]:
-    """The customer was told the truth about money and parcel."""
-    if order.amounts != paid.amounts:
-        yield f"the customer was told {order.amounts}, and it was {paid.amounts}"
-    parcel = (order.carrier, order.tracking_number)
-    if sent.status == "dispatched" and parcel != (sent.carrier, sent.tracking_number):
-        yield f"the customer was told of parcel {parcel}, and it is {(sent.carrier, sent.tracking_number)}"
+def _check_page(databases: Databases, span: Span, found: Findings, unexplained: Moved) -> None:
+    with snapshot(databases["order"]) as connection:
+        page, oldest = read_page(connection, span), oldest_key(connection)
+        own = {each.id: check_house(connection, each, oldest) for each in page.houses.values()}
+    with snapshot(databases["payment"]) as connection:
+        payments = read_money(connection, span)
+    with snapshot(databases["inventory"]) as connection:
+        reservations = read_reservations(connection, span)
+    with snapshot(databases["shipping"]) as connection:
+        shipments = read_parcels(connection, span)
+    _count(found, page, payments, reservations, shipments)
+    for order_id in sorted(page.houses.keys() | payments.keys() | reservations.keys() | shipments.keys()):
+        whole = Whole(
+            payment=payments.get(order_id, Payment()),
+            reservation=reservations.get(order_id, Reservation()),
+            shipment=shipments.get(order_id, Shipment()),
+        )
+        house = page.houses.get(order_id)
+        if house is None or house.row is None:
+            if not _is_new(databases, order_id):
+                for violation in check_stranger(house, order_id, whole):
+                    found.add(violation)
+            continue
+        order, violations = own[order_id]
+        books = (
+            check_payment(order_id, whole.payment),
+            check_reservation(order_id, whole.reservation, unexplained),
+            check_shipment(order_id, whole.shipment),
+            check_order(order, whole) if order else (),
+        )
+        for violation in (*violations, *(each for of_one in books for each in of_one)):
+            found.add(violation)
+        if order:
+            _tell(found, order, whole)
 
 
-def _strangers(books: Findings) -> Iterator[Violation]:
-    known = {
-        "payment": set(books.money.payments),
-        "inventory": set(books.goods.reservations),
-        "shipping": set(books.parcels.shipments),
-    }
-    for name, order_ids in known.items():
-        for order_id in order_ids - books.orders.orders.keys():
-            yield Violation(name, order_id, "there is no such order")
+def _is_new(databases: Databases, order_id: OrderId) -> bool:
+    """Whether the order was placed while the page was read."""
+    with snapshot(databases["order"]) as connection:
+        return connection.execute(select(orders.c.id).where(orders.c.id == order_id)).first() is not None
+
+
+def _tell(found: Findings, order: Order, whole: Whole) -> None:
+    """What is told of an order beside violations."""
+    found.statuses[order.row["status"]] += 1
+    found.currency = order.row["currency"]
+    if not order.status.final:
+        found.open.setdefault(order.status, Several()).add(order.id)
+    if order.row["needs_attention"]:
+        found.need_a_person.add(order.id)
+    for step in sorted(order.settled) if order.status.final else ():
+        found.settled_by_hand(f"{order.id}: {step}; {_standing(step, order, whole)}")
+
+
+def _standing(step: str, order: Order, whole: Whole) -> str:
+    if step in ("payment", "capture"):
+        paid, code = whole.payment.moved, order.row["currency"]
+        return f"its payment is {whole.payment.status}, {money(paid.held, code)} held, {money(paid.kept, code)} kept"
+    if step in ("inventory", "issue"):
+        return f"its goods are {whole.reservation.status}"
+    return f"its parcel is {whole.shipment.status}"
+
+
+def _count(
+    found: Findings,
+    page: Page,
+    payments: dict[OrderId, Payment],
+    reservations: dict[OrderId, Reservation],
+    shipments: dict[OrderId, Shipment],
+) -> None:
+    found.checked["orders"] += sum(each.row is not None for each in page.houses.values())
+    found.checked["lines of history"] += page.entries
+    found.checked["keys"] += page.keys
+    for paid in payments.values():
+        found.checked["payments"] += paid.row is not None
+        found.checked["movements of money"] += len(paid.ledger)
+        found.checked["card network entries"] += len(paid.network)
+        found.ledger = found.ledger.plus(paid.by_ledger)
+        for entry in paid.network:
+            found.moved(entry["kind"], entry["amount"])
+    found.checked["reservations"] += sum(each.row is not None for each in reservations.values())
+    for sent in shipments.values():
+        found.checked["shipments"] += sent.row is not None
+        found.checked["carrier entries"] += len(sent.books)
+        for entry in sent.books:
+            found.carriers[entry["party"]][entry["kind"]] += 1

@@ -1,21 +1,44 @@
-"""The payment service's books: each payment against its ledger, and the ledger against the card network's own books."""
+"""The payment service's books: each payment against its ledger, and both against the card network's own books.
 
+Where two of the three agree, the third is what is wrong, and the two say what really moved.
+"""
+
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, case, func, literal, select
+from sqlalchemy import Connection, select
 
-from order_service.cli.system.audit.reading import OrderId, Violation, outside_books, side, table, totals, unequal
+from order_service.cli.system.audit.reading import OrderId, Span, outside_books, rows, table
+from order_service.cli.system.audit.violations import Broken, Violation
 
 _payments, _ledger = table("payment", "payments"), table("payment", "payment_movements")
 _network = outside_books("payment")
 
 MOVED = {"authorize": "authorized", "capture": "captured", "void": "voided", "refund": "refunded"}
-_kind = case(MOVED, value=_network.c.kind)
-ONCE = ("authorize", "capture")
 ASKED_FOR = {"authorizing": "authorized", "capturing": "captured"}
 UNDONE_BY = {"authorized": "voided", "captured": "refunded"}
+FULL = {  # which of the amounts have moved, all of it, when a payment stands so
+    "authorizing": (),
+    "declined": (),
+    "authorized": ("authorized",),
+    "capturing": ("authorized",),
+    "captured": ("authorized", "captured"),
+    "voided": ("authorized", "voided"),
+    "refunded": ("authorized", "captured", "refunded"),
+}
+SHOWN = (
+    "status",
+    "amount",
+    "currency",
+    "reversing",
+    "reversal_refused",
+    "authorized",
+    "captured",
+    "voided",
+    "refunded",
+)
 
 
 class Amounts(NamedTuple):
@@ -35,68 +58,114 @@ class Amounts(NamedTuple):
     def kept(self) -> int:
         return self.captured - self.refunded
 
+    def plus(self, other: "Amounts") -> "Amounts":
+        return Amounts(*map(sum, zip(self, other, strict=True)))
+
+    def __str__(self) -> str:
+        moved = [f"{name} {amount}" for name, amount in self._asdict().items() if amount]
+        return ", ".join(moved) or "nothing moved"
+
 
 NOTHING = Amounts()
 
 
-class Payment(NamedTuple):
-    status: str
-    amounts: Amounts
-    asked_for: str = ""  # which of the amounts the network may already have moved by `amount`, and the ledger not yet
-    amount: int = 0
-
-
 @dataclass
-class Money:
-    payments: dict[OrderId, Payment] = field(default_factory=dict)
-    ledger: Amounts = NOTHING
-    network: Amounts = NOTHING  # by the network's own books
-    violations: list[Violation] = field(default_factory=list)
+class Payment:
+    """What is known of one order's money."""
+
+    row: Mapping[str, Any] | None = None
+    ledger: dict[str, int] = field(default_factory=dict)  # by kind
+    network: list[Mapping[str, Any]] = field(default_factory=list)  # what it approved
+
+    @property
+    def status(self) -> str:
+        return str(self.row["status"]) if self.row else "none"
+
+    @property
+    def shown(self) -> Amounts:
+        return Amounts(*(self.row[name] for name in Amounts._fields)) if self.row else NOTHING
+
+    @property
+    def by_ledger(self) -> Amounts:
+        return Amounts(*(self.ledger.get(name, 0) for name in Amounts._fields))
+
+    @property
+    def by_network(self) -> Amounts:
+        """With what it moved twice only once."""
+        sums = {MOVED[entry["kind"]]: entry["amount"] for entry in self.network}
+        return Amounts(*(sums.get(name, 0) for name in Amounts._fields))
+
+    @property
+    def moved(self) -> Amounts:
+        """What really moved: of each amount what two of the three books say, else the network's."""
+        books = zip(self.shown, self.by_ledger, self.by_network, strict=True)
+        return Amounts(*(shown if shown == ledger else network for shown, ledger, network in books))
+
+    @property
+    def in_doubt(self) -> str:
+        """Which amount the network may have moved already, and the payment not yet."""
+        if self.row is None:
+            return ""
+        undone = UNDONE_BY.get(self.status, "") if self.row["reversing"] else ""
+        return ASKED_FOR.get(self.status) or undone
+
+    @property
+    def captured_at(self) -> Any:
+        return next((entry["at"] for entry in self.network if entry["kind"] == "capture"), None)
+
+    def tables(self) -> dict[str, Any]:
+        """The rows, for people."""
+        row = {name: self.row[name] for name in SHOWN} if self.row else None
+        network = [{name: entry[name] for name in ("key", "kind", "amount", "at")} for entry in self.network]
+        return {
+            "payment.payments": row,
+            "payment.payment_movements": self.ledger,
+            "payment.card_network_books": network,
+        }
 
 
-def read_money(connection: Connection) -> Money:
-    """All payments, the sums of both books, and where they differ."""
-    payments = table("payment", "payments").c
-    columns = [payments[name] for name in Amounts._fields]
-    money = Money()
-    rows = select(payments.order_id, payments.status, payments.reversing, payments.amount, *columns)
-    for order_id, status, reversing, amount, *amounts in connection.execute(rows):
-        asked_for = ASKED_FOR.get(status) or (UNDONE_BY.get(status, "") if reversing else "")
-        money.payments[order_id] = Payment(status, Amounts(*amounts), asked_for, amount)
-    money.ledger = _of(totals(connection, _ledger.c.kind, _ledger.c.amount))
-    money.network = _of(_network_totals(connection))
-    money.violations = [*_compare(connection, money.payments), *_twice(connection)]
-    return money
+def read_money(connection: Connection, span: Span) -> dict[OrderId, Payment]:
+    """The money of the orders of this span."""
+    found: dict[OrderId, Payment] = defaultdict(Payment)
+    for row in rows(connection, select(_payments).where(span.holds(_payments.c.order_id))):
+        found[row["order_id"]].row = row
+    for row in rows(connection, select(_ledger).where(span.holds(_ledger.c.order_id))):
+        found[row["order_id"]].ledger[row["kind"]] = row["amount"]
+    for row in rows(connection, select(_network).where(span.holds(_network.c.order_id), _network.c.approved)):
+        found[row["order_id"]].network.append(row)
+    return dict(found)
 
 
-def _compare(connection: Connection, payments: Mapping[OrderId, Payment]) -> Iterator[Violation]:
-    moved = side(_ledger, _ledger.c.order_id, _ledger.c.kind, ours=_ledger.c.amount)
-    shown = [side(_payments, _payments.c.order_id, literal(name), theirs=_payments.c[name]) for name in Amounts._fields]
-    for order_id, kind, ours, theirs in unequal(connection, moved, *shown):
-        yield Violation("payment", order_id, f"{kind} {ours} by the ledger, {theirs} by the payment")
-    approved = side(_network, _network.c.order_id, _kind, theirs=_network.c.amount).where(_network.c.approved)
-    for order_id, kind, ours, theirs in unequal(connection, moved, approved):
-        payment = payments.get(order_id)
-        if payment and (kind, ours, theirs) == (payment.asked_for, 0, payment.amount):
-            continue  # the answer is on its way; an order that has ended so is a difference of its own
-        yield Violation("payment", order_id, f"{kind} {ours} by the ledger, {theirs} by the card network")
+def check_payment(order_id: OrderId, payment: Payment) -> Iterator[Violation]:
+    """The three books of one order's money, held together."""
+
+    def violation(broken: Broken, what: str) -> Violation:
+        return Violation(broken, order_id, what, payment.tables())
+
+    kinds = [entry["kind"] for entry in payment.network]
+    for kind in sorted({kind for kind in kinds if kinds.count(kind) > 1}):
+        yield violation(Broken.MOVED_TWICE, f"{MOVED[kind]} {kinds.count(kind)} times")
+    shown, ledger, network = payment.shown, payment.by_ledger, payment.by_network
+    differs = False
+    for name, ours, entered, theirs in zip(Amounts._fields, shown, ledger, network, strict=True):
+        if ours == entered == theirs:
+            continue
+        if payment.row and name == payment.in_doubt and (ours, entered, theirs) == (0, 0, payment.row["amount"]):
+            continue  # the answer is on its way; an order that has ended so is a violation of its own
+        differs = True
+        broken = Broken.NETWORK_DIFFERS
+        if entered == theirs:
+            broken = Broken.PAYMENT_DIFFERS
+        elif ours == theirs:
+            broken = Broken.LEDGER_DIFFERS
+        yield violation(broken, f"{name} {ours} by the payment, {entered} by the ledger, {theirs} by the card network")
+    if payment.row and not differs and not _fits(payment):
+        yield violation(Broken.IMPOSSIBLE_PAYMENT, f"{payment.status} of {payment.row['amount']}: {shown}")
 
 
-def _twice(connection: Connection) -> Iterator[Violation]:
-    many = (
-        select(_network.c.order_id, _network.c.kind, func.count())
-        .where(_network.c.approved, _network.c.kind.in_(ONCE))
-        .group_by(_network.c.order_id, _network.c.kind)
-        .having(func.count() > 1)
-    )
-    for order_id, kind, times in connection.execute(many):
-        yield Violation("card network", order_id, f"{MOVED[kind]} {times} times")
-
-
-def _network_totals(connection: Connection) -> dict[str, int]:
-    wanted = select(_kind, func.sum(_network.c.amount)).where(_network.c.approved).group_by(_network.c.kind)
-    return {kind: int(total) for kind, total in connection.execute(wanted)}
-
-
-def _of(sums: dict[str, int]) -> Amounts:
-    return Amounts(**{name: sums.get(name, 0) for name in Amounts._fields})
+def _fits(payment: Payment) -> bool:
+    """Whether the amounts are those of the status. Who was undone before being asked has moved nothing."""
+    assert payment.row
+    full = dict.fromkeys(FULL.get(payment.status, ()), payment.row["amount"])
+    expected = Amounts(**full)
+    return payment.shown == expected or (payment.status == "voided" and payment.shown == NOTHING)

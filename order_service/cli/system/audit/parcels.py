@@ -1,73 +1,102 @@
 """The shipping service's books: each shipment against what the carriers' own books say."""
 
-from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any
 
 from sqlalchemy import Connection, select
 
-from order_service.cli.system.audit.reading import OrderId, Violation, outside_books, table
+from order_service.cli.system.audit.reading import OrderId, Span, outside_books, rows, table
+from order_service.cli.system.audit.violations import Broken, Violation
 
 _shipments, _books = table("shipping", "shipments"), outside_books("shipping")
 
-
-class Shipment(NamedTuple):
-    status: str
-    carrier: str | None
-    tracking_number: str | None
-    cancelling: bool = False
+CARRIED = ("booked", "dispatching", "dispatched")
+SHOWN = ("status", "cancelling", "cancellation_refused", "carrier", "tracking_number")
 
 
 @dataclass
-class Parcels:
-    shipments: dict[OrderId, Shipment] = field(default_factory=dict)
-    statuses: Counter[str] = field(default_factory=Counter)
-    carriers: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))  # by carrier, by kind
-    violations: list[Violation] = field(default_factory=list)
+class Shipment:
+    """What is known of one order's parcel."""
+
+    row: Mapping[str, Any] | None = None
+    books: list[Mapping[str, Any]] = field(default_factory=list)  # what the carriers approved
+
+    @property
+    def status(self) -> str:
+        return str(self.row["status"]) if self.row else "none"
+
+    @property
+    def carrier(self) -> str | None:
+        return self.row["carrier"] if self.row else None
+
+    @property
+    def tracking_number(self) -> str | None:
+        return self.row["tracking_number"] if self.row else None
+
+    @property
+    def done(self) -> dict[str, dict[str, Mapping[str, Any]]]:
+        """The entry of each kind, by carrier."""
+        found: dict[str, dict[str, Mapping[str, Any]]] = defaultdict(dict)
+        for entry in self.books:
+            found[entry["party"]][entry["kind"]] = entry
+        return dict(found)
+
+    @property
+    def under_way(self) -> set[str]:
+        """The carriers that have the parcel, by their own books."""
+        return {carrier for carrier, kinds in self.done.items() if "book" in kinds and "cancel" not in kinds}
+
+    @property
+    def sent_by(self) -> set[str]:
+        return {carrier for carrier, kinds in self.done.items() if "dispatch" in kinds}
+
+    @property
+    def sent_at(self) -> Any:
+        return next((entry["at"] for entry in self.books if entry["kind"] == "dispatch"), None)
+
+    def tables(self) -> dict[str, Any]:
+        """The rows, for people."""
+        row = {name: self.row[name] for name in SHOWN} if self.row else None
+        entries = [{name: entry[name] for name in ("party", "kind", "text", "at")} for entry in self.books]
+        return {"shipping.shipments": row, "shipping.carrier_books": entries}
 
 
-def read_parcels(connection: Connection) -> Parcels:
-    """All shipments, what the carriers did, and where they differ."""
-    parcels = Parcels()
-    columns = [_shipments.c[name] for name in Shipment._fields]
-    for order_id, status, *others in connection.execute(select(_shipments.c.order_id, *columns)):
-        parcels.shipments[order_id] = Shipment(status, *others)
-        parcels.statuses[status] += 1
-    done: dict[OrderId, dict[str, set[str]]] = defaultdict(dict)
-    approved = select(_books.c.order_id, _books.c.party, _books.c.kind).where(_books.c.approved)
-    for order_id, carrier, kind in connection.execute(approved):
-        parcels.carriers[carrier][kind] += 1
-        done[order_id].setdefault(carrier, set()).add(kind)
-    parcels.violations = [*_compare(parcels, done), *_misnumbered(connection)]
-    return parcels
+def read_parcels(connection: Connection, span: Span) -> dict[OrderId, Shipment]:
+    """The parcels of the orders of this span."""
+    found: dict[OrderId, Shipment] = defaultdict(Shipment)
+    for row in rows(connection, select(_shipments).where(span.holds(_shipments.c.order_id))):
+        found[row["order_id"]].row = row
+    for row in rows(connection, select(_books).where(span.holds(_books.c.order_id), _books.c.approved)):
+        found[row["order_id"]].books.append(row)
+    return dict(found)
 
 
-def _compare(parcels: Parcels, done: dict[OrderId, dict[str, set[str]]]) -> Iterator[Violation]:
-    for order_id, shipment in parcels.shipments.items():
-        by_carrier = done.get(order_id, {})
-        under_way = {carrier for carrier, kinds in by_carrier.items() if "book" in kinds and "cancel" not in kinds}
-        expected = {shipment.carrier} if shipment.status in ("booked", "dispatching", "dispatched") else set()
-        # What was asked for may be done already; an order that has ended so is a difference of its own.
-        cancelled = shipment.status == "booked" and shipment.cancelling and not under_way
-        if under_way != expected and shipment.status != "booking" and not cancelled:
-            yield Violation("shipping", order_id, f"{shipment.status} with {expected}, but {under_way} carry it")
-        if shipment.status == "dispatched" and "dispatch" not in by_carrier.get(shipment.carrier or "", ()):
-            yield Violation("shipping", order_id, f"dispatched, but {shipment.carrier} never did")
-        for carrier, kinds in by_carrier.items():
-            if "dispatch" in kinds and shipment.status not in ("dispatching", "dispatched"):
-                yield Violation("shipping", order_id, f"{shipment.status}, but {carrier} has dispatched it")
-    for order_id in done.keys() - parcels.shipments.keys():
-        yield Violation("carriers", order_id, "a parcel that the shipping service does not know")
+def check_shipment(order_id: OrderId, shipment: Shipment) -> Iterator[Violation]:
+    """Both books of one order's parcel, held together."""
+
+    def violation(broken: Broken, what: str) -> Violation:
+        return Violation(broken, order_id, what, shipment.tables())
+
+    status, carrier, under_way = shipment.status, shipment.carrier, shipment.under_way
+    if len(under_way) > 1:
+        yield violation(Broken.BOOKED_TWICE, f"{', '.join(sorted(under_way))} carry it")
+        return
+    expected = {carrier} if status in CARRIED else set()
+    # What was asked for may be done already; an order that has ended so is a violation of its own.
+    cancelled = status == "booked" and shipment.row and shipment.row["cancelling"] and not under_way
+    if under_way != expected and status != "booking" and not cancelled:
+        yield violation(Broken.CARRIER_DIFFERS, f"{status} with {_all(expected)}, but {_all(under_way)} carries it")
+        return
+    sent = {carrier} if status == "dispatched" else set()
+    if shipment.sent_by != sent and status != "dispatching":
+        yield violation(Broken.CARRIER_DIFFERS, f"{status}, but sent by {_all(shipment.sent_by)}")
+    number = shipment.done.get(carrier or "", {}).get("book")
+    if status in CARRIED and number and number["text"] != shipment.tracking_number:
+        what = f"parcel {shipment.tracking_number}, but {number['text']} by {carrier}"
+        yield violation(Broken.TRACKING_DIFFERS, what)
 
 
-def _misnumbered(connection: Connection) -> Iterator[Violation]:
-    """The tracking number is the one that the carrier gave."""
-    booked = (_books.c.order_id == _shipments.c.order_id) & (_books.c.party == _shipments.c.carrier) & _books.c.approved
-    numbers = (
-        select(_shipments.c.order_id, _shipments.c.tracking_number, _books.c.text)
-        .join(_books, booked & (_books.c.kind == "book"))
-        .where(_books.c.text != _shipments.c.tracking_number)
-    )
-    for order_id, ours, theirs in connection.execute(numbers):
-        yield Violation("shipping", order_id, f"parcel {ours}, but {theirs} by the carrier")
+def _all(carriers: set[Any]) -> str:
+    return ", ".join(sorted(map(str, carriers))) or "nobody"

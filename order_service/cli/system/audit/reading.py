@@ -1,34 +1,50 @@
-"""How the auditor reads a database: one consistent look, tables by name, sides of an account compared as a set."""
+"""How the auditor reads a database: page by page, each a consistent look, with tables found by their service."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, FromClause, Select, Table, func, literal, select, union_all
+from sqlalchemy import ColumnElement, Connection, Table, true
 
-from shared.database import Database
+from shared.bootstrap import open_database
+from shared.database import Database, Timeouts
 from shared.database.postgresql_connection import BY_KEY
 from shared.service import services
 
 OrderId = str
+PATIENT = Timeouts(statement=1_800.0, answer=1_830.0)  # one statement over a table of many millions
+Databases = Mapping[str, Database]  # of all services, by name
 
 
 @dataclass(frozen=True)
-class Violation:
-    """Something that does not add up: in whose books, about which order or product, and what."""
+class Span:
+    """The ids behind `behind` up to `last`; None is the end of them all. With `only`, none but these."""
 
-    where: str
-    about: str
-    what: str
+    behind: str | None = None
+    last: str | None = None
+    only: Collection[str] | None = None
 
-    def __str__(self) -> str:
-        return f"{self.where}: {self.about}: {self.what}"
+    def holds(self, column: ColumnElement[Any]) -> ColumnElement[bool]:
+        """The condition that a column's id is among them."""
+        if self.only is not None:
+            return column.in_(self.only)
+        condition = true() if self.behind is None else column > self.behind
+        return condition if self.last is None else condition & (column <= self.last)
+
+
+@contextmanager
+def open_databases(template: str) -> Iterator[Databases]:
+    """The databases of all services; `{service}` in the URL stands for each one's name."""
+    urls = {name: template.replace("{service}", name) for name in services()}
+    settings = {name: services()[name].settings(environ={}, database_url=url) for name, url in urls.items()}
+    with ExitStack() as stack:
+        yield {name: stack.enter_context(open_database(given, PATIENT)) for name, given in settings.items()}
 
 
 @contextmanager
 def snapshot(database: Database) -> Iterator[Connection]:
-    """Reads that see the database as it was at one moment."""
+    """Reads that see the database as it was at one moment, and lock nothing."""
     options = {"isolation_level": "REPEATABLE READ"} if database.is_postgresql else {"read_only": True}
     with database.engine.connect().execution_options(**options) as connection, connection.begin():
         if database.is_postgresql:  # an audit reads whole tables, as no service does
@@ -48,22 +64,6 @@ def outside_books(service: str) -> Table:
     return tables[next(name for name in tables if name.endswith("_books"))]
 
 
-def side(source: FromClause, *keys: ColumnElement[Any], ours: Any = 0, theirs: Any = 0) -> Select[Any]:
-    """One side of a comparison: keys, and an amount in one of two columns."""
-    named = [key.label(f"key{number}") for number, key in enumerate(keys)]
-    amounts = [part if hasattr(part, "label") else literal(part) for part in (ours, theirs)]
-    return select(*named, amounts[0].label("ours"), amounts[1].label("theirs")).select_from(source)
-
-
-def unequal(connection: Connection, *sides: Select[Any]) -> Sequence[tuple[Any, ...]]:
-    """(keys…, ours, theirs) wherever the sums of both sides differ; who does not know a key has 0 there."""
-    both = union_all(*sides).subquery()
-    keys = [column for column in both.c if column.name.startswith("key")]
-    ours, theirs = func.sum(both.c.ours), func.sum(both.c.theirs)
-    found = connection.execute(select(*keys, ours, theirs).group_by(*keys).having(ours != theirs).order_by(*keys))
-    return [tuple(row) for row in found]
-
-
-def totals(connection: Connection, key: ColumnElement[Any], amount: ColumnElement[Any]) -> dict[str, int]:
-    """The sum of an amount by key."""
-    return {str(name): int(total) for name, total in connection.execute(select(key, func.sum(amount)).group_by(key))}
+def rows(connection: Connection, statement: Any) -> Sequence[dict[str, Any]]:
+    """All rows of a statement."""
+    return [dict(row) for row in connection.execute(statement).mappings()]
