@@ -100,6 +100,13 @@ def test_every_kind_of_violation_is_planted() -> None:
     assert {each.broken for each in CORRUPTIONS.values()} == set(Broken)
 
 
+def test_every_kind_of_violation_is_documented() -> None:
+    """The table of the page is the list of kinds, in its order."""
+    page = (Path(__file__).parents[2] / "docs/audit.md").read_text()
+    rows = [line.strip("| ").split(" | ") for line in page.splitlines() if line.startswith("| ")]
+    assert rows[1:] == [list(each.value) for each in Broken]
+
+
 def test_a_violation_is_told_with_its_code_its_order_and_its_rows(tampered: Callable[..., Findings]) -> None:
     """For people: the invariant, the order, what disagrees, and the rows of each service."""
     found = tampered(*CORRUPTIONS["goods that came back"].changes)
