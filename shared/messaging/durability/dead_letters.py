@@ -100,7 +100,12 @@ class DeadLetters:
             self.table.c.state == "suspect",
             *(column == bindparam(f"its_{column.name}") for column in key),
         )
-        oldest = select(*key).where(settled, self.table.c.received_at < bindparam("before", type_=UtcDateTime))
+        before, replayed_at = (
+            bindparam("before", type_=UtcDateTime),
+            self.table.c.replayed_at,
+        )  # a replay is in the inbox
+        old = (self.table.c.received_at < before) & (replayed_at.is_(None) | (replayed_at < before))
+        oldest = select(*key).where(settled, old)
         oldest = oldest.order_by(self.table.c.received_at).limit(bindparam("most"))
         self._forget = delete(self.table).where(tuple_(*key).in_(oldest)).returning(self.table.c.message_id)
         replayed = update(self.table).where(self.table.c.replayed_as == bindparam("replay", type_=Id), replaying)
