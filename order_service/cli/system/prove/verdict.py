@@ -39,7 +39,7 @@ def judge(databases: Mapping[str, Database], ledger: Ledger) -> Verdict:
         duplicates=sum(_again(database, services()[name].tables.inbox.table) for name, database in databases.items()),
         retries=_times(databases["order"], ASKED_AGAIN),
         compensations=_times(databases["order"], UNDONE),
-        made_good=sum(map(len, found.messages.made_good.values())),
+        made_good=sum(each.count for each in found.messages.made_good.values()),
     )
 
 
