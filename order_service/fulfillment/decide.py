@@ -4,15 +4,18 @@ from collections.abc import Collection
 from datetime import datetime, timedelta
 
 from order_service.fulfillment import saga as S  # noqa: N812 - by way of its enum, each status would cost a call on Python 3.11
+from order_service.fulfillment.healing import hear_difference, hear_found, rebuilt
 from order_service.fulfillment.inputs import (
     CancellationRequested,
     DeadlineMoved,
+    DifferenceFound,
     OrderPlaced,
     RetryRequested,
     ReversalRequested,
     SettlementRequested,
     StepInput,
     Tick,
+    WorkFound,
 )
 from order_service.fulfillment.saga import (
     ASKED,
@@ -32,7 +35,7 @@ from shared.bounds import words
 from shared.contracts import Event
 from shared.values import Value, changed, compose
 
-ACTED = "acted"
+ACTED = S.ACTED
 
 
 class Entry(Value, frozen=True):
@@ -75,6 +78,9 @@ def decide(flow: Workflow, saga: Saga, event: Heard, now: datetime) -> Decision:
             did.append(f"{step.name} {move.what}")
             if move.message is not None:
                 messages.append(compose(move.message, after.facts))
+    if isinstance(event, DifferenceFound) and outcome == ACTED and (again := rebuilt(flow, event)):
+        messages.append(compose(again, after.facts))
+        did.append(f"{name} asked for once more")
     if isinstance(event, Tick) and not did:
         return Decision(saga, (), ())
     detail = getattr(event, "detail", None)
@@ -87,8 +93,12 @@ def hear(flow: Workflow, saga: Saga, event: Heard, now: datetime) -> tuple[str |
     if meant := flow.meaning.get(type(event)):
         step, says = meant
         return step.name, *hear_fact(saga, step, says, event, now)
+    if isinstance(event, WorkFound):
+        return None, *hear_found(flow, saga, event, now)
     if isinstance(event, StepInput):
         named = flow.named.get(event.step)
+        if isinstance(event, DifferenceFound) and named:
+            return event.step, *hear_difference(flow, saga, named, event, now)
         return event.step, *(hear_operator(saga, named, event, now) if named else (saga, "noted: no such step"))
     return None, *hear_order(flow, saga, event)
 

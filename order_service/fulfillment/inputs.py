@@ -1,5 +1,6 @@
 """What people and the clock say to an order. What other services say is in `shared/contracts.py`."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import ClassVar, Literal
@@ -62,3 +63,20 @@ class SettlementRequested(StepInput):
 class DeadlineMoved(StepInput):
     type = "deadline_moved"
     deadline: datetime | None  # UTC; None, to wait for ever, only where people are asked
+
+
+@dataclass(frozen=True, kw_only=True)
+class DifferenceFound(StepInput):
+    """A participant says otherwise of this step: what that means and what heals it, as `differences` has it."""
+
+    type = "difference_found"
+    meaning: str
+    healing: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkFound(Input):
+    """Participants have worked for an order that there is no more: how far each is, by its name."""
+
+    type = "work_found"
+    stages: Mapping[str, str]

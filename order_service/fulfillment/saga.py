@@ -59,6 +59,8 @@ class Reason(StrEnum):
     OPERATOR_REQUEST = auto()
     TIMED_OUT = auto()
     CAPTURE_REFUSED = auto()
+    PARTICIPANT_UNDONE = auto()  # somebody has undone for good what the order needs
+    UNKNOWN_ORDER = auto()  # the order itself was lost
 
 
 Heard = Event | Input
@@ -157,6 +159,7 @@ class Progress(Value, frozen=True, array_like=True):
 WAITING, REQUESTED, DONE, SKIPPED, FAILED, COMPENSATING, COMPENSATED, WITHDRAWN = StepStatus
 SETTLED = frozenset({DONE, SKIPPED})
 ASKED = frozenset({REQUESTED, COMPENSATING})
+ACTED = "acted"  # what came of an event that was not only noted
 
 
 class Saga(Value, frozen=True):
