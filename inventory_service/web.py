@@ -11,7 +11,7 @@ from sqlalchemy import RowMapping
 
 from inventory_service.domain import Kind, Status
 from inventory_service.receipts import KeyInUse, KeyReused, receive
-from inventory_service.store import TABLES, find_movements, find_reservation, list_stock, stock
+from inventory_service.store import TABLES, find_movements, find_reservation, list_stock, reservations, stock
 from shared.clock import DatabaseClock
 from shared.config import Settings
 from shared.database import Database
@@ -21,6 +21,7 @@ from shared.http.auth import current, requires
 from shared.http.dead_letters import dead_letter_routes
 from shared.http.fields import SKU, IdempotencyHeader, Moment, StrictSchema, Whole
 from shared.http.pages import listed, page, page_schema
+from shared.http.parts import add_parts
 from shared.http.problems import problem, wrong_parameter
 from shared.messaging.notifier import Notifier
 
@@ -56,16 +57,29 @@ class MovementSchema(Schema):
     at = Moment(required=True)
 
 
-class ReservationSchema(Schema):
-    """What is or was set aside for an order."""
+class ReservationBriefSchema(Schema):
+    """How it stands with what is set aside for an order."""
 
     order_id = fields.UUID(required=True)
     status = fields.Enum(Status, by_value=True, required=True)
-    lines = fields.List(fields.Nested(LineSchema), required=True)
     detail = fields.String(required=True, allow_none=True, metadata={"description": "why it is unavailable"})
-    movements = fields.List(fields.Nested(MovementSchema), required=True)
     created_at = Moment(required=True)
     updated_at = Moment(required=True)
+
+
+SHOWN = tuple(ReservationBriefSchema().fields)
+
+
+class ReservationSchema(ReservationBriefSchema):
+    """What is or was set aside for an order."""
+
+    lines = fields.List(fields.Nested(LineSchema), required=True)
+    movements = fields.List(fields.Nested(MovementSchema), required=True)
+
+
+def show_brief(row: RowMapping) -> dict[str, Any]:
+    """A reservation as it is told, without what it is of: that may be a hundred lines."""
+    return {name: row[name] for name in SHOWN}
 
 
 class StockSchema(Schema):
@@ -110,16 +124,13 @@ def reservation_routes(database: Database) -> Routes:
             problem(404, f"No reservation is known for order {order_id}.")
         return reply(
             {
-                "order_id": row["order_id"],
-                "status": row["status"],
+                **show_brief(row),
                 "lines": [{"sku": sku, "quantity": quantity} for sku, quantity in row["lines"].items()],
-                "detail": row["detail"],
                 "movements": [{name: each[name] for name in ("sku", "kind", "quantity", "at")} for each in moved],
-                "created_at": row["created_at"],
-                "updated_at": row["updated_at"],
             }
         )
 
+    add_parts(routes, "/reservations", ReservationBriefSchema, database, reservations, show_brief)
     return routes
 
 

@@ -1,13 +1,15 @@
 """Payment's own part of an order, for operators."""
 
+from typing import Any
 from uuid import UUID
 
 from flask import Flask, Response
 from marshmallow import Schema, fields, validate
+from sqlalchemy import RowMapping
 
 from payment_service.domain import Status
 from payment_service.gateway import PARTY
-from payment_service.store import KINDS, TABLES, WORLD, Payments, find_movements, find_payment, payments
+from payment_service.store import KINDS, TABLES, WORLD, find_movements, find_payment, payments
 from shared.clock import DatabaseClock
 from shared.config import Settings
 from shared.database import Database
@@ -16,6 +18,7 @@ from shared.http.app import create_app as create
 from shared.http.auth import requires
 from shared.http.dead_letters import dead_letter_routes
 from shared.http.fields import Moment
+from shared.http.parts import add_parts
 from shared.http.problems import problem
 from shared.messaging.notifier import Notifier
 from shared.outside.routes import simulation_routes
@@ -29,7 +32,7 @@ class MovementSchema(Schema):
     at = Moment(required=True)
 
 
-class PaymentSchema(Schema):
+class PaymentBriefSchema(Schema):
     """What became of an order's money, in minor units of the currency."""
 
     order_id = fields.UUID(required=True)
@@ -44,9 +47,22 @@ class PaymentSchema(Schema):
         required=True, metadata={"description": "the network will not give back what it holds or took, for good"}
     )
     detail = fields.String(required=True, allow_none=True, metadata={"description": "why it was declined or refused"})
-    movements = fields.List(fields.Nested(MovementSchema), required=True)
     created_at = Moment(required=True)
     updated_at = Moment(required=True)
+
+
+SHOWN = tuple(PaymentBriefSchema().fields)
+
+
+class PaymentSchema(PaymentBriefSchema):
+    """The same with its ledger."""
+
+    movements = fields.List(fields.Nested(MovementSchema), required=True)
+
+
+def show(row: RowMapping) -> dict[str, Any]:
+    """A payment as it is told, without its movements."""
+    return {name: row[name] for name in SHOWN}
 
 
 def create_app(settings: Settings, database: Database, notifier: Notifier) -> Flask:
@@ -64,24 +80,10 @@ def create_app(settings: Settings, database: Database, notifier: Notifier) -> Fl
             moved = find_movements(connection, str(order_id))
         if row is None:
             problem(404, f"No payment is known for order {order_id}.")
-        payment = Payments.read(row)
-        return reply(
-            {
-                "order_id": payment.order_id,
-                "status": payment.status,
-                "currency": payment.currency,
-                "amount": payment.amount,
-                "authorized": payment.authorized,
-                "captured": payment.captured,
-                "voided": payment.voided,
-                "refunded": payment.refunded,
-                "reversal_refused": payment.reversal_refused,
-                "detail": payment.detail,
-                "movements": [{"kind": each["kind"], "amount": each["amount"], "at": each["at"]} for each in moved],
-                "created_at": row["created_at"],
-                "updated_at": row["updated_at"],
-            }
-        )
+        entries = [{"kind": each["kind"], "amount": each["amount"], "at": each["at"]} for each in moved]
+        return reply({**show(row), "movements": entries})
+
+    add_parts(routes, "/payments", PaymentBriefSchema, database, payments, show)
 
     return create(
         settings,

@@ -1,9 +1,11 @@
 """Shipping's own part of an order, and how its simulated carriers behave: for operators."""
 
+from typing import Any
 from uuid import UUID
 
 from flask import Flask, Response
 from marshmallow import Schema, fields
+from sqlalchemy import RowMapping
 
 from shared.clock import DatabaseClock
 from shared.config import Settings
@@ -13,6 +15,7 @@ from shared.http.app import create_app as create
 from shared.http.auth import requires
 from shared.http.dead_letters import dead_letter_routes
 from shared.http.fields import Moment
+from shared.http.parts import add_parts
 from shared.http.problems import problem
 from shared.messaging.notifier import Notifier
 from shared.outside.routes import simulation_routes
@@ -55,6 +58,11 @@ SHOWN = (
 )
 
 
+def show(row: RowMapping) -> dict[str, Any]:
+    """A shipment as it is told."""
+    return {name: row[name] for name in SHOWN} | {"country": (row["ship_to"] or {}).get("country")}
+
+
 def create_app(settings: Settings, database: Database, notifier: Notifier) -> Flask:
     """The query API of the shipping service."""
     routes = Routes("shipments", "The parcel of each order, without the address that it goes to. For operators.")
@@ -69,7 +77,9 @@ def create_app(settings: Settings, database: Database, notifier: Notifier) -> Fl
             row = find_shipment(connection, str(order_id))
         if row is None:
             problem(404, f"No shipment is known for order {order_id}.")
-        return reply({name: row[name] for name in SHOWN} | {"country": (row["ship_to"] or {}).get("country")})
+        return reply(show(row))
+
+    add_parts(routes, "/shipments", ShipmentSchema, database, shipments, show)
 
     return create(
         settings,

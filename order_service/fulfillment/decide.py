@@ -78,7 +78,7 @@ def decide(flow: Workflow, saga: Saga, event: Heard, now: datetime) -> Decision:
             did.append(f"{step.name} {move.what}")
             if move.message is not None:
                 messages.append(compose(move.message, after.facts))
-    if isinstance(event, DifferenceFound) and outcome == ACTED and (again := rebuilt(flow, event)):
+    if again := rebuilt(flow, event, outcome):
         messages.append(compose(again, after.facts))
         did.append(f"{name} asked for once more")
     if isinstance(event, Tick) and not did:

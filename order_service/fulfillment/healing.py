@@ -2,11 +2,13 @@
 
 from datetime import datetime
 
-from order_service.fulfillment.differences import PARTS, Healing, Meaning, Stage, askable
+from order_service.fulfillment.differences import Healing, Meaning, askable
 from order_service.fulfillment.inputs import DifferenceFound, WorkFound
+from order_service.fulfillment.parts import PARTS, Stage
 from order_service.fulfillment.saga import (
     ACTED,
     ASKED,
+    Heard,
     Kind,
     Problem,
     Progress,
@@ -45,9 +47,10 @@ def hear_difference(flow: Workflow, saga: Saga, step: Step, event: DifferenceFou
     return saga, f"noted: {step.name} is {was.status}"
 
 
-def rebuilt(flow: Workflow, event: DifferenceFound) -> type[Event] | None:
+def rebuilt(flow: Workflow, event: Heard, outcome: str) -> type[Event] | None:
     """What is to be asked for once more, although the order does not move."""
-    return flow.named[event.step].request if event.healing == Healing.REBUILD else None
+    wanted = isinstance(event, DifferenceFound) and event.healing == Healing.REBUILD and outcome == ACTED
+    return flow.named[event.step].request if wanted else None
 
 
 def withdrawn(flow: Workflow, saga: Saga, now: datetime) -> Saga:

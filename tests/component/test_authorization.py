@@ -37,6 +37,17 @@ SIMULATED = {
     "GET /simulation": (401, 403, 403, 200),
     "PUT /simulation": (401, 403, 403, 200),
 }
+
+
+def part(name: str) -> dict[str, tuple[int, int, int, int]]:
+    """What each participant tells of its part in orders."""
+    return {
+        f"GET /{name}/<uuid:order_id>": (401, 403, 403, 404),
+        f"GET /{name}": (401, 403, 403, 200),
+        f"POST /{name}/lookup": (401, 403, 403, 200),
+    }
+
+
 ACTION = "<any(cancel, approve, refuse):action>"
 STEP_ACTION = "<any(retry, reverse, settle, deadline):action>"
 LETTER_ACTION = "<any(replay, discard):act>"
@@ -86,13 +97,13 @@ TABLE = {
         "GET /console/static/<path:file>": (200, 200, 200, 200),
         "GET /console/<path:elsewhere>": (404, 404, 404, 404),
     },
-    "payment": {"GET /payments/<uuid:order_id>": (401, 403, 403, 404), **SIMULATED},
+    "payment": {**part("payments"), **SIMULATED},
     "inventory": {
-        "GET /reservations/<uuid:order_id>": (401, 403, 403, 404),
+        **part("reservations"),
         "GET /stock": (401, 403, 403, 200),
         "POST /stock/<sku>/receipts": (401, 403, 403, 201),
     },
-    "shipping": {"GET /shipments/<uuid:order_id>": (401, 403, 403, 404), **SIMULATED},
+    "shipping": {**part("shipments"), **SIMULATED},
 }
 BODIES: dict[str, dict[str, Any]] = {
     "POST /orders": ORDER,
@@ -102,6 +113,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "POST /products": PRODUCT,
     "POST /stock/<sku>/receipts": {"quantity": 5},
     "PUT /simulation": {"latency_ms": 5},
+    **{f"POST /{name}/lookup": {"order_ids": [UNKNOWN]} for name in ("payments", "reservations", "shipments")},
     "POST /dead-letters/replay": {"message_ids": ["none-like-this"]},
     "POST /dead-letters/discard": {"message_ids": ["none-like-this"]},
 }
