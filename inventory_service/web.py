@@ -58,10 +58,11 @@ class MovementSchema(Schema):
 
 
 class ReservationBriefSchema(Schema):
-    """How it stands with what is set aside for an order."""
+    """What is or was set aside for an order."""
 
     order_id = fields.UUID(required=True)
     status = fields.Enum(Status, by_value=True, required=True)
+    lines = fields.List(fields.Nested(LineSchema), required=True)
     detail = fields.String(required=True, allow_none=True, metadata={"description": "why it is unavailable"})
     created_at = Moment(required=True)
     updated_at = Moment(required=True)
@@ -71,15 +72,15 @@ SHOWN = tuple(ReservationBriefSchema().fields)
 
 
 class ReservationSchema(ReservationBriefSchema):
-    """What is or was set aside for an order."""
+    """The same with what moved."""
 
-    lines = fields.List(fields.Nested(LineSchema), required=True)
     movements = fields.List(fields.Nested(MovementSchema), required=True)
 
 
 def show_brief(row: RowMapping) -> dict[str, Any]:
-    """A reservation as it is told, without what it is of: that may be a hundred lines."""
-    return {name: row[name] for name in SHOWN}
+    """A reservation as it is told, without what moved."""
+    lines = [{"sku": sku, "quantity": quantity} for sku, quantity in row["lines"].items()]
+    return {**{name: row[name] for name in SHOWN}, "lines": lines}
 
 
 class StockSchema(Schema):
@@ -125,7 +126,6 @@ def reservation_routes(database: Database) -> Routes:
         return reply(
             {
                 **show_brief(row),
-                "lines": [{"sku": sku, "quantity": quantity} for sku, quantity in row["lines"].items()],
                 "movements": [{name: each[name] for name in ("sku", "kind", "quantity", "at")} for each in moved],
             }
         )

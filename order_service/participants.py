@@ -1,21 +1,23 @@
-"""An order's status rebuilt from what payment, inventory and shipping say of it, and where that differs from ours."""
+"""What payment, inventory and shipping say of orders: asked over their APIs, one order or many at a time."""
 
 import http.client
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
-from order_service.fulfillment.saga import OrderStatus
+from order_service.fulfillment.differences import Difference, Healing, difference
+from order_service.fulfillment.parts import NOTHING, PARTS, Stage
+from order_service.fulfillment.saga import OrderStatus, Saga, Workflow
 from shared.config import Settings
 
 TIMEOUT = 3.0  # seconds for each answer
-LARGEST = 64 * 1024  # bytes of an answer
-
-Order = Mapping[str, Any]  # as `order_view` has it
-NOTHING = "unknown"  # the status of what a participant does not know
+LARGEST = 64 * 1024  # bytes of an answer about one order
+LARGEST_PAGE = 4 * 1024 * 1024  # and about many
+AT_A_TIME = 200  # orders
 
 URLS = {  # unless the environment says otherwise
     "payment": "http://127.0.0.1:8001",
@@ -23,34 +25,6 @@ URLS = {  # unless the environment says otherwise
     "shipping": "http://127.0.0.1:8003",
 }
 PATHS = {"payment": "payments", "inventory": "reservations", "shipping": "shipments"}
-
-# What a participant may say when our step is settled so; a step that is still asked may be either side of its answer.
-EXPECTED: Mapping[str, Mapping[str, frozenset[str]]] = {
-    "payment": {
-        "waiting": frozenset({NOTHING}),
-        "done": frozenset({"authorized", "capturing", "captured"}),
-        "failed": frozenset({"declined"}),
-        "compensated": frozenset({"voided", "refunded", "declined"}),
-    },
-    "inventory": {
-        "waiting": frozenset({NOTHING}),
-        "done": frozenset({"reserved", "issued"}),
-        "failed": frozenset({"unavailable"}),
-        "compensated": frozenset({"released", "unavailable"}),
-    },
-    "shipping": {
-        "waiting": frozenset({NOTHING}),
-        "done": frozenset({"booked", "dispatching", "dispatched"}),
-        "failed": frozenset({"refused"}),
-        "compensated": frozenset({"cancelled", "refused"}),
-    },
-    "capture": {"done": frozenset({"captured"})},
-    "issue": {"done": frozenset({"issued"})},
-    "dispatch": {"done": frozenset({"dispatched"})},
-}
-STEPS = {"payment": ("payment", "capture"), "inventory": ("inventory", "issue"), "shipping": ("shipping", "dispatch")}
-TURNED_BACK = frozenset({"declined", "voided", "refunded", "unavailable", "released", "refused", "cancelled"})
-NOTHING_OWED = TURNED_BACK | {NOTHING}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +35,11 @@ class Saying:
     status: str | None
     document: Mapping[str, Any] | None = None
     error: str | None = None
-    differences: list[str] = field(default_factory=list)
+    differences: Sequence[Difference] = field(default_factory=list)
+
+
+class NoAnswer(Exception):
+    """A service could not be asked, or what it answered could not be read."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +57,23 @@ class Asker:
         with ThreadPoolExecutor(len(PATHS)) as pool:
             return list(pool.map(lambda name: self._ask(name, order_id, token), PATHS))
 
+    def ask_of(self, order_ids: Collection[str], token: str) -> dict[str, list[Saying]]:
+        """The sayings about at most AT_A_TIME orders, by order id; without what moved. A participant that does not
+        answer says so of each."""
+        with ThreadPoolExecutor(len(PATHS)) as pool:
+            answers = list(pool.map(lambda name: self._look_up(name, order_ids, token), PATHS))
+        return {each: [answer[each] for answer in answers] for each in order_ids}
+
+    def known_to(self, service: str, token: str, since: datetime) -> Iterator[Sequence[Mapping[str, Any]]]:
+        """Page by page, what a participant knows of orders placed at `since` or later. Raises NoAnswer."""
+        cursor: str | None = None
+        while True:
+            query = {"since": since.strftime("%Y-%m-%dT%H:%M:%S.%fZ"), **({"cursor": cursor} if cursor else {})}
+            document = self._call(service, "GET", f"?{urlencode(query)}", token)
+            yield document["items"]
+            if not (cursor := document.get("next")):
+                return
+
     def _ask(self, service: str, order_id: str, token: str) -> Saying:
         try:
             status, document = call(self.urls[service], "GET", f"/{PATHS[service]}/{order_id}", token)
@@ -90,9 +85,26 @@ class Asker:
             return Saying(service=service, status=None, error=str(document.get("detail") or f"it answers {status}"))
         return Saying(service=service, status=document["status"], document=document)
 
+    def _look_up(self, service: str, order_ids: Collection[str], token: str) -> dict[str, Saying]:
+        try:
+            items = self._call(service, "POST", "/lookup", token, {"order_ids": list(order_ids)})["items"]
+        except NoAnswer as error:
+            return {each: Saying(service=service, status=None, error=str(error)) for each in order_ids}
+        known = {each["order_id"]: Saying(service=service, status=each["status"], document=each) for each in items}
+        return {each: known.get(each) or Saying(service=service, status=NOTHING) for each in order_ids}
 
-class NoAnswer(Exception):
-    """A service could not be asked, or what it answered could not be read."""
+    def _call(self, service: str, method: str, path: str, token: str, body: Any = None) -> dict[str, Any]:
+        """A document that has `items`. Raises NoAnswer for any other."""
+        where = f"/{PATHS[service]}{path}"
+        status, document = call(self.urls[service], method, where, token, body, largest=LARGEST_PAGE)
+        items = document.get("items")
+        whole = isinstance(items, list) and all(
+            isinstance(each, dict) and isinstance(each.get("order_id"), str) and isinstance(each.get("status"), str)
+            for each in items
+        )
+        if status != http.client.OK or not whole:
+            raise NoAnswer(str(document.get("detail") or f"it answers {status}"))
+        return document
 
 
 def call(
@@ -125,58 +137,47 @@ def call(
     return answer.status, document if isinstance(document, dict) else {}
 
 
-def rebuild(sayings: list[Saying], needs_approval: bool) -> OrderStatus | None:
+def stages(sayings: Sequence[Saying]) -> dict[str, Stage] | None:
+    """How far each participant is, by its name; None when one of them says nothing, or what nobody knows."""
+    said = {each.service: each.status for each in sayings}
+    found = {part.service: part.stages.get(said.get(part.service) or "") for part in PARTS}
+    known = {service: stage for service, stage in found.items() if stage is not None}
+    return known if len(known) == len(PARTS) else None
+
+
+BACK = {Stage.REFUSED, Stage.UNDONE}
+
+
+def rebuild(sayings: Sequence[Saying], needs_approval: bool) -> OrderStatus | None:
     """The order's status as it follows from what the participants say; None when one of them says nothing.
 
     Nobody but the order service knows whether a person has agreed: an order that needs it and has not reached shipping
     counts as awaiting it.
     """
-    said = {each.service: each.status for each in sayings}
-    if None in said.values():
+    found = stages(sayings)
+    if found is None:
         return None
-    statuses = set(said.values())
-    if statuses & TURNED_BACK:
-        return OrderStatus.CANCELLED if statuses <= NOTHING_OWED else OrderStatus.CANCELLING
-    if said["payment"] == "captured":
-        whole = said["inventory"] == "issued" and said["shipping"] == "dispatched"
-        return OrderStatus.FULFILLED if whole else OrderStatus.PAID
-    if said["payment"] in ("authorized", "capturing") and said["inventory"] in ("reserved", "issued"):
-        agreed = not needs_approval or said["shipping"] != NOTHING
+    standing = set(found.values())
+    if standing & BACK:
+        return OrderStatus.CANCELLED if standing <= BACK | {Stage.NOTHING} else OrderStatus.CANCELLING
+    if found["payment"] is Stage.FINISHED:
+        return OrderStatus.FULFILLED if standing == {Stage.FINISHED} else OrderStatus.PAID
+    held = {Stage.HELD, Stage.FINISHING, Stage.FINISHED}
+    if found["payment"] in held and found["inventory"] in held:
+        agreed = not needs_approval or found["shipping"] is not Stage.NOTHING
         return OrderStatus.CONFIRMED if agreed else OrderStatus.AWAITING_APPROVAL
     return OrderStatus.PENDING
 
 
-def compare(order: Order, sayings: list[Saying]) -> list[Saying]:
-    """The same sayings with what differs from the order as we know it."""
-    steps = {step["name"]: step["status"] for step in order["steps"]}
-    return [
-        Saying(
-            service=each.service,
-            status=each.status,
-            document=each.document,
-            error=each.error,
-            differences=list(_differences(order, steps, each)),
-        )
-        for each in sayings
-    ]
+def compare(flow: Workflow, saga: Saga, sayings: Sequence[Saying], *, fresh: bool = False) -> list[Saying]:
+    """The same sayings with what differs from the order. The order must have been read before they were asked.
 
-
-def _differences(order: Order, steps: Mapping[str, str], saying: Saying) -> Iterator[str]:
-    if saying.status is None:
-        return
-    mine = {steps[name] for name in STEPS[saying.service] if name in steps}
-    if mine & {"requested", "compensating"}:
-        return  # an answer is on its way
-    for name in STEPS[saying.service]:
-        expected = EXPECTED[name].get(steps.get(name, ""))
-        if expected is not None and saying.status not in expected:
-            yield f"{name} is {steps[name]}, but {saying.service} says {saying.status}"
-    told: Mapping[str, Any] = {}
-    if saying.service == "payment" and saying.status != NOTHING:
-        told = order["payment"]
-    if saying.service == "shipping" and steps.get("shipping") == "done":
-        told = {name: order[name] for name in ("carrier", "tracking_number")}
-    document = saying.document or {}
-    for name, value in told.items():
-        if document.get(name) != value:
-            yield f"{name}: {value}, but {saying.service} says {document.get(name)}"
+    While it is `fresh` an answer may be on its way: what asking again would heal is no difference then.
+    """
+    parts = {part.service: part for part in PARTS}
+    compared = []
+    for each in sayings:
+        found = each.status and difference(flow, saga, parts[each.service], each.status, each.document or {})
+        on_its_way = found and fresh and found.healing is Healing.ASK
+        compared.append(replace(each, differences=[found] if found and not on_its_way else []))
+    return compared

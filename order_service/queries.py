@@ -17,12 +17,12 @@ SKU_DEPTH = 10_000
 TURNED_BACK = (OrderStatus.CANCELLING, OrderStatus.CANCELLED)
 
 # The saga's own reason and attention are the same as the order's; the order's columns are the ones that are indexed.
-_order = select(
+orders_with_sagas = select(
     orders, *(c for c in sagas.c if c.name not in ("order_id", "reason", "reason_detail", "needs_attention"))
 ).join(sagas, sagas.c.order_id == orders.c.id)
-_find = _order.where(orders.c.id == bindparam("id"))  # built once: building costs more than reading
+_find = orders_with_sagas.where(orders.c.id == bindparam("id"))  # built once: building costs more than reading
 _wanted = batch_rows("wanted", id=Id)
-_find_all = _order.join(_wanted, orders.c.id == _wanted.c.id)
+_find_all = orders_with_sagas.join(_wanted, orders.c.id == _wanted.c.id)
 
 
 def find_order(connection: Connection, order_id: str) -> Order | None:
@@ -59,7 +59,7 @@ def list_orders(
     """
     conditions = [*_standing(customer_id, status, needs_attention, reason), *_between(since, until, prefix, before)]
     conditions += [awake] if under_way else []
-    wanted = _order.where(*conditions).order_by(orders.c.id.desc()).limit(limit)
+    wanted = orders_with_sagas.where(*conditions).order_by(orders.c.id.desc()).limit(limit)
     if sku is not None:
         newest = wanted.with_only_columns(orders.c.id, orders.c.lines).limit(SKU_DEPTH).subquery()
         ordered = select(newest.c.id).where(newest.c.lines.contains(f'"sku":"{sku}"', autoescape=True))
@@ -129,7 +129,7 @@ def count_needing_attention(connection: Connection) -> int:
 
 def next_deadlines(connection: Connection, *, limit: int) -> list[Order]:
     """At most `limit` orders that wait for somebody, the one whose time comes first at the top."""
-    wanted = _order.where(awake, sagas.c.wake_at < NEVER).order_by(sagas.c.wake_at).limit(limit)
+    wanted = orders_with_sagas.where(awake, sagas.c.wake_at < NEVER).order_by(sagas.c.wake_at).limit(limit)
     return [order_from(row) for row in connection.execute(wanted).mappings()]
 
 

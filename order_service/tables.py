@@ -94,6 +94,12 @@ console_sessions = Table(
     Column("expires_at", UtcDateTime, nullable=False),
     info=PRUNED,
 )
+reconciliation_marks = Table(
+    "reconciliation_marks",
+    METADATA,
+    Column("name", Chars(32), primary_key=True),  # what is looked at, or whose work
+    Column("position", BigInt, nullable=False),  # up to where: of the history, or in milliseconds since 1970
+)
 
 # Old keys, and orders that still tell whose they are, are found by order id, which is in the order of placing.
 # Who lists what: a customer the own orders; an operator those that need a person, those that turned back, and (by

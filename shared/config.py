@@ -25,6 +25,7 @@ from shared.variables import (
     text,
     url,
     users,
+    without,
 )
 
 
@@ -164,6 +165,9 @@ class Settings:
     seed: str = _variable(
         choice("demo", "none"), "demo", "What `migrate` leaves behind: a small catalog and stock, or nothing."
     )
+    reconcile_every: timedelta = _variable(duration(seconds=1), "30", "Seconds between two rounds of `reconcile`.")
+    reconcile_grace: timedelta = _variable(duration(seconds=1), "60", "Seconds for which `reconcile` waits for news.")
+    reconcile_rate: int = _variable(integer(1, 10**5), "200", "Orders a second that `reconcile` looks at, at most.")
     log_level: str = _variable(choice("DEBUG", "INFO", "WARNING", "ERROR"), "INFO", "The least level that is logged.")
     log_format: str = _variable(choice("json", "text"), "json", "How log lines look.")
 
@@ -209,7 +213,7 @@ def load(
     not repeated.
     """
     given, fixed = os.environ if environ is None else environ, {k.upper(): v for k, v in (overrides or {}).items()}
-    source = _without(given, fixed) | fixed
+    source = without(given, fixed) | fixed
     complaints: list[str] = []
 
     def read(name: str, default: str, parse: Callable[[str], Any], meaning: str = "", secret: bool = False) -> Any:
@@ -249,11 +253,7 @@ def load(
 
 def environment(**overrides: str) -> dict[str, str]:
     """The environment of a process started from this one; `overrides`, by variable, also replace NAME_FILE."""
-    return _without(os.environ, overrides) | overrides
-
-
-def _without(environ: Mapping[str, str], names: Collection[str]) -> dict[str, str]:
-    return {name: text for name, text in environ.items() if name.removesuffix("_FILE") not in names}
+    return without(os.environ, overrides) | overrides
 
 
 def _url_of(service: str) -> str:

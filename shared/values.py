@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-from msgspec import Struct, convert, structs
+from msgspec import Struct, ValidationError, convert, structs
 
 S = TypeVar("S", bound=Struct)
 
@@ -24,3 +24,12 @@ def compose(kind: type[S], facts: Mapping[str, Any]) -> S:
     Raises msgspec.ValidationError when a field is missing or not what its type says.
     """
     return convert(facts, kind)
+
+
+def composable(kind: type[Struct], facts: Mapping[str, Any]) -> bool:
+    """Whether the facts are enough for such a record."""
+    try:
+        convert(facts, kind)
+    except ValidationError:
+        return False
+    return True

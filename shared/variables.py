@@ -2,7 +2,7 @@
 
 import ipaddress
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import timedelta
 from pathlib import Path
 from types import MappingProxyType
@@ -46,6 +46,11 @@ def read_variable(
         return parse(text)
     except ValueError as error:
         raise ValueError(str(error) if secret else f"{error}, not {text[:100]!r}") from None
+
+
+def without(environ: Mapping[str, str], names: Collection[str]) -> dict[str, str]:
+    """The environment but for these variables, and for the files named instead of them."""
+    return {name: text for name, text in environ.items() if name.removesuffix("_FILE") not in names}
 
 
 def text(value: str) -> str:

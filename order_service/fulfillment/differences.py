@@ -9,13 +9,11 @@ from dataclasses import dataclass
 from enum import StrEnum, auto
 from typing import Any
 
-import msgspec
-
 from order_service.fulfillment.parts import Part, Stage
 from order_service.fulfillment.saga import Facts, Kind, Progress, Saga, Step, StepStatus, Workflow
 from order_service.fulfillment.workflow import amounts
 from shared.bounds import words
-from shared.values import compose
+from shared.values import composable
 
 
 class Belief(StrEnum):
@@ -196,10 +194,7 @@ def possible(flow: Workflow, saga: Saga, part: Part, step: Step, stage: Stage, r
 
 def askable(step: Step, facts: Facts) -> bool:
     """Whether what is known of the order is enough to ask for this step: tokens and addresses are forgotten."""
-    try:
-        return step.request is not None and compose(step.request, facts) is not None
-    except msgspec.ValidationError:
-        return False
+    return step.request is not None and composable(step.request, facts)
 
 
 def open_to(step: Step, was: Progress, rule: Rule, detail: str) -> bool:

@@ -1,5 +1,7 @@
 """An order's news as server-sent events, and its status rebuilt from what the other services say."""
 
+from dataclasses import asdict
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -8,12 +10,15 @@ from marshmallow import Schema, fields
 from sqlalchemy import Connection
 
 from order_service.feed import Commit, commits, end_of_feed, knows_position
+from order_service.fulfillment.differences import Healing, Meaning
 from order_service.fulfillment.saga import OrderStatus
-from order_service.participants import Asker, compare, rebuild
+from order_service.participants import Asker, Saying, compare, rebuild
 from order_service.queries import find_order, history
+from order_service.terms import flow_of
 from order_service.view import Order, Show, as_bytes
 from order_service.web.streams import Frame, frame, response
 from order_service.web.watch import Watch
+from shared.clock import DatabaseClock
 from shared.config import Settings
 from shared.database import Database
 from shared.http.app import Routes, problems, reply
@@ -31,6 +36,15 @@ LAST_EVENT_ID = {
 STREAM = {"type": "string"}  # the document describes no more of a stream
 
 
+class DifferenceSchema(Schema):
+    """What differs, what that means, and what the reconciliation does about it."""
+
+    step = fields.String(required=True)
+    meaning = fields.Enum(Meaning, by_value=True, required=True)
+    healing = fields.Enum(Healing, by_value=True, required=True)
+    detail = fields.String(required=True)
+
+
 class SayingSchema(Schema):
     """What one service says of the order."""
 
@@ -38,7 +52,7 @@ class SayingSchema(Schema):
     status = fields.String(required=True, allow_none=True, metadata={"description": "null when it does not answer"})
     document = fields.Dict(required=True, allow_none=True)
     error = fields.String(required=True, allow_none=True)
-    differences = fields.List(fields.String(), required=True)
+    differences = fields.List(fields.Nested(DifferenceSchema), required=True)
 
 
 class ParticipantsSchema(Schema):
@@ -160,19 +174,28 @@ def event_routes(database: Database, show: Show, settings: Settings, watch: Watc
         They are asked now, with the caller's own token unless PARTICIPANTS_KEY is set.
         """
         record = find(order_id)
+        with database.reading() as connection:
+            now = DatabaseClock().now(connection)
         token = settings.participants_key or request.headers["Authorization"].partition(" ")[2].strip()
-        return reply(look(show, record, asker, token))
+        return reply(look(show, record, asker, token, now=now, grace=settings.reconcile_grace))
 
     return routes
 
 
-def look(show: Show, record: Order, asker: Asker, token: str) -> dict[str, Any]:
-    """The order and its participants, side by side."""
-    order = show(record)
-    sayings = compare(order, asker.ask(record.id, token))
+def look(show: Show, record: Order, asker: Asker, token: str, *, now: datetime, grace: timedelta) -> dict[str, Any]:
+    """The order and its participants, side by side. Younger than `grace` it may still wait for messages under way."""
+    sayings = asker.ask(record.id, token)
+    flow = flow_of(show.flows, record.id, record.workflow_version)
+    compared = compare(flow, record.saga, sayings, fresh=now - record.updated_at < grace)
     return {
         "order_id": record.id,
         "status": record.status,
         "rebuilt_status": rebuild(sayings, bool(record.saga.facts["needs_approval"])),
-        "participants": [vars(each) for each in sayings],
+        "participants": [_told(each) for each in compared],
     }
+
+
+def _told(saying: Saying) -> dict[str, Any]:
+    differences = [{name: value for name, value in asdict(each).items() if name != "service"}
+                   for each in saying.differences]
+    return {**vars(saying), "differences": differences}

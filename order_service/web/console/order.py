@@ -114,9 +114,9 @@ def add_order(pages: Blueprint, room: Room) -> None:
     def participants(order_id: UUID) -> str:
         """What the other services say, as a part of the page."""
         with room.database.reading() as connection:
-            record = find(connection, order_id)
-        token = room.settings.participants_key
-        asked = look(room.show, record, Asker.of(room.settings), token) if token else None
+            record, now = find(connection, order_id), room.clock.now(connection)
+        token, grace = room.settings.participants_key, room.settings.reconcile_grace
+        asked = look(room.show, record, Asker.of(room.settings), token, now=now, grace=grace) if token else None
         return render_template("_participants.html", asked=asked)
 
     _add_actions(pages, room)
