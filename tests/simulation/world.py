@@ -25,6 +25,7 @@ from tests.simulation.outside import PARTIES, Outside
 from tests.simulation.people import People
 from tests.simulation.ports import Crash, StruckBroker, VirtualClock, database
 from tests.simulation.process import Process
+from tests.simulation.reconciling import Reconciliation
 from tests.simulation.rest import Rest
 from tests.simulation.schedule import Schedule
 from tests.simulation.silences import Silences
@@ -98,6 +99,7 @@ class World:
         self.strangers = Strangers(self)
         self.checks = Checks(self)
         Silences(self)
+        self.reconciliation = Reconciliation(self)
 
     def run(self) -> "World":
         """Until rest; every step is checked, and the rest is."""
