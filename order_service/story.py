@@ -62,6 +62,8 @@ PEOPLE = {
     "retry_requested": "Asking again was ordered by hand",
     "settlement_requested": "The step was seen to by hand",
     "deadline_moved": "The deadline was moved by hand",
+    "difference_found": "What a participant holds differs from what the order believes",
+    "work_found": "The order was lost, and is found again by what was done for it",
 }
 
 

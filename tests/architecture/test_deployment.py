@@ -18,12 +18,12 @@ COMPOSE: dict[str, dict[str, Any]] = yaml.safe_load((ROOT / "compose.yaml").read
 CONTAINERS, SECRETS = COMPOSE["services"], COMPOSE["secrets"]
 EIGHT = [f"{service}-{process}" for service in services() for process in ("web", "worker")]
 WEBS = [*(f"{service}-web" for service in services()), "order-web-2"]
-PROCESSES = [*WEBS, *(f"{service}-worker" for service in services())]
+PROCESSES = [*WEBS, *(f"{service}-worker" for service in services()), "order-reconcile"]
 ONCE = ["definitions", "provision", *(f"{service}-migrate" for service in services())]
 
 
 def test_every_process_has_a_container() -> None:
-    """Two servers, a proxy, eight processes and a second Order API, and what runs once before them."""
+    """Two servers, a proxy, eight processes, a second Order API and the reconciliation, and what runs once before."""
     assert set(CONTAINERS) == {"rabbitmq", "postgres", "proxy", *PROCESSES, *ONCE}
 
 
@@ -92,21 +92,25 @@ def test_every_service_is_where_it_says(name: str) -> None:
 
 def role_of(service: str, process: str) -> str:
     """The database role that a process connects as; the Order API places orders, the others' only show."""
-    return {"migrate": "owner", "worker": "service", "web": "service" if service == "order" else "web"}[process]
+    if process in ("worker", "reconcile"):
+        return "service"
+    return {"migrate": "owner", "web": "service" if service == "order" else "web"}[process]
 
 
-@pytest.mark.parametrize("service", services())
-@pytest.mark.parametrize("process", ["migrate", "web", "worker"])
+OWN = [(service, process) for service in services() for process in ("migrate", "web", "worker")]
+
+
+@pytest.mark.parametrize(("service", "process"), [*OWN, ("order", "reconcile")])
 def test_a_process_knows_only_its_own_secrets(service: str, process: str) -> None:
     """It is given the password of its database role, of its broker user if it is a worker, its API keys if it has an
-    API, and for the console a key of the others' APIs; and its settings say where each of them lies."""
+    API, and for the console and the reconciliation a key of others' APIs; and its settings say where each of them lies."""
     container, role = CONTAINERS[f"{service}-{process}"], role_of(service, process)
     own = {"DATABASE_PASSWORD_FILE": f"{service}_{role}_password"}
     if process == "worker":
         own["BROKER_PASSWORD_FILE"] = f"{service}_broker_password"
     if process == "web":
         own["API_KEYS_FILE"] = f"{service}_api_keys"
-    if (service, process) == ("order", "web"):
+    if (service, process) in (("order", "web"), ("order", "reconcile")):
         own["PARTICIPANTS_KEY_FILE"] = "participants_key"
     assert set(container["secrets"]) == set(own.values())
     told = {name: text for name, text in container["environment"].items() if name.endswith("_FILE")}

@@ -15,7 +15,10 @@ from order_service.cli import fulfillment
 from order_service.cli.client.connecting import EXAMPLE
 from order_service.cli.system.embedded import CUSTOMER, OPERATOR, running_system
 from order_service.fulfillment.describe import describe
+from order_service.fulfillment.differences import RULES, Belief
+from order_service.fulfillment.parts import Stage
 from order_service.fulfillment.workflow import newest
+from order_service.reconciliation.process import reconcile_command
 from shared.commands import commands
 from shared.config import variables
 from shared.service import services
@@ -27,7 +30,11 @@ ROOMS = [page for page in files() if page.name == "README.md" and relative(page)
 DOCUMENTS = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOMS]
 SHELL = re.findall(r"^\$ (.+)$", README, re.MULTILINE)
 PAGE = re.findall(r"^\$ (.+)$", (ROOT / "docs/command-line.md").read_text(), re.MULTILINE)
-SPOKEN = SHELL + PAGE + re.findall(r"`((?:fulfillment|make|docker compose|python -m \w+_service) [^`]+)`", README)
+RECONCILIATION = re.findall(r"^\$ (.+)$", (ROOT / "docs/reconciliation.md").read_text(), re.MULTILINE)
+SPOKEN = SHELL + PAGE + RECONCILIATION + re.findall(r"`((?:fulfillment|make|docker compose|python -m \w+_service) [^`]+)`", README)
+
+
+OWN = [describe, reconcile_command(services()["order"].settings)]
 
 
 def said(first: str) -> list[list[str]]:
@@ -70,10 +77,10 @@ def test_every_fulfillment_command_exists(arguments: list[str], monkeypatch: pyt
 
 
 def test_every_command_of_a_service_exists() -> None:
-    """Each `python -m …_service …` of the README is understood; only the order service has a verb of its own."""
+    """Each `python -m …_service …` of the README is understood; only the order service has verbs of its own."""
     for service in services().values():
         for arguments in said(f"python -m {service.package}"):
-            check_call(commands(service, *([describe] if service.name == "order" else [])), arguments)
+            check_call(commands(service, *(OWN if service.name == "order" else [])), arguments)
 
 
 def test_every_make_target_exists() -> None:
@@ -203,3 +210,15 @@ def test_how_long_silence_takes_is_told_truly() -> None:
         return f"{whole:.0f}{'½' if half else ''}"
 
     assert f"turned back after {minutes('payment')} minutes, or parked after {minutes('capture')} if its" in README
+
+
+def test_the_table_of_differences_is_the_program() -> None:
+    """docs/reconciliation.md has a row for each difference that is known, and for no other."""
+    page = (ROOT / "docs/reconciliation.md").read_text()
+    rows = [
+        "| " + " | ".join(word.replace("_", " ") for word in (belief, stage, meaning, healing)) + " |"
+        for belief in Belief
+        for stage, (meaning, healing) in sorted(RULES[belief].items(), key=lambda each: [*Stage].index(each[0]))
+    ]
+    table = page.partition("| the order believes |")[2].partition("\n\n")[0].splitlines()[2:]
+    assert sorted(table) == sorted(rows)

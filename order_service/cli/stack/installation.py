@@ -22,11 +22,13 @@ def processes_of_all(
     workers: Mapping[str, int],
     urls: Mapping[str, str],
     keys: str = "",
+    asking: str = "",
     **settings: str,
 ) -> Iterator[Program]:
     """So many workers of each service, and a web process of each that `urls` says where to listen for.
 
-    Web processes know the API keys `keys`, if any are given; workers meet nobody who has one.
+    Web processes know the API keys `keys`, if any are given; workers meet nobody who has one. With `asking`, a token of
+    an operator, there is the reconciliation, which asks with it.
     """
     known = {f"{name.upper()}_URL": url for name, url in urls.items() if name != "order"}
     for name in services():
@@ -36,3 +38,6 @@ def processes_of_all(
         if name in urls:
             port = urls[name].rpartition(":")[2]
             yield process_of(name, "web", **given | known | ({"API_KEYS": keys} if keys else {}), PORT=port)
+    if asking:
+        given = {"DATABASE_URL": databases["order"], "PARTICIPANTS_KEY": asking, **settings}
+        yield process_of("order", "reconcile", **given, **known)

@@ -93,7 +93,8 @@ def up(
 
     Waits for servers that boot, and brings tables and queues up to date first. Starts again what dies. Ends in good
     order on Ctrl-C or SIGTERM; however it ends, what it started ends, too. Other settings come from the environment;
-    without API_KEYS, new keys are made and shown.
+    without API_KEYS, new keys are made and shown. With API_KEYS, PARTICIPANTS_KEY must name one of an operator for the
+    reconciliation to run.
     """
     given = [f"--{name}" for name in ("broker", "database") if is_given(context, name)]
     if servers and given:
@@ -121,7 +122,9 @@ def up(
         ground = held.enter_context(broken_from(stack, own or None, behind, template, keys)) if may_break else None
         databases = {name: of(template, name) for name in services()}
         known, settings = ground.keys if ground else keys, BEHIND if proxy else {}
-        programs = list(processes_of_all(databases, broker, counts, behind, known, **settings))
+        asking = services()["order"].settings().participants_key
+        asking = asking or (ground.tokens.operator if ground else keys.partition(":")[0])
+        programs = list(processes_of_all(databases, broker, counts, behind, known, asking, **settings))
         sys.exit(run(stack, ground.told(programs) if ground else programs, urls, token, stopping, ground))
 
 
