@@ -70,8 +70,7 @@ def decide(flow: Workflow, saga: Saga, event: Heard, now: datetime) -> Decision:
     """
     name, heard, outcome = hear(flow, saga, event, now)
     after = lose_patience(flow, heard, now)
-    messages: list[Event] = []
-    did: list[str] = []
+    messages, did = list[Event](), list[str]()
     for step in flow.steps:  # one pass is enough, because `after` points backwards
         if move := owed(flow, after, step, now):
             after = after.put(step, move.progress)
@@ -95,10 +94,10 @@ def hear(flow: Workflow, saga: Saga, event: Heard, now: datetime) -> tuple[str |
         return step.name, *hear_fact(saga, step, says, event, now)
     if isinstance(event, WorkFound):
         return None, *hear_found(flow, saga, event, now)
+    if isinstance(event, DifferenceFound):
+        return event.step, *hear_difference(flow, saga, event, now)
     if isinstance(event, StepInput):
         named = flow.named.get(event.step)
-        if isinstance(event, DifferenceFound) and named:
-            return event.step, *hear_difference(flow, saga, named, event, now)
         return event.step, *(hear_operator(saga, named, event, now) if named else (saga, "noted: no such step"))
     return None, *hear_order(flow, saga, event)
 

@@ -128,7 +128,7 @@ def difference(flow: Workflow, saga: Saga, part: Part, status: str, document: Fa
         wrong = f"{part.service} says {status}, to the order it is {belief.replace('_', ' ')}"
     if rule is None:
         return None
-    step = flow.named[step_of(part, belief, stage)]
+    step = flow.named[step_of(part, belief, stage, rule)]
     rule = possible(flow, saga, part, step, stage, rule)
     detail = words(f"{rule[0].replace('_', ' ')}: {wrong}")
     was = saga.steps[step.name]
@@ -172,10 +172,10 @@ def knows_parcel(saga: Saga, part: Part) -> bool:
     return part.first == "shipping" and "tracking_number" in saga.facts
 
 
-def step_of(part: Part, belief: Belief, stage: Stage) -> str:
+def step_of(part: Part, belief: Belief, stage: Stage, rule: Rule) -> str:
     """The step that is to be asked for: what comes second is asked for when the first is there."""
     finishing = belief in (Belief.FINISH_ASKED, Belief.FINISHED) and stage in (Stage.HELD, Stage.FINISHED)
-    taken = belief in (Belief.UNDO_ASKED, Belief.UNDONE) and stage is Stage.HELD
+    taken = rule is FORGOTTEN and stage is Stage.HELD
     return part.second if finishing or taken else part.first
 
 

@@ -14,7 +14,6 @@ from order_service.fulfillment.saga import (
     Progress,
     Reason,
     Saga,
-    Step,
     StepStatus,
     Workflow,
 )
@@ -24,8 +23,10 @@ from shared.values import changed
 LOST = "the order was lost, and is found again by what was done for it: who ordered it is not known"
 
 
-def hear_difference(flow: Workflow, saga: Saga, step: Step, event: DifferenceFound, now: datetime) -> tuple[Saga, str]:
+def hear_difference(flow: Workflow, saga: Saga, event: DifferenceFound, now: datetime) -> tuple[Saga, str]:
     """Make the move that heals it, if the order still allows it."""
+    if (step := flow.named.get(event.step)) is None:
+        return saga, "noted: no such step"
     was = saga.steps[step.name]
     match Healing(event.healing):
         case Healing.ASK if was.status in ASKED and was.deadline:
@@ -49,8 +50,9 @@ def hear_difference(flow: Workflow, saga: Saga, step: Step, event: DifferenceFou
 
 def rebuilt(flow: Workflow, event: Heard, outcome: str) -> type[Event] | None:
     """What is to be asked for once more, although the order does not move."""
-    wanted = isinstance(event, DifferenceFound) and event.healing == Healing.REBUILD and outcome == ACTED
-    return flow.named[event.step].request if wanted else None
+    if isinstance(event, DifferenceFound) and event.healing == Healing.REBUILD and outcome == ACTED:
+        return flow.named[event.step].request
+    return None
 
 
 def withdrawn(flow: Workflow, saga: Saga, now: datetime) -> Saga:

@@ -4,6 +4,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from sqlalchemy import Connection
+
 from order_service.fulfillment.differences import Difference, Healing
 from order_service.fulfillment.inputs import DifferenceFound
 from order_service.reconciliation.reading import tried
@@ -12,7 +14,6 @@ from order_service.tables import TABLES
 from order_service.terms import Flows
 from shared.bounds import words
 from shared.contracts import Event
-from shared.database import Transaction
 from shared.ids import NewId
 from shared.messaging.envelope import enclose
 
@@ -37,7 +38,7 @@ class Healed:
     difference: Difference
 
 
-def heal(connection: Transaction, found: Sequence[Compared], flows: Flows, now: datetime, new_id: NewId) -> list[Healed]:
+def heal(connection: Connection, found: Sequence[Compared], flows: Flows, now: datetime, new_id: NewId) -> list[Healed]:
     """Heal what these orders differ in; returns what was done.
 
     An order that has moved since it was compared is left alone, and so is one whose messages have not left yet. Raises

@@ -8,17 +8,19 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from sqlalchemy import Connection
+
 from order_service.fulfillment.inputs import WorkFound
 from order_service.fulfillment.parts import Stage
 from order_service.participants import Saying, stages
 from order_service.reconciliation.healing import ACTOR
 from order_service.reconciliation.reading import known_orders, last_entries, lock_marks, placed_orders
 from order_service.sagas import Held, Sagas
-from order_service.store import add_orders, json, save_orders
+from order_service.store import add_orders, save_orders
 from order_service.tables import TABLES
 from order_service.terms import Terms
 from order_service.view import Order, order_row
-from shared.database import Transaction
+from shared.contracts import Event
 from shared.ids import NewId
 from shared.messaging.envelope import enclose
 
@@ -27,7 +29,7 @@ NOWHERE = dict.fromkeys(("name", "line1", "city", "postal_code", "country"), "")
 
 
 def find_again(
-    connection: Transaction, sayings: Mapping[str, Sequence[Saying]], terms: Terms, now: datetime, new_id: NewId
+    connection: Connection, sayings: Mapping[str, Sequence[Saying]], terms: Terms, now: datetime, new_id: NewId
 ) -> list[str]:
     """Make orders of those that are not known, and have the workflow decide; returns their ids.
 
@@ -38,7 +40,7 @@ def find_again(
     placed, last = placed_orders(connection, missing), last_entries(connection, missing)
     held: list[Held] = []
     new: list[Order] = []
-    messages = []
+    messages: list[Event] = []
     for order_id in sorted(missing):
         far = stages(sayings[order_id])
         if far is None or set(far.values()) == {Stage.NOTHING}:
@@ -109,5 +111,3 @@ def order_of(held: Held, facts: Mapping[str, Any], now: datetime) -> Order:
 def standing(order: Order) -> dict[str, Any]:
     columns = ("id", "status", "reason", "reason_detail", "needs_attention")
     return {name: order_row(order)[name] for name in columns}
-
-

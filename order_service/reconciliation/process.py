@@ -142,7 +142,9 @@ def tell(report: Report) -> None:
 def words(report: Report) -> list[str]:
     """What a round did, for people."""
     lines = [f"{report.looked_at:,} orders compared"]
-    lines += [f"  {count:,} healed: {meaning.replace('_', ' ')}" for meaning, count in sorted(report.by_meaning.items())]
+    lines += [
+        f"  {count:,} healed: {meaning.replace('_', ' ')}" for meaning, count in sorted(report.by_meaning.items())
+    ]
     if report.found_again:
         lines.append(f"  {len(report.found_again):,} lost orders found again, such as {report.found_again[0]}")
     lines += [f"  a person must look at {each.order_id}: {each.difference.detail}" for each in report.for_a_person]

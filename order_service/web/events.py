@@ -196,6 +196,7 @@ def look(show: Show, record: Order, asker: Asker, token: str, *, now: datetime, 
 
 
 def _told(saying: Saying) -> dict[str, Any]:
-    differences = [{name: value for name, value in asdict(each).items() if name != "service"}
-                   for each in saying.differences]
+    differences = [
+        {name: value for name, value in asdict(each).items() if name != "service"} for each in saying.differences
+    ]
     return {**vars(saying), "differences": differences}

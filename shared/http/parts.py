@@ -1,4 +1,4 @@
-"""A participant's parts of many orders at once: in pages, or those of up to 200 orders that are named. For operators."""
+"""A participant's parts of many orders at once: in pages, or those of up to 200 orders that are named."""
 
 from collections.abc import Callable
 from typing import Any
@@ -32,8 +32,7 @@ class SinceSchema(page_schema(ORDER_ID, limit=MOST)):  # type: ignore[misc]  # m
 
 
 def add_parts(routes: Routes, path: str, brief: type[Schema], database: Database, table: Table, show: Show) -> None:
-    """Adds `GET ‹path›` and `POST ‹path›/lookup` over a table that has a row for each order; `brief` is what of a row is
-    shown."""
+    """Adds `GET ‹path›` and `POST ‹path›/lookup` over a table that has a row for each order, of which `brief` is shown."""
     named = batch_rows("named", order_id=Id)
     wanted = select(table).join(named, table.c.order_id == named.c.order_id)
     following = (

@@ -103,7 +103,7 @@ OWN = [(service, process) for service in services() for process in ("migrate", "
 @pytest.mark.parametrize(("service", "process"), [*OWN, ("order", "reconcile")])
 def test_a_process_knows_only_its_own_secrets(service: str, process: str) -> None:
     """It is given the password of its database role, of its broker user if it is a worker, its API keys if it has an
-    API, and for the console and the reconciliation a key of others' APIs; and its settings say where each of them lies."""
+    API, and if it asks the others a key of theirs; and its settings say where each of them lies."""
     container, role = CONTAINERS[f"{service}-{process}"], role_of(service, process)
     own = {"DATABASE_PASSWORD_FILE": f"{service}_{role}_password"}
     if process == "worker":

@@ -174,8 +174,11 @@ def test_a_participants_database_is_restored_from_an_older_copy(service: str, tm
         after.plays += [after.place()]
         for order in after.system.databases:
             assert order in services()
-        (waiting,) = [each for each in settled_books(after.system.databases, wait=0).orders.orders.items()
-                      if each[1].status == "awaiting_approval"]
+        (waiting,) = [
+            each
+            for each in settled_books(after.system.databases, wait=0).orders.orders.items()
+            if each[1].status == "awaiting_approval"
+        ]
         play = Play(after.system.urls, order={"id": waiting[0]})
         after.plays.append(play)
         play.approve("approve")
@@ -188,7 +191,7 @@ def test_a_participants_database_is_restored_from_an_older_copy(service: str, tm
 
 
 def test_rows_deleted_by_hand(tmp_path: Path) -> None:
-    """An order, a payment, a reservation and a shipment of different orders are deleted: all is done again or undone."""
+    """An order, the payment of another and the shipment of a third are deleted: they are there again."""
     with shop(tmp_path) as running:
         plays = [running.place() for _ in range(4)]
         for each in plays:

@@ -28,7 +28,7 @@ class Reconciliation:
     name, service = "reconciliation", "order"
 
     def __init__(self, world: "World") -> None:
-        self.world, self.chance = world, Random(f"reconciliation {world.seed}")  # noqa: S311 - a seeded world
+        self.world, self.chance = world, Random(f"reconciliation {world.seed}")
         people = world.people
         self.reconciler = Reconciler(
             database=world.databases["order"],
@@ -83,7 +83,7 @@ class Reconciliation:
         yield self._rows(service, first_id(since))
 
     def _rows(self, service: str, first: str) -> list[dict[str, Any]]:
-        query = f"SELECT * FROM {TABLES[service]} WHERE order_id >= ? ORDER BY order_id"  # noqa: S608 - names from here
+        query = f"SELECT * FROM {TABLES[service]} WHERE order_id >= ? ORDER BY order_id"
         found = self.world.databases[service].raw.execute(query, (first,))
         names = [column[0] for column in found.description]
         rows = [dict(zip(names, row, strict=True)) for row in found.fetchall()]

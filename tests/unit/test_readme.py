@@ -31,7 +31,12 @@ DOCUMENTS = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOMS]
 SHELL = re.findall(r"^\$ (.+)$", README, re.MULTILINE)
 PAGE = re.findall(r"^\$ (.+)$", (ROOT / "docs/command-line.md").read_text(), re.MULTILINE)
 RECONCILIATION = re.findall(r"^\$ (.+)$", (ROOT / "docs/reconciliation.md").read_text(), re.MULTILINE)
-SPOKEN = SHELL + PAGE + RECONCILIATION + re.findall(r"`((?:fulfillment|make|docker compose|python -m \w+_service) [^`]+)`", README)
+SPOKEN = (
+    SHELL
+    + PAGE
+    + RECONCILIATION
+    + re.findall(r"`((?:fulfillment|make|docker compose|python -m \w+_service) [^`]+)`", README)
+)
 
 
 OWN = [describe, reconcile_command(services()["order"].settings)]
