@@ -54,6 +54,7 @@ class Meaning(StrEnum):
     CANNOT_BE_UNDONE = auto()
     CANNOT_BE_REBUILT = auto()
     TOLD_OTHERWISE = auto()
+    AGREED_MEANWHILE = auto()
 
 
 ASK, REBUILD, UNDO, TURN_BACK, PERSON = Healing
@@ -62,6 +63,7 @@ FORGOTTEN = Meaning.WORK_FORGOTTEN, REBUILD
 REFUSED = Meaning.REFUSED_MEANWHILE, PERSON
 DEAD_END = Meaning.UNDONE_MEANWHILE, TURN_BACK
 ANSWERED = Meaning.ANSWER_LOST, ASK
+AHEAD = Meaning.AGREED_MEANWHILE, PERSON
 LEFT_OVER: Mapping[Stage, Rule] = dict.fromkeys(
     (Stage.WORKING, Stage.HELD, Stage.FINISHING, Stage.FINISHED), (Meaning.HELD_FOR_A_DEAD_ORDER, UNDO)
 )
@@ -89,7 +91,7 @@ RULES: Mapping[Belief, Mapping[Stage, Rule]] = {
         Stage.REFUSED: REFUSED,
         Stage.UNDONE: DEAD_END,
     },
-    Belief.REFUSED: LEFT_OVER,
+    Belief.REFUSED: {Stage.NOTHING: (Meaning.UNDO_FORGOTTEN, UNDO), **LEFT_OVER},
     Belief.NEVER_ASKED: LEFT_OVER,
     Belief.UNDO_ASKED: {
         **dict.fromkeys(Stage, (Meaning.UNDO_LOST, ASK)),
@@ -126,9 +128,11 @@ def difference(flow: Workflow, saga: Saga, part: Part, status: str, document: Fa
         rule = (Meaning.TOLD_OTHERWISE, PERSON) if wrong else None
     else:
         wrong = f"{part.service} says {status}, to the order it is {belief.replace('_', ' ')}"
+    step = flow.named[step_of(part, belief, stage, rule)]
+    if rule is None and (asked := ahead_of(flow, saga, belief, stage)):
+        step, rule, wrong = asked, AHEAD, f"{part.service} says {status}, and {asked.name} is not given yet"
     if rule is None:
         return None
-    step = flow.named[step_of(part, belief, stage, rule)]
     rule = possible(flow, saga, part, step, stage, rule)
     detail = words(f"{rule[0].replace('_', ' ')}: {wrong}")
     was = saga.steps[step.name]
@@ -172,11 +176,18 @@ def knows_parcel(saga: Saga, part: Part) -> bool:
     return part.first == "shipping" and "tracking_number" in saga.facts
 
 
-def step_of(part: Part, belief: Belief, stage: Stage, rule: Rule) -> str:
+def step_of(part: Part, belief: Belief, stage: Stage, rule: Rule | None) -> str:
     """The step that is to be asked for: what comes second is asked for when the first is there."""
     finishing = belief in (Belief.FINISH_ASKED, Belief.FINISHED) and stage in (Stage.HELD, Stage.FINISHED)
     taken = rule is FORGOTTEN and stage is Stage.HELD
     return part.second if finishing or taken else part.first
+
+
+def ahead_of(flow: Workflow, saga: Saga, belief: Belief, stage: Stage) -> Step | None:
+    """The step that still waits for people, although a participant has done what comes after they have agreed."""
+    done = belief is Belief.UNASKED and stage in (Stage.HELD, Stage.FINISHING, Stage.FINISHED)
+    asked = (each for each in flow.steps if each.request is None)
+    return next((each for each in asked if done and saga.steps[each.name].status is StepStatus.REQUESTED), None)
 
 
 def possible(flow: Workflow, saga: Saga, part: Part, step: Step, stage: Stage, rule: Rule) -> Rule:

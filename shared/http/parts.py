@@ -32,7 +32,7 @@ class SinceSchema(page_schema(ORDER_ID, limit=MOST)):  # type: ignore[misc]  # m
 
 
 def add_parts(routes: Routes, path: str, brief: type[Schema], database: Database, table: Table, show: Show) -> None:
-    """Adds `GET ‹path›` and `POST ‹path›/lookup` over a table that has a row for each order, of which `brief` is shown."""
+    """Adds `GET ‹path›` and `POST ‹path›/lookup` over a table with a row for each order, of which `brief` is shown."""
     named = batch_rows("named", order_id=Id)
     wanted = select(table).join(named, table.c.order_id == named.c.order_id)
     following = (

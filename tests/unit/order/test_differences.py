@@ -81,6 +81,7 @@ def heal(order: Scenario, service: str, status: str, **document: Any) -> Scenari
         (CANCELLED, "shipping", "dispatched", "cannot_be_undone", "person", "shipping"),
         (REFUNDED, "payment", "authorized", "work_forgotten", "rebuild", "capture"),
         (REFUNDED, "payment", "captured", "held_for_a_dead_order", "undo", "payment"),
+        (DECLINED, "payment", NOTHING, "undo_forgotten", "undo", "payment"),
         (DECLINED, "payment", "authorized", "held_for_a_dead_order", "undo", "payment"),
     ],
 )
@@ -107,7 +108,7 @@ def test_a_difference_has_a_name_and_a_healing(
         (CANCELLED, "payment", ["voided", "declined"]),
         (CANCELLED, "shipping", ["refused", "cancelled"]),
         (DECLINED, "shipping", [NOTHING, "refused", "cancelled"]),
-        (DECLINED, "payment", [NOTHING, "declined", "voided"]),
+        (DECLINED, "payment", ["declined", "voided"]),
         (told.TO_THE_END, "payment", ["a status of a later version"]),
     ],
 )
@@ -213,6 +214,16 @@ def test_asking_is_not_repeated_while_a_person_is_called() -> None:
     """An undo that was refused for good is not asked for again."""
     order = given(*GONE_BACK, told.void_refused)
     assert found(order, "payment", "authorized") is None
+
+
+def test_what_people_had_agreed_to_they_are_asked_again() -> None:
+    """The order waits for an approval that it had before it was restored: only a person can give it again."""
+    order = given(told.placed, told.authorized, told.reserved, needs_approval=True)
+    assert found(order, "shipping", NOTHING) is None
+    order = heal(order, "shipping", "dispatched").then(status="awaiting_approval")
+    assert order.problems == {"approval": "agreed meanwhile: shipping says dispatched, and approval is not given yet"}
+    order.when(told.granted).then(ShipmentRequested, approval="done")
+    assert order.when(told.granted).problems == {}
 
 
 def test_late_news_are_only_noted() -> None:
