@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 
 from order_service.cli.client.rendering import is_final
-from order_service.cli.system.audit import settled_books
-from order_service.cli.system.books import Books
+from order_service.cli.system.audit import Findings, audit_at_rest
 from order_service.cli.system.embedded import OPERATOR, System, running_system
 from order_service.cli.system.scenarios import Play
 from order_service.participants import Asker
@@ -74,7 +73,7 @@ class Shop:
         self.plays.append(play)
         return play
 
-    def heal(self, since: datetime | None = None) -> Books:
+    def heal(self, since: datetime | None = None) -> Findings:
         """Round after round, until all has ended and nothing differs; returns the books."""
         until = time.monotonic() + PATIENCE
         while True:
@@ -82,9 +81,9 @@ class Shop:
             assert report.silent == set()
             self.healed.healed += report.healed
             self.healed.found_again += report.found_again
-            books = settled_books(self.system.databases, wait=GRACE.total_seconds() + 0.5)
+            books = audit_at_rest(self.system.databases, wait=GRACE.total_seconds() + 0.5)
             left = [each for each in books.under_way if "approval" not in each]
-            calm = not report.healed and not report.found_again and not left and not books.differences
+            calm = not report.healed and not report.found_again and not left and not books.violations
             if calm or time.monotonic() > until:
                 return books
 
@@ -158,7 +157,7 @@ def test_the_order_database_is_restored_from_an_older_copy(tmp_path: Path) -> No
         assert again.order["needs_attention"]
         again.approve("approve")
         books = after.heal()
-        assert books.differences == []
+        assert books.violations == []
         assert books.under_way == []
         orders = books.orders.orders
         ids = [each.order["id"] for each in forgotten]
@@ -183,7 +182,7 @@ def test_a_participants_database_is_restored_from_an_older_copy(service: str, tm
     with shop(tmp_path) as after:
         after.play(waiting.order["id"]).approve("approve")
         books = after.heal(datetime.now(UTC) - timedelta(hours=1))
-        assert books.differences == []
+        assert books.violations == []
         assert books.under_way == []
         assert books.need_a_person == []
         healed = {each.difference.meaning for each in after.healed.healed}
@@ -210,7 +209,7 @@ def test_rows_deleted_by_hand(tmp_path: Path) -> None:
                 for statement in statements:
                     connection.exec_driver_sql(statement)
         books = running.heal(datetime.now(UTC) - timedelta(hours=1))
-        assert books.differences == []
+        assert books.violations == []
         assert running.healed.found_again == [order]
         assert books.need_a_person == [order]
         assert ("difference_found", "reconciliation") in history(running.system, paid)
@@ -226,13 +225,13 @@ def test_all_that_is_under_way_is_lost(tmp_path: Path) -> None:
         for each in plays:
             each.place()
             each.close()
-        settled_books(system.databases, wait=1.0)
+        audit_at_rest(system.databases, wait=1.0)
     with closing(sqlite3.connect(tmp_path / "order.db")) as connection:
         connection.execute("UPDATE outbox SET published_at = occurred_at")
         connection.commit()
     with shop(tmp_path) as after:
         books = after.heal()
-        assert books.differences == []
+        assert books.violations == []
         assert [each.status for each in books.orders.orders.values()] == ["fulfilled"] * 3
         assert after.healed.by_meaning["request_lost"] >= 3
 
@@ -269,4 +268,4 @@ def test_two_at_once_heal_once(tmp_path: Path) -> None:
             report = second.round()
         assert len(source.first.healed) == 1
         assert report.healed == []
-        assert running.heal().differences == []
+        assert running.heal().violations == []
