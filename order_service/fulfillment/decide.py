@@ -29,9 +29,8 @@ from order_service.fulfillment.saga import (
     Step,
     StepStatus,
     Workflow,
-    told,
+    contradiction,
 )
-from shared.bounds import words
 from shared.contracts import Event
 from shared.values import Value, changed, compose
 
@@ -130,20 +129,6 @@ def hear_fact(saga: Saga, step: Step, reported: StepStatus, event: Heard, now: d
             return saga.learn(event).put(step, changed(was, deadline=None, problem=refused)), ACTED
         case _:  # too late to act on, yet true: the amounts shown must be right in the end
             return saga.learn(event), f"noted: already {was.status}"
-
-
-def contradiction(saga: Saga, step: Step, event: Heard) -> Problem | None:
-    """What of this fact cannot be true if what was asked and what was heard before is true; None when all agrees."""
-    said = told(event)
-    again = [
-        f"{name} {value}, not {saga.facts[name]}"
-        for name, value in said.items()
-        if saga.facts.get(name, value) != value
-    ]
-    if not again and step.agrees({**saga.facts, **said}):
-        return None
-    wrong = again or [f"{name} {value}" for name, value in said.items() if name not in saga.facts]
-    return Problem(words(f"contradicts what is known: {', '.join(wrong)}"))
 
 
 def hear_order(flow: Workflow, saga: Saga, event: Heard) -> tuple[Saga, str]:

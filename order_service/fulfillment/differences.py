@@ -118,6 +118,8 @@ def difference(flow: Workflow, saga: Saga, part: Part, status: str, document: Fa
     None when they agree, when a person has settled it, or has been called for it already. The order must have been read
     before the participant was asked, and have stood still for a while: an answer on its way is no difference.
     """
+    if not {part.first, part.second} <= saga.steps.keys():  # another version of the workflow
+        return None
     stage, belief = part.stages.get(status), believed(saga, part)
     progress = [saga.steps[part.first], saga.steps[part.second]]
     if stage is None or any(each.problem and each.problem.settled for each in progress):

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any, Self
 
 from order_service.fulfillment.inputs import Input
+from shared.bounds import words
 from shared.contracts import Event
 from shared.values import Value, changed
 
@@ -227,3 +228,17 @@ def told(event: Heard) -> dict[str, Any]:
     """What a fact tells of its order, as plain values, but for its words to people."""
     fields = ((name, getattr(event, name)) for name in getattr(event, "__struct_fields__", ()) if name != "detail")
     return {name: value for name, value in fields if value is not None}
+
+
+def contradiction(saga: Saga, step: Step, event: Heard) -> Problem | None:
+    """What of this fact cannot be true if what was asked and what was heard before is true; None when all agrees."""
+    said = told(event)
+    again = [
+        f"{name} {value}, not {saga.facts[name]}"
+        for name, value in said.items()
+        if saga.facts.get(name, value) != value
+    ]
+    if not again and step.agrees({**saga.facts, **said}):
+        return None
+    wrong = again or [f"{name} {value}" for name, value in said.items() if name not in saga.facts]
+    return Problem(words(f"contradicts what is known: {', '.join(wrong)}"))
