@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from order_service.coalescing import Coalescing
+from shared.database import one_request
 from tests.crowd import PATIENCE, wait_for
 
 
@@ -81,6 +82,23 @@ def test_an_asking_that_hangs_holds_up_nobody_else_for_long(crowd: ThreadPoolExe
     oracle.open.release(4)
     assert [each.result(PATIENCE) for each in (hanging, *others)] == ["FIRST", "SECOND", "THIRD"]
     assert coalesced("later") == "LATER"
+
+
+def test_who_waits_for_another_spends_the_time_of_its_request(crowd: ThreadPoolExecutor) -> None:
+    """Whose request has no time left does not wait for somebody else's asking, whatever the limit of that."""
+    oracle = Oracle()
+    coalesced = Coalescing(oracle, timeout=PATIENCE)
+
+    def hurried(wish: str) -> str:
+        with one_request(0.0):
+            return coalesced(wish)
+
+    hanging = crowd.submit(coalesced, "first")
+    assert oracle.entered.acquire(timeout=PATIENCE)
+    second = crowd.submit(hurried, "second")
+    wait_for(lambda: len(oracle.asked) == 2)
+    oracle.open.release(2)
+    assert [each.result(PATIENCE) for each in (hanging, second)] == ["FIRST", "SECOND"]
 
 
 def test_many_at_once_are_all_answered(crowd: ThreadPoolExecutor) -> None:
