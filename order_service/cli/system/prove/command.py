@@ -23,6 +23,7 @@ from shared.terminal import say
 @click.option("--faults", type=click.IntRange(0, 100_000), default=120, show_default=True)
 @click.option("--minutes", type=click.FloatRange(0.1, 10_000), default=10.0, show_default=True)
 @click.option("--only", multiple=True, metavar="WORDS", help="Kinds with these words in their name; may be repeated.")
+@click.option("--impatient", is_flag=True, help="Steps give up after three seconds of silence: many orders turn back.")
 @click.option("--folder", type=click.Path(path_type=Path), default="data/prove", show_default=True, help="For reports.")
 @click.option(
     "--keep", "kept", type=click.Path(path_type=Path), help="Keep the figures in this folder, such as docs/proof."
@@ -34,6 +35,7 @@ def prove(
     faults: int,
     minutes: float,
     only: tuple[str, ...],
+    impatient: bool,
     folder: Path,
     kept: Path | None,
     as_json: bool,
@@ -46,7 +48,7 @@ def prove(
     """
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # ends what was started
     chosen = secrets.randbelow(1_000_000) if seed is None else seed
-    proof = Proof(seed=chosen, orders=orders, faults=faults, seconds=minutes * 60, only=only)
+    proof = Proof(seed=chosen, orders=orders, faults=faults, seconds=minutes * 60, only=only, impatient=impatient)
     say(proof.command, error=as_json)
     try:
         found = run(proof, folder, lambda line: say(line, error=as_json))

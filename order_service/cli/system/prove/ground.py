@@ -34,6 +34,10 @@ SETTINGS = {
     "LOG_LEVEL": "WARNING",
     **{"KEY_RATE": "0", "KEY_SHARE": "100", "OPEN_ORDERS": "0"},  # one customer makes all the load
 }
+IMPATIENT = {  # silence is soon a refusal: many orders turn back, and answers come when they are not wanted any more
+    "STEP_TIMEOUTS": "payment=1,inventory=1,shipping=1,capture=1,issue=1,dispatch=1",
+    "STEP_ATTEMPTS": "payment=2,inventory=2,shipping=2,capture=2",
+}
 POSTGRESQL = {"max_connections": "400", "max_wal_size": "256MB"}
 DISK, DISK_PER_ORDER = 800, 0.06  # MiB
 PIECES = 1_000_000  # of each product: enough for everybody
@@ -52,8 +56,9 @@ class Ground:
 
 
 @contextmanager
-def ground(log: Path, *, orders: int, workers: int, webs: int) -> Iterator[Ground]:
-    """Start everything; it ends with the block. What the processes say goes into `log`. Raises Missing and NotReady."""
+def ground(log: Path, *, orders: int, workers: int, webs: int, settings: Mapping[str, str]) -> Iterator[Ground]:
+    """Start everything; it ends with the block. What the processes say goes into `log`; `settings` are theirs, by
+    variable. Raises Missing and NotReady."""
     with ExitStack() as held:
         folder = Path(held.enter_context(tempfile.TemporaryDirectory(prefix="prove", ignore_cleanup_errors=True)))
         folder.chmod(0o755)  # PostgreSQL does not run as root
@@ -66,7 +71,7 @@ def ground(log: Path, *, orders: int, workers: int, webs: int) -> Iterator[Groun
         servers.start(stack)
         databases = {name: held.enter_context(_prepared(servers, name)) for name in services()}
         RabbitMQ(servers.rabbitmq.url()).provision(system_topology())
-        plan = _Plan(servers, network, workers, webs)
+        plan = _Plan(servers, network, workers, webs, settings)
         stack.start(*(each for programs in plan.programs.values() for each in programs))
         _wait(plan.urls.values())
         addresses = {name: plan.urls[f"{name}-web-1"] for name in services()}
@@ -94,8 +99,10 @@ def ground(log: Path, *, orders: int, workers: int, webs: int) -> Iterator[Groun
 class _Plan:
     """The processes of all services, each with lines of its own, and where they listen."""
 
-    def __init__(self, servers: Servers, network: Network, workers: int, webs: int) -> None:
-        self._servers, self._network = servers, network
+    def __init__(
+        self, servers: Servers, network: Network, workers: int, webs: int, settings: Mapping[str, str]
+    ) -> None:
+        self._servers, self._network, self._settings = servers, network, settings
         self.lines: dict[tuple[str, str], Line] = {}
         self.urls: dict[str, str] = {}
         self.programs: dict[str, list[Program]] = {name: [] for name in services()}
@@ -115,7 +122,7 @@ class _Plan:
         settings["DATABASE_URL"] = self._through(name, "database", postgresql.port, postgresql.url(service))
         if "BROKER_URL" in settings:
             settings["BROKER_URL"] = self._through(name, "broker", rabbitmq.port, rabbitmq.url())
-        self.programs[service].append(process_of(service, verb, name=name, **SETTINGS, **settings))
+        self.programs[service].append(process_of(service, verb, name=name, **self._settings, **settings))
 
     def _through(self, who: str, whom: str, port: int, url: str) -> str:
         """The same address, by way of a line of its own."""

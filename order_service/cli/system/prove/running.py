@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 
 from order_service.cli.system.prove.customers import Customers
-from order_service.cli.system.prove.ground import TOKENS, Ground, ground
+from order_service.cli.system.prove.ground import IMPATIENT, SETTINGS, TOKENS, Ground, ground
 from order_service.cli.system.prove.ledger import Ledger
 from order_service.cli.system.prove.score import Score, score
 from order_service.cli.system.prove.script import ALONE, script
@@ -34,6 +34,7 @@ class Proof:
     seconds: float
     only: Sequence[str] = ()
     alone: float = ALONE  # the share of the faults that come one after another
+    impatient: bool = False  # most steps give up after three seconds of silence
     workers: int = 2
     webs: int = 2
 
@@ -43,6 +44,7 @@ class Proof:
         words = (
             f"fulfillment prove --seed {self.seed} --orders {self.orders} --faults {self.faults} --minutes {minutes}"
         )
+        words += " --impatient" if self.impatient else ""
         return words + "".join(f" --only {each!r}" for each in self.only)
 
 
@@ -51,7 +53,9 @@ def run(proof: Proof, folder: Path, tell: Tell) -> Score:
     and ValueError."""
     folder.mkdir(parents=True, exist_ok=True)
     tell("starts RabbitMQ, PostgreSQL and all services")
-    with ground(folder / "processes.log", orders=proof.orders, workers=proof.workers, webs=proof.webs) as system:
+    settings = SETTINGS | (IMPATIENT if proof.impatient else {})
+    size = {"orders": proof.orders, "workers": proof.workers, "webs": proof.webs}
+    with ground(folder / "processes.log", **size, settings=settings) as system:
         return _prove(proof, system, folder, tell)
 
 
