@@ -16,7 +16,7 @@ THREADS = 24
 AGAIN, LONGEST_AGAIN = 0.2, 2.0  # seconds until what failed is tried again, doubling
 LOOK, LONGEST_LOOK = 0.15, 1.0  # seconds from one look at an order to the next, doubling
 REPEATED = 0.05  # the share of orders that are placed a second time under their key though the first was answered
-FOR_NOW = (0, 429, 503)
+FOR_NOW = (0, 408, 429, 503)
 Due = tuple[float, int, float]  # when, whose, and the pause before
 
 
