@@ -79,6 +79,8 @@ class Trouble:
 
     def _suffer(self, fault: Fault) -> None:
         with self._parties[fault.party]:
+            if self._ended.is_set():
+                return  # its party was busy until now
             self.current[fault.number] = fault
             began, undone = self._now(), ""
             if fault.seconds:
