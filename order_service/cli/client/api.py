@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import random
 import secrets
 import time
 from collections.abc import Mapping
@@ -10,7 +11,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any, NamedTuple, Self
 from urllib.parse import urlencode, urlsplit
 
-LATER = 1.0  # seconds until what was refused for now is tried again
+LATER = 1.0  # seconds until what was refused for now is tried again, where the API does not say when
 TIMEOUT = 40.0  # seconds for an answer; the API's longest poll is shorter
 
 
@@ -21,9 +22,10 @@ class Unreachable(Exception):
 class Refused(Exception):
     """The API said no; the text is its reason."""
 
-    def __init__(self, status: int, problem: Mapping[str, Any]) -> None:
+    def __init__(self, status: int, problem: Mapping[str, Any], retry_after: float | None = None) -> None:
+        """`retry_after` is how many seconds the API asks to be left alone."""
         super().__init__(f"{problem.get('detail') or problem.get('title') or 'no reason given'} ({status})")
-        self.status, self.problem = status, problem
+        self.status, self.problem, self.retry_after = status, problem, retry_after
 
 
 class Answer(NamedTuple):
@@ -38,7 +40,8 @@ class Api:
     def __init__(self, url: str, token: str, *, insist: float = 0.0) -> None:
         """Raises ValueError unless `url` is `http://host[:port]` or https, with or without a path, and the token ASCII.
 
-        What is told to come back later (429, 503), and is safe to repeat, is repeated for `insist` seconds.
+        What is told to come back later (429, 503), and is safe to repeat, is repeated for `insist` seconds: not before
+        it may, and a little later at random, so that not all who were sent away come back at once.
         """
         address = urlsplit(url)
         if address.scheme not in ("http", "https") or not address.hostname:
@@ -65,9 +68,11 @@ class Api:
             try:
                 return self._call(method, path, body, headers, repeatable)
             except Refused as refusal:
-                if refusal.status not in (429, 503) or not repeatable or time.monotonic() > until:
+                least = LATER if refusal.retry_after is None else refusal.retry_after
+                pause = least * random.uniform(1.0, 1.5)  # noqa: S311 - no secret
+                if refusal.status not in (429, 503) or not repeatable or time.monotonic() + pause > until:
                     raise
-                time.sleep(LATER)
+                time.sleep(pause)
 
     def _call(self, method: str, path: str, body: Any, headers: Mapping[str, str], repeatable: bool) -> Answer:
         named = {name.replace("_", "-"): text for name, text in headers.items()}
@@ -88,7 +93,9 @@ class Api:
         except ValueError as error:
             raise Unreachable(f"{self.url} answers {response.status} with something that is not JSON") from error
         if response.status >= 400:
-            raise Refused(response.status, document if isinstance(document, dict) else {})
+            given = response.headers.get("Retry-After", "")
+            later = float(given) if given.isascii() and given.isdigit() else None
+            raise Refused(response.status, document if isinstance(document, dict) else {}, later)
         return Answer(response.status, dict(response.getheaders()), document)
 
     def get(self, path: str, **query: Any) -> Any:
