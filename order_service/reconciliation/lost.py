@@ -10,6 +10,8 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from order_service.catalog import find_products
+from order_service.domain import Wish, price
 from order_service.fulfillment.inputs import WorkFound
 from order_service.fulfillment.parts import Stage
 from order_service.participants import Saying, stages
@@ -47,11 +49,11 @@ def find_again(
             continue
         facts = facts_of(order_id, sayings[order_id], far, terms.currency, placed.get(order_id))
         found = Held.start(order_id, terms.flow, facts, now)
-        found.version = last.get(order_id, 0)
+        found.version, found.history_hash = last.get(order_id, (found.version, found.history_hash))
         decision = found.hear(WorkFound(stages=far, note=describe(sayings[order_id])), now, ACTOR)
         held.append(found)
         messages += decision.messages
-        new.append(order_of(found, facts, now))
+        new.append(order_of(found, facts, now, lines_of(connection, facts)))
     add_orders(connection, [order_row(each) for each in new if each.id not in placed])
     save_orders(connection, [standing(each) for each in new if each.id in placed])
     Sagas(connection, now, held).flush()
@@ -85,13 +87,23 @@ def facts_of(
     return facts
 
 
-def order_of(held: Held, facts: Mapping[str, Any], now: datetime) -> Order:
-    """The order as its readers see it; of its goods only what and how many is known."""
-    unpriced = [{**each, "name": each["sku"], "unit_price": 0, "line_total": 0} for each in facts["lines"]]
+def lines_of(connection: Connection, facts: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The lines at today's prices, if they come to what was paid; else of the goods only what and how many is known."""
+    products = find_products(connection, {each["sku"] for each in facts["lines"]})
+    wishes = [Wish(**each) for each in facts["lines"]]
+    if products.keys() >= {each.sku for each in wishes}:
+        priced = price(wishes, products)
+        if sum(each["line_total"] for each in priced) == facts["amount"]:
+            return priced
+    return [{**each, "name": each["sku"], "unit_price": 0, "line_total": 0} for each in facts["lines"]]
+
+
+def order_of(held: Held, facts: Mapping[str, Any], now: datetime, lines: Sequence[Mapping[str, Any]]) -> Order:
+    """The order as its readers see it."""
     return Order(
         id=held.order_id,
         customer_id=NOBODY,
-        lines=unpriced,
+        lines=lines,
         total=facts["amount"],
         currency=facts["currency"],
         ship_to=NOWHERE,

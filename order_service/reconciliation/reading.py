@@ -34,9 +34,9 @@ _ids = select(_named.c.order_id)
 _known = select(sagas.c.order_id).where(sagas.c.order_id.in_(_ids))
 _placed = select(orders).where(orders.c.id.in_(_ids))
 _last = (
-    select(saga_history.c.order_id, func.max(saga_history.c.seq))
+    select(saga_history.c.order_id, saga_history.c.seq, saga_history.c.hash)
     .where(saga_history.c.order_id.in_(_ids))
-    .group_by(saga_history.c.order_id)
+    .order_by(saga_history.c.order_id, saga_history.c.seq)
 )
 _tried = (
     select(saga_history.c.order_id, saga_history.c.detail, func.count())
@@ -105,9 +105,9 @@ def placed_orders(connection: Connection, order_ids: Collection[str]) -> dict[st
     return {row["id"]: row for row in connection.execute(_placed, named(order_ids)).mappings()}
 
 
-def last_entries(connection: Connection, order_ids: Collection[str]) -> dict[str, int]:
-    """The number of the last line of history that is left of these."""
-    return {order_id: int(seq) for order_id, seq in connection.execute(_last, named(order_ids))}
+def last_entries(connection: Connection, order_ids: Collection[str]) -> dict[str, tuple[int, str]]:
+    """The number and the hash of the last line of history that is left of these."""
+    return {row.order_id: (row.seq, row.hash) for row in connection.execute(_last, named(order_ids))}
 
 
 def tried(connection: Connection, order_ids: Collection[str]) -> dict[tuple[str, str | None], int]:

@@ -7,7 +7,7 @@ from typing import Any
 from order_service.chain import BEGINNING, link
 from order_service.cli.system.audit.violations import Broken, Violation
 from order_service.fulfillment.decide import ACTED
-from order_service.fulfillment.inputs import DeadlineMoved, OrderPlaced, Tick
+from order_service.fulfillment.inputs import DeadlineMoved, OrderPlaced, Tick, WorkFound
 from order_service.fulfillment.saga import OrderStatus, Workflow
 from shared.contracts import Event
 from shared.database import timestamp
@@ -65,7 +65,8 @@ def _rewritten(flow: Workflow, saga: Row, entries: Entries) -> Violation | None:
 
 
 def _torn(flow: Workflow, saga: Row, entries: Entries) -> Violation | None:
-    placed = [entry["seq"] for entry in entries if entry["event"] == OrderPlaced.type and entry["outcome"] == ACTED]
+    first = (OrderPlaced.type, WorkFound.type) if entries[0]["event"] == WorkFound.type else (OrderPlaced.type,)
+    placed = [entry["seq"] for entry in entries if entry["event"] in first and entry["outcome"] == ACTED]
     if placed != [1]:
         return _violation(Broken.HISTORY_TORN, saga, f"placed in line {placed}", entries[0])
     for before, after in pairwise(entries):
