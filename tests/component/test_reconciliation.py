@@ -205,7 +205,8 @@ def test_rows_deleted_by_hand(tmp_path: Path) -> None:
         order, paid, held, sent = [each.order["id"] for each in plays]
         gone = {
             "order": [f"DELETE FROM {table} WHERE {column} = '{order}'" for table, column in (
-                ("sagas", "order_id"), ("orders", "id"), ("idempotency_keys", "order_id"), ("saga_history", "order_id"))],
+                ("sagas", "order_id"), ("orders", "id"), ("idempotency_keys", "order_id"),
+                ("saga_history", "order_id"))],
             "payment": [f"DELETE FROM payments WHERE order_id = '{paid}'",
                         f"DELETE FROM payment_movements WHERE order_id = '{paid}'"],
             "shipping": [f"DELETE FROM shipments WHERE order_id = '{sent}'"],
