@@ -1,13 +1,13 @@
-"""An order's story in words: one plain sentence for each line of its history, and one for what it waits for now."""
+"""An order's story in words: one plain sentence or two for each line of its history."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import groupby
 from typing import Any
 
 from order_service.fulfillment.saga import Workflow
 
-Order = Mapping[str, Any]  # as `order_view` has it
 Entry = Mapping[str, Any]  # a line of history
 
 DONE = {
@@ -55,6 +55,7 @@ ENDS = {
     "cancelled": "The order is cancelled, and nothing is owed any more",
     "cancelling": "The order turns back",
 }
+SILENCES = 3  # in a row that are told one by one
 PEOPLE = {
     "order_placed": "The order was placed",
     "cancellation_requested": "A cancellation was asked for",
@@ -75,28 +76,43 @@ class Sentence:
 
 
 def tell(flow: Workflow, history: Sequence[Entry]) -> list[Sentence]:
-    """The story so far, the oldest first."""
-    return [Sentence(at=entry["at"], text=_sentence(flow, entry), actor=entry["actor"]) for entry in history]
+    """The story so far, the oldest first. Of a long silence its beginning and its end are told; lines that are missing
+    in `history` are counted."""
+    told: list[Sentence] = []
+    expected = 0
+    for (silent, _), run in groupby(enumerate(history), _chapter):
+        lines = [entry for _, entry in run]
+        missing = lines[0]["seq"] - expected if expected else 0
+        if missing:
+            told.append(_remark(lines[0], f"{missing} lines of the history are left out here."))
+        if silent and len(lines) > SILENCES:
+            remark = _remark(lines[1], f"So it went {len(lines) - 2} times more, until:")
+            told += [_told(flow, lines[0]), remark, _told(flow, lines[-1])]
+        else:
+            told += [_told(flow, entry) for entry in lines]
+        expected = lines[-1]["seq"] + 1
+    return told
 
 
-def waits_for(order: Order) -> str:
-    """What the order waits for now, in one sentence; empty when it has ended."""
-    asked = [each for each in order["steps"] if each["status"] == "requested"]
-    undone = [each for each in order["steps"] if each["status"] == "compensating" and each["settled_at"] is None]
-    parts = [_asked(each["name"], ASKED) for each in asked] + [_asked(each["name"], UNDOING) for each in undone]
-    if not parts:
-        return ""
-    text = f"Now {_listed(parts)}."
-    if order["needs_attention"]:
-        problems = [f"{each['name']}: {each['problem']}" for each in order["steps"] if each["problem"]]
-        text += f" A person should look at it ({'; '.join(problems)})."
-    return text
+def _chapter(numbered: tuple[int, Entry]) -> tuple[bool, int]:
+    """The same for lines that follow each other without a gap and, all or none of them, tell of silence: nothing came
+    but time, and nothing but asking again came of it."""
+    number, entry = numbered
+    return entry["event"] == "tick" and entry["from_status"] == entry["to_status"], entry["seq"] - number
+
+
+def _told(flow: Workflow, entry: Entry) -> Sentence:
+    return Sentence(at=entry["at"], text=_sentence(flow, entry), actor=entry["actor"])
+
+
+def _remark(entry: Entry, text: str) -> Sentence:
+    return Sentence(at=entry["at"], text=text, actor="")
 
 
 def _sentence(flow: Workflow, entry: Entry) -> str:
     parts = [_heard(flow, entry)]
     if did := [_deed(each) for each in entry["did"]]:
-        parts.append(f"{_capital(_listed(did))}.")
+        parts.append(f"{_capital(listed(did))}.")
     if entry["to_status"] != entry["from_status"] and entry["to_status"] in ENDS:
         parts.append(f"{ENDS[entry['to_status']]}.")
     return " ".join(part for part in parts if part)
@@ -124,18 +140,19 @@ def _heard(flow: Workflow, entry: Entry) -> str:
 def _deed(deed: str) -> str:
     step, _, what = deed.partition(" ")
     if what.startswith("requested again"):
-        return f"{_asked(step, ASKED)} again ({what.rpartition(', ')[2]})"
+        return f"{asking(step)} again ({what.rpartition(', ')[2]})"
     if what.startswith("compensating again"):
-        return f"{_asked(step, UNDOING)} again ({what.rpartition(', ')[2]})"
+        return f"{asking(step, undoing=True)} again ({what.rpartition(', ')[2]})"
     known = {"requested": ASKED.get(step), "compensating": UNDOING.get(step), "skipped": f"{step} is not needed"}
     return known.get(what) or f"{step} is {what}"
 
 
-def _asked(step: str, words: Mapping[str, str]) -> str:
-    return words.get(step, f"{step} is asked")
+def asking(step: str, *, undoing: bool = False) -> str:
+    """Who is asked for what: `payment is asked to give the money back`."""
+    return (UNDOING if undoing else ASKED).get(step, f"{step} is asked{' to undo what it did' * undoing}")
 
 
-def _listed(parts: Sequence[str]) -> str:
+def listed(parts: Sequence[str]) -> str:
     return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
 
 

@@ -17,6 +17,7 @@ from order_service.web.console.sessions import Sessions
 from order_service.web.customers import customer_routes
 from order_service.web.events import event_routes
 from order_service.web.examples import FIELDS
+from order_service.web.explaining import explanation_routes
 from order_service.web.orders import order_routes
 from order_service.web.products import product_routes
 from order_service.web.refusals import handle_refusals
@@ -62,6 +63,7 @@ def create_app(settings: Settings, database: Database, notifier: Notifier) -> Fl
         routes=[
             order_routes(database, show, group_commit, commands, watch),
             step_routes(commands, show),
+            explanation_routes(show, commands, settings),
             event_routes(database, show, settings, watch),
             product_routes(database, clock, settings.currency),
             customer_routes(Persons(database=database, clock=clock, notifier=notifier)),

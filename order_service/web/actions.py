@@ -19,6 +19,17 @@ from order_service.fulfillment.saga import Workflow
 from order_service.view import Order
 from shared.api_keys import Principal
 
+COMMANDS = {  # of `fulfillment`
+    "cancel": "cancel {id}",
+    "approve": "approve {id}",
+    "refuse": "approve {id} --refuse",
+    "retry": "retry {id} {step}",
+    "reverse": "reverse {id}",
+    "settle": "settle {id} {step} --note WHY",
+    "deadline": "deadline {id} {step} --in 2h",
+}
+FOR_TROUBLE = ("retry", "settle", "deadline")  # possible while a step is asked, useful when it needs a person
+
 
 @dataclass(frozen=True, kw_only=True)
 class Action:
@@ -35,6 +46,10 @@ class Action:
     @property
     def allowed(self) -> bool:
         return not self.why
+
+    def command(self, order_id: str) -> str:
+        """What does the same on a command line."""
+        return f"fulfillment {COMMANDS[self.name].format(id=order_id, step=self.step)}"
 
 
 def order_actions(flow: Workflow, record: Order, who: Principal, now: datetime) -> list[Action]:
@@ -68,6 +83,15 @@ def order_actions(flow: Workflow, record: Order, who: Principal, now: datetime) 
 def step_actions(flow: Workflow, record: Order, now: datetime) -> dict[str, list[Action]]:
     """What operators can do about each step, by name."""
     return {name: list(_of_step(flow, record, name, now)) for name in flow.named}
+
+
+def useful(flow: Workflow, record: Order, who: Principal, now: datetime) -> list[Action]:
+    """What the caller can do now, and would: about the order, and about the steps that need a person."""
+    found = order_actions(flow, record, who, now)
+    if who.is_operator:
+        found += [each for of_step in step_actions(flow, record, now).values() for each in of_step]
+    troubled = {step.name for step in flow.steps if record.saga.problem(step)}
+    return [each for each in found if each.allowed and (each.name not in FOR_TROUBLE or each.step in troubled)]
 
 
 def _of_step(flow: Workflow, record: Order, name: str, now: datetime) -> Iterator[Action]:

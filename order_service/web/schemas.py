@@ -6,6 +6,7 @@ from typing import Any
 from marshmallow import Schema, ValidationError, fields, validate, validates_schema
 
 from order_service.domain import LARGEST_UNIT_PRICE
+from order_service.explanation import ExplanationView
 from order_service.fulfillment.saga import OrderStatus
 from order_service.view import EntryView, OrderView
 from order_service.web.countries import COUNTRIES, WITHOUT_POSTAL_CODES
@@ -144,7 +145,7 @@ class OrdersPageSchema(page_schema(ORDER_ID)):  # type: ignore[misc]  # a class 
 
 # What goes out
 
-OrderSchema, EntrySchema = schema_of(OrderView), schema_of(EntryView)
+OrderSchema, EntrySchema, ExplanationSchema = schema_of(OrderView), schema_of(EntryView), schema_of(ExplanationView)
 
 
 class ActionSchema(Schema):
@@ -156,6 +157,7 @@ class ActionSchema(Schema):
     meaning = fields.String(required=True)
     allowed = fields.Boolean(required=True)
     why = fields.String(required=True, allow_none=True, metadata={"description": "why it is not allowed now"})
+    command = fields.String(required=True, metadata={"description": "what does the same on a command line"})
 
 
 class ProductSchema(Schema):

@@ -79,12 +79,12 @@ def step_routes(commands: Commands, show: Show) -> Routes:
         found = order_actions(flow, order, who, now)
         if who.is_operator:
             found += [each for of_step in step_actions(flow, order, now).values() for each in of_step]
-        return reply({"items": [_shown(each) for each in found], "next": None})
+        return reply({"items": [_shown(each, order.id) for each in found], "next": None})
 
     return routes
 
 
-def _shown(action: Action) -> dict[str, Any]:
+def _shown(action: Action, order_id: str) -> dict[str, Any]:
     """An action as the API tells of it."""
     named = {name: getattr(action, name) for name in ("name", "step", "label", "meaning", "allowed")}
-    return {**named, "why": action.why or None}
+    return {**named, "why": action.why or None, "command": action.command(order_id)}

@@ -31,6 +31,7 @@ class WhichSchema(StrictSchema):
 
     state = fields.String(load_default=None, validate=validate.OneOf(STATES), metadata={"description": PARKED})
     message_id = Text(255, pattern=ANY, load_default=None, metadata={"description": "the one of this id"})
+    correlation_id = Text(255, pattern=ANY, load_default=None, metadata={"description": "such as an order's id"})
     limit = WholeText(1, MOST, load_default=50)
     kind = Text(1000, pattern=ANY, load_default=None, metadata=KIND)
     type = Text(255, pattern=ANY, load_default=None)
@@ -133,7 +134,13 @@ def dead_letter_routes(letters: DeadLetters, database: Database, clock: Clock, n
                 found: Sequence[RowMapping] = [letter] if letter and query["state"] in (None, letter["state"]) else []
             else:
                 like = Like(query["kind"], query["type"])
-                found = letters.find(connection, state=query["state"] or "parked", like=like, most=query["limit"])
+                found = letters.find(
+                    connection,
+                    state=query["state"] or "parked",
+                    like=like,
+                    correlation_id=query["correlation_id"],
+                    most=query["limit"],
+                )
             beyond = letters.ceilings.beyond(connection, MOST)
         return reply({"items": [shown(row) for row in found], "not_kept": [counted(row) for row in beyond]})
 

@@ -22,6 +22,7 @@ CALLERS = ("nobody", "bob", "alice", "operator")
 EVERYWHERE = {
     "GET /healthz": (200, 200, 200, 200),
     "GET /readyz": (200, 200, 200, 200),
+    "GET /metrics": (401, 403, 403, 200),
     "GET /openapi.json": (200, 200, 200, 200),
     "GET /docs": (200, 200, 200, 200),
     "GET /docs/": (200, 200, 200, 200),
@@ -64,6 +65,7 @@ TABLE = {
         "POST /orders/<uuid:order_id>/steps/<step>/settle": (401, 403, 403, 409),
         "PATCH /orders/<uuid:order_id>/steps/<step>": (401, 403, 403, 200),
         "GET /orders/<uuid:order_id>/actions": (401, 404, 200, 200),
+        "GET /orders/<uuid:order_id>/explanation": (401, 404, 200, 200),
         "POST /customers/<customer_id>/forget": (401, 403, 403, 409),
         "GET /products": (401, 200, 200, 200),
         "POST /products": (401, 403, 403, 201),

@@ -78,7 +78,29 @@ def test_cancel_wins_while_it_is_early_and_says_when_it_is_late(system: System) 
     call(system, "watch", late)
     refused = call(system, "cancel", late)
     assert refused.exit_code == 5
-    assert refused.output == "Error: The order is fulfilled: too late, capture is done. (409)\n"
+    error, next_step = refused.output.splitlines()
+    assert error == "Error: The order is fulfilled: too late, capture is done. (409)"
+    assert "fulfillment explain" in next_step
+
+
+def test_an_order_is_explained(system: System) -> None:
+    """To an operator with the command that decides, to a customer without; then with its end. JSON is the API's."""
+    order_id = placed(system, "--sku", "LINEN-SOFA")
+    while f"fulfillment approve {order_id}" not in (told := call(system, "explain", order_id, token=OPERATOR).output):
+        assert "The order is being prepared" in told or "The order waits until a person approves it" in told
+    assert "what comes next by itself" in told
+    assert "Unless an operator has answered by then, the order turns back." in told
+    assert "who could not be asked" not in told
+    assert "fulfillment approve" not in (customers := call(system, "explain", order_id).output)
+    assert f"fulfillment cancel {order_id}" in customers
+    assert call(system, "approve", order_id, token=OPERATOR).exit_code == 0
+    call(system, "watch", order_id)
+    document = json.loads(call(system, "explain", order_id, "--json").output)
+    assert document["summary"].startswith(
+        "The order is fulfilled. Money: 799.00 EUR authorized and 799.00 EUR captured"
+    )
+    assert (document["waits_for"], document["next"], document["possible"]) == ([], [], [])
+    assert call(system, "explain", "01a00000-0000-7000-8000-000000000000").exit_code == 4
 
 
 @pytest.mark.parametrize(

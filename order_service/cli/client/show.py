@@ -12,16 +12,6 @@ from order_service.cli.client.connecting import as_json, order_id, present, prin
 from order_service.cli.client.rendering import Entry, Order, card, history_lines, is_final
 from order_service.cli.client.times import Times
 
-COMMANDS = {  # by what the API calls an action
-    "cancel": "cancel {id}",
-    "approve": "approve {id}",
-    "refuse": "approve {id} --refuse",
-    "retry": "retry {id} {step}",
-    "reverse": "reverse {id}",
-    "settle": "settle {id} {step} --note WHY",
-    "deadline": "deadline {id} {step} --in 2h",
-}
-
 
 @click.command()
 @order_id
@@ -75,6 +65,5 @@ def _possible(order: Order, actions: Sequence[Mapping[str, Any]]) -> Iterator[Te
         yield Text("what can be done", "dim")
     for each in possible:
         step = f"{each['step']}: " if each["step"] else ""
-        command = COMMANDS.get(each["name"], each["name"]).format(id=order["id"], step=each["step"])
         yield Text(f"{step}{each['label']}. {each['meaning']}")
-        yield Text(f"  fulfillment {command}", no_wrap=True, overflow="ignore")
+        yield Text(f"  {each['command']}", no_wrap=True, overflow="ignore")

@@ -11,9 +11,10 @@ from sqlalchemy import Connection
 from werkzeug.wrappers import Response as Answer
 
 from order_service.commands import NotFound
+from order_service.explanation import explain
 from order_service.participants import Asker
 from order_service.queries import find_order, history
-from order_service.story import tell, waits_for
+from order_service.story import tell
 from order_service.terms import flow_of
 from order_service.view import Order, order_view
 from order_service.web.actions import order_actions, step_actions
@@ -21,6 +22,7 @@ from order_service.web.console.drawing import BOX_HEIGHT, BOX_WIDTH, draw
 from order_service.web.console.pages import FormSchema, Room, own_token, page, read_form, read_query
 from order_service.web.console.timeline import lay_out
 from order_service.web.events import look
+from order_service.web.explaining import known_here
 from order_service.web.streams import Frame, frame, response
 from shared.api_keys import Principal
 from shared.http.auth import current
@@ -170,7 +172,7 @@ def _shown(room: Room, connection: Connection, record: Order, who: Principal) ->
         "box": (BOX_WIDTH, BOX_HEIGHT),
         "line": lay_out(flow, entries, now if not record.status.final else entries[-1]["at"]),
         "story": tell(flow, entries),
-        "waits_for": waits_for(order),
+        "explained": explain(known_here(connection, room.show, record, who, now, entries)),
         "history": entries,
         "actions": order_actions(flow, record, who, now),
         "step_actions": step_actions(flow, record, now) if who.is_operator else {},

@@ -149,20 +149,33 @@ class DeadLetters:
             connection.execute(self._done, done)
 
     def find(
-        self, connection: Connection, *, state: str | None = "parked", like: Like = ANY, most: int = 200
+        self,
+        connection: Connection,
+        *,
+        state: str | None = "parked",
+        like: Like = ANY,
+        correlation_id: str | None = None,
+        most: int = 200,
     ) -> Sequence[RowMapping]:
-        """At most `most` letters, the oldest first."""
+        """At most `most` letters, the oldest first; only those of one correlation id, if it is given."""
         wanted = (
             select(self.table).where(*self._alike(like)).order_by(self.table.c.received_at, self.table.c.message_id)
         )
         if state:
             wanted = wanted.where(self.table.c.state == state)
+        if correlation_id:
+            wanted = wanted.where(self.table.c.correlation_id == correlation_id)
         return connection.execute(wanted.limit(most)).mappings().all()
 
     def groups(self, connection: Connection) -> Counter[tuple[str, str]]:
         """How many are parked of each kind and type."""
         wanted = select(self.table.c.reason, self.table.c.type).where(self.table.c.state == "parked")
         return Counter((kind_of(row.reason), row.type) for row in connection.execute(wanted))
+
+    def count_parked(self, connection: Connection, most: int) -> int:
+        """How many are parked, counted up to `most`."""
+        some = select(self.table.c.message_id).where(self.table.c.state == "parked").limit(most).subquery()
+        return int(connection.execute(select(func.count()).select_from(some)).scalar_one())
 
     def get(self, connection: Connection, message_id: str) -> RowMapping | None:
         """The letter with this message id; the oldest, if several producers or bodies have it."""

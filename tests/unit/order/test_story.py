@@ -14,7 +14,7 @@ from order_service.fulfillment.inputs import (
 )
 from order_service.fulfillment.saga import Heard, Saga
 from order_service.fulfillment.workflow import FULFILLMENT, newest
-from order_service.story import ASKED, DONE, FAILED, NOT_UNDONE, PEOPLE, SAID, UNDOING, UNDONE, tell, waits_for
+from order_service.story import ASKED, DONE, FAILED, NOT_UNDONE, PEOPLE, SAID, UNDOING, UNDONE, tell
 from order_service.web.console.drawing import WORDS, draw
 from order_service.web.console.timeline import lay_out
 from shared.contracts import PaymentAuthorized, PaymentDeclined, PaymentReversalRefused, StockReleased, StockReserved
@@ -99,15 +99,27 @@ def test_an_undo_refused_for_good_is_told_with_its_words() -> None:
     refused = PaymentReversalRefused(order_id=ID, detail="the authorization has expired", held=1999, kept=0)
     told = Told(AUTHORIZED, CancellationRequested(), refused)
     assert told.story[-1] == "The money cannot be given back (“the authorization has expired”)."
-    assert "A person should look at it (payment: " in waits_for(told.order)
-    assert "the authorization has expired" in waits_for(told.order)
 
 
-def test_what_it_waits_for_now() -> None:
-    """Nothing when it has ended."""
-    assert waits_for(Told(AUTHORIZED).order) == "Now inventory is asked to reserve the goods."
-    assert waits_for(Told(RESERVED, AUTHORIZED, needs_approval=True).order) == "Now a person is asked to approve."
-    assert waits_for(Told(RESERVED, DECLINED, StockReleased(order_id=ID)).order) == ""
+def test_a_long_silence_is_told_by_its_beginning_and_its_end() -> None:
+    """A thousand times asked in vain are not a thousand sentences; what changes the status is always told."""
+    told = Told(AUTHORIZED, CancellationRequested())
+    for _ in range(40):
+        told.now += timedelta(hours=1)
+        told.hear(Tick())
+    assert [each[:40] for each in told.story[-3:]] == [
+        "Time passed without an answer. Payment i",
+        "So it went 38 times more, until:",
+        "Time passed without an answer. Payment i",
+    ]
+    assert len(told.story) == 6
+
+
+def test_lines_that_are_not_at_hand_are_counted() -> None:
+    """A reader is told when not all of a history is there."""
+    told = Told(AUTHORIZED, RESERVED, RESERVED, RESERVED)
+    story = [each.text for each in tell(FULFILLMENT, [*told.history[:1], *told.history[4:]])]
+    assert story[1] == "3 lines of the history are left out here."
 
 
 def test_every_step_and_every_wish_has_its_words() -> None:
