@@ -6,13 +6,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, NoReturn
 
-from flask import Flask, Response, abort, request
+from flask import Flask, Response, abort, g, request
 from flask_smorest import Api
 from marshmallow import Schema, fields, validate
 from werkzeug.exceptions import HTTPException, NotFound
 
 from shared.database import TransientError
-from shared.logs import first_line
+from shared.logs import Interruption, first_line
 
 log = logging.getLogger("fulfillment.http")
 
@@ -142,11 +142,19 @@ class ProblemApi(Api):  # type: ignore[misc]  # flask-smorest is untyped
 def handle_weather(app: Flask) -> None:
     """Answer 503 with Retry-After while the database is away or overloaded."""
 
+    interruption = Interruption(log, "requests are answered with 503, because the database cannot be used")
+
     def away(error: TransientError) -> Response:
-        log.warning("503, the database cannot be used: %s %s", error.code, first_line(error))
+        interruption.hit(f"{error.code} {first_line(error)}".strip())
         return problem_response(503, AWAY, kind="database-away", headers={"Retry-After": "2"})
 
+    def answered(response: Response) -> Response:
+        if response.status_code < 500 and "principal" in g:  # nearly all of these have asked the database
+            interruption.over()
+        return response
+
     app.register_error_handler(TransientError, away)
+    app.after_request(answered)
 
 
 def _faults(messages: Mapping[str, Any]) -> Iterator[dict[str, str]]:

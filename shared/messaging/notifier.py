@@ -7,7 +7,7 @@ from collections.abc import Callable
 from sqlalchemy import text
 
 from shared.database import Database, DatabaseError, TransientError
-from shared.logs import first_line
+from shared.logs import Interruption, first_line
 
 log = logging.getLogger("fulfillment.notifier")
 
@@ -30,6 +30,8 @@ class Notifier:
         self._sender: threading.Thread | None = None
         self._receivers: list[threading.Thread] = []
         self._starting = threading.Lock()
+        self._sending = Interruption(log, "the workers cannot be notified, and look by themselves")
+        self._receiving = Interruption(log, "notifications cannot be received")
 
     def notify(self) -> None:
         """Wake every listener, here and in other processes. Returns at once; call it after the commit."""
@@ -69,29 +71,25 @@ class Notifier:
                     while self._pending.is_set():
                         self._pending.clear()
                         connection.execute(text(f"NOTIFY {CHANNEL}"))
+                        self._sending.over()
                         if not self._closed.is_set():
                             self._pending.wait()
             except DatabaseError as error:  # also: all connections are in use
-                log.warning("the workers could not be notified, their relay looks by itself: %s", first_line(error))
+                self._sending.hit(error)
                 self._closed.wait(1.0)
             if self._closed.is_set():
                 return
 
     def _keep_receiving(self, receive: Callable[[Callable[[], None]], None], listener: Callable[[], None]) -> None:
-        disconnected = False
-
         def received() -> None:
-            nonlocal disconnected
-            disconnected = False
+            self._receiving.over()
             listener()
 
         while not self._closed.is_set():
             try:
                 receive(received)
             except DatabaseError as error:
-                if not disconnected:  # said once, however often it is tried
-                    log.warning("cannot receive notifications, trying every second: %s", first_line(error))
-                disconnected = True
+                self._receiving.hit(error)
                 self._closed.wait(1.0)
 
     def _receive_postgresql(self, listener: Callable[[], None]) -> None:

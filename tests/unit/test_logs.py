@@ -3,13 +3,14 @@
 import io
 import json
 import logging
+import os
 from collections.abc import Iterator
 from importlib import import_module
 
 import pytest
 
 from shared.config import load
-from shared.logs import about, configure
+from shared.logs import Interruption, about, configure
 
 log = logging.getLogger("fulfillment.test")
 
@@ -69,6 +70,51 @@ def test_a_traceback_is_indented_in_text_and_a_member_in_json() -> None:
         assert "failed" in first
         assert all(line.startswith("    ") for line in others)
         assert "ValueError: one" in stream.getvalue()
+
+
+def test_a_storm_is_three_lines_and_not_three_thousand() -> None:
+    """One when it begins, a summary every 30 seconds, and one when it is over, however often it is tried."""
+    stream, now = logged("text"), [0.0]
+    interruption = Interruption(log, "the worker waits", lambda: now[0])
+    interruption.over()
+    begun = []
+    for _ in range(700):
+        begun.append(interruption.hit(ConnectionError("refused\nby a peer")))
+        now[0] += 0.1
+    interruption.over()
+    interruption.over()
+    assert begun == [True] + [False] * 699
+    assert [line.partition("fulfillment.test ")[2] for line in stream.getvalue().splitlines()] == [
+        "the worker waits: refused",
+        "the worker waits, for 30 s and 301 times by now: refused",
+        "the worker waits, for 60 s and 601 times by now: refused",
+        "the worker waits no longer; it took 70.0 s, and 700 attempts failed",
+    ]
+    assert interruption.hit("once more")
+
+
+@pytest.mark.parametrize(
+    ("chosen", "terminal", "is_json"),
+    [("", True, False), ("", False, True), ("json", True, True), ("text", False, False)],
+)
+def test_lines_are_for_people_on_a_terminal_only(chosen: str, terminal: bool, is_json: bool) -> None:
+    """Unless LOG_FORMAT says otherwise."""
+
+    class Stream(io.StringIO):
+        def isatty(self) -> bool:
+            return terminal
+
+    stream = Stream()
+    configure(load(service="order", environ={"LOG_FORMAT": chosen}), stream, role="worker")
+    log.info("here", extra=about("0192", "0193"))
+    line = stream.getvalue()
+    assert line.startswith("{") == is_json
+    if is_json:
+        told = json.loads(line)
+        assert (told["order_id"], told["message_id"]) == ("0192", "0193")
+        assert told["process"] == f"worker {os.getpid()}"
+    else:
+        assert line.endswith("here order_id=0192 message_id=0193\n")
 
 
 def test_pika_keeps_quiet() -> None:

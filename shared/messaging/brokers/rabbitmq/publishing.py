@@ -14,6 +14,7 @@ from pika.connection import Parameters
 from pika.frame import Method
 from pika.spec import Basic, BasicProperties
 
+from shared.logs import Interruption
 from shared.messaging.broker import ConnectionLost
 from shared.messaging.brokers.rabbitmq.bundle import bundled
 from shared.messaging.brokers.rabbitmq.link import IOLoop, Link, loss, reason, user_in
@@ -52,6 +53,7 @@ class Publishing:
         self._returned: Counter[str] = Counter()
         self._published = 0
         self._failures = 0
+        self._interruption = Interruption(log, f"{service} cannot publish")
         self._blocked = self._ending = False
         self._channel: Channel | None = None
         self.link: Link | None = None
@@ -105,8 +107,7 @@ class Publishing:
 
     def _ready(self, channel: Channel) -> None:
         self._channel = channel
-        if self._failures:
-            log.info("%s publishes again", self.service)
+        self._interruption.over()
         self.on_attempt()
 
     def _return(self, properties: BasicProperties) -> None:
@@ -159,5 +160,5 @@ class Publishing:
     def _again(self, left: tuple[int, int], lost: ConnectionLost) -> None:
         """Told only now: when the consuming side is lost, too, that ends both, and is told by whoever uses them."""
         if not self._ending:
-            log.error("publishing was lost, %d messages unconfirmed and %d unsent: %s", *left, lost)
+            self._interruption.hit(f"{left[0]} messages unconfirmed and {left[1]} unsent: {lost}")
             self._open()
