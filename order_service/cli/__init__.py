@@ -9,6 +9,7 @@ from click.exceptions import NoSuchCommand
 
 from order_service.cli.client.api import Refused, Unreachable
 from order_service.cli.client.ending import Exit, complain
+from order_service.cli.examples import with_examples
 from shared.config import Misconfigured
 from shared.terminal import write_what_can_be_written
 
@@ -21,6 +22,7 @@ SECTIONS = {
         "place": "client.orders:place",
         "list": "client.orders:list_orders",
         "show": "client.show:show",
+        "explain": "client.explain:explain",
         "watch": "client.watch:watch",
         "cancel": "client.orders:cancel",
     },
@@ -38,6 +40,7 @@ SECTIONS = {
         "up": "system.up:up",
         "audit": "system.audit.command:command",
         "seal": "system.seal:seal",
+        "doctor": "system.doctor:doctor",
         "republish": "system.republish:republish",
         "provision": "system.provision:provision",
         "definitions": "system.definitions:definitions",
@@ -64,7 +67,7 @@ class Commands(click.Group):
             return None
         module, _, attribute = COMMANDS[name].partition(":")
         command: click.Command = getattr(import_module(f"{__name__}.{module}"), attribute)
-        return command
+        return with_examples(command, name)
 
     def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
         for title, section in SECTIONS.items():

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import sys
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta, timezone
@@ -13,13 +14,15 @@ import pytest
 from click.testing import CliRunner
 from rich.console import Console
 
-from order_service.cli import SECTIONS, Commands, fulfillment
+from order_service.cli import COMMANDS, SECTIONS, Commands, fulfillment
 from order_service.cli.client.api import Refused, Unreachable
-from order_service.cli.client.ending import Exit, exit_of
+from order_service.cli.client.ending import NEXT, Exit, exit_of, next_step
 from order_service.cli.client.rendering import MARKS, history_lines, listing
 from order_service.cli.client.times import Times
+from order_service.cli.examples import EXAMPLES
 from shared.terminal import ASCII, harmless, harmless_document, say, write_what_can_be_written
 from tests.architecture.source import ROOT
+from tests.unit.test_readme import check_call
 
 NOW = datetime(2026, 11, 28, 12, tzinfo=UTC)
 TOKYO = timezone(timedelta(hours=9), "JST")
@@ -129,6 +132,35 @@ def test_help_is_for_every_terminal() -> None:
                 yield from pages(found, *words, name)
 
     assert all(page.isascii() for page in pages(fulfillment))
+
+
+def test_every_command_has_an_example_that_works() -> None:
+    """At the foot of its help; each is understood, with its options."""
+
+    def named(command: click.Command, *words: str) -> Iterator[str]:
+        if words and words != ("bench",):  # a program of its own
+            yield " ".join(words)
+        for name, each in command.commands.items() if isinstance(command, click.Group) and words else ():
+            yield from named(each, *words, name)
+
+    commands = {name: fulfillment.get_command(click.Context(fulfillment), name) for name in COMMANDS}
+    assert {each for name, command in commands.items() if command for each in named(command, name)} == EXAMPLES.keys()
+    for name, examples in EXAMPLES.items():
+        shown = CliRunner().invoke(fulfillment, [*name.split(), "--help"]).output
+        for example in examples:
+            assert f"  fulfillment {example}\n" in shown
+            check_call(fulfillment, shlex.split(example))
+
+
+def test_a_failure_says_the_next_step() -> None:
+    """In a line of its own, and as a member of the problem."""
+    assert next_step(Refused(403, {})) == NEXT[Exit.FORBIDDEN]
+    assert next_step(Unreachable("nobody")) == NEXT[Exit.UNAVAILABLE]
+    assert next_step(click.UsageError("no")) is None
+    told = CliRunner().invoke(fulfillment, ["list", "--token", "t", "--url", "http://127.0.0.1:9", "--json"])
+    assert json.loads(told.stderr)["next_step"] == NEXT[Exit.UNAVAILABLE]
+    told = CliRunner().invoke(fulfillment, ["list", "--token", "t", "--url", "http://127.0.0.1:9"])
+    assert told.stderr.splitlines()[-1] == f"Next: {NEXT[Exit.UNAVAILABLE]}"
 
 
 def test_what_keeps_a_command_from_its_work_is_said_harmlessly() -> None:

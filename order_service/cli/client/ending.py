@@ -28,6 +28,12 @@ class Exit(IntEnum):
 
 KINDS = {401: Exit.FORBIDDEN, 403: Exit.FORBIDDEN, 404: Exit.NOT_FOUND, 409: Exit.CONFLICT}
 LATER = (408, 429)
+NEXT = {
+    Exit.FORBIDDEN: "set FULFILLMENT_TOKEN, or give --token: one that this API knows, and for most acts an operator's",
+    Exit.NOT_FOUND: "`fulfillment list` shows the orders that you may see, `fulfillment dead-letters list` the letters",
+    Exit.CONFLICT: "`fulfillment explain ORDER_ID` says how the order stands and what can be done now",
+    Exit.UNAVAILABLE: "try again; if it stays so, `fulfillment doctor` looks at an installation on this machine",
+}
 
 Failure = Refused | Unreachable | click.ClickException
 
@@ -48,8 +54,18 @@ def complain(failure: Failure, as_json: bool, service: str = "") -> Exit:
     """
     named = {"service": service} if service else {}
     lines = ": ".join(["Error", *named.values(), str(failure)]).splitlines()
+    if step := next_step(failure):
+        named["next_step"] = step
+        lines.append(f"Next: {step}")
     say(*([json.dumps({**problem_of(failure), **named})] if as_json else lines), error=True)
     return exit_of(failure)
+
+
+def next_step(failure: Failure) -> str | None:
+    """What to do about it, where that can be said."""
+    if isinstance(failure, click.ClickException):
+        return None  # its text says so
+    return NEXT.get(exit_of(failure))
 
 
 def problem_of(failure: Failure) -> dict[str, Any]:
