@@ -10,6 +10,7 @@ from order_service import store
 from order_service.chain import BEGINNING, link
 from order_service.fulfillment.decide import Decision, Entry, decide, pass_over, put_off
 from order_service.fulfillment.saga import Heard, Saga, Workflow
+from order_service.measures import observe
 from order_service.store import Row, json, saga_from
 from order_service.tables import TABLES
 from order_service.terms import Flows, flow_of
@@ -40,6 +41,7 @@ class Held:
     before: Saga | None = None  # None: it is new
     row: Row | None = None
     entries: list[dict[str, Any]] = field(default_factory=list)
+    decided: list[Entry] = field(default_factory=list)  # the same, before they became rows
 
     @classmethod
     def start(cls, order_id: str, flow: Workflow, facts: Mapping[str, Any], now: datetime) -> "Held":
@@ -83,6 +85,7 @@ class Held:
             row = _entry_row(self, entry, actor, message_id)
             row["hash"] = self.history_hash = link(self.history_hash, row)
             self.entries.append(row)
+            self.decided.append(entry)
         self.wake_at = wake_at(self.flow, self.saga, self.wake_at, now)
         return decision
 
@@ -154,6 +157,7 @@ class Sagas:
         store.save_sagas(self._connection, list(rows.values()))
         store.save_orders(self._connection, [row for held in changed if (row := _standing_row(held))])
         store.append_history(self._connection, [entry for held in changed for entry in held.entries])
+        observe(changed)
         for order_id, row in rows.items():
             if row["backward"] or row["needs_attention"]:
                 _log(self.held[order_id], row["needs_attention"])

@@ -4,11 +4,14 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+from sqlalchemy import Connection
+
 from order_service.catalog import seed
 from order_service.forgetting import Retention
 from order_service.handlers import HANDLERS
 from order_service.participants import URLS
 from order_service.sagas import Sagas
+from order_service.standing import measure
 from order_service.tables import METADATA, TABLES
 from order_service.terms import flows
 from order_service.timers import due
@@ -37,6 +40,11 @@ def handling(settings: Settings, database: Database) -> Handling:
     return Handling(handlers=HANDLERS, load=load, due=pass_time, forget=forget)
 
 
+def measuring(settings: Settings, connection: Connection, now: datetime) -> None:
+    """How orders stand; the workflow says which steps are parked."""
+    measure(connection, flows(settings), now)
+
+
 SERVICE = Service(
     name="order",
     package="order_service",
@@ -46,6 +54,7 @@ SERVICE = Service(
     handlers=HANDLERS,
     handling=handling,
     seed=seed,
+    measure=measuring,
     clock=CLOCK,
     urls=URLS,
 )

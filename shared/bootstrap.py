@@ -13,6 +13,7 @@ from typing import Any
 from shared.addresses import address
 from shared.config import Misconfigured, Settings
 from shared.database import Database, Timeouts
+from shared.depths import Depths, Queues
 from shared.ids import uuid7
 from shared.messaging.broker import Broker
 from shared.messaging.consumer import Consumer
@@ -23,6 +24,7 @@ from shared.messaging.pace import Pace
 from shared.messaging.topology import Topology, topology
 from shared.messaging.watchdog import watch
 from shared.messaging.worker import Worker
+from shared.metrics import POOLS, answering
 from shared.processes import end_in_time
 from shared.service import Service, services
 
@@ -69,7 +71,9 @@ def open_database(settings: Settings, timeouts: Timeouts | None = None) -> Datab
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise Misconfigured(f"{settings.service}: DATABASE_URL: {folder}: {error.strerror}") from error
-    return Database(settings.database_url, timeouts=timeouts)
+    database = Database(settings.database_url, timeouts=timeouts)
+    POOLS.watch(settings.service, database, database.connections)
+    return database
 
 
 @contextmanager
@@ -86,8 +90,31 @@ def collecting_seldom() -> Iterator[None]:
         gc.unfreeze()
 
 
+@contextmanager
+def measured(
+    service: Service, settings: Settings, database: Database, worker: Worker, queues: Queues | None
+) -> Iterator[None]:
+    """Within it, metrics are answered at METRICS_PORT if there is one. Raises Misconfigured when it cannot be had."""
+    if not settings.metrics_port:
+        yield
+        return
+    worker.measures.watch(worker)
+    depths = Depths(service, settings, database, queues)
+    with answering(settings):
+        depths.start()
+        try:
+            yield
+        finally:
+            depths.close()
+
+
 def run_worker(
-    service: Service, settings: Settings, database: Database, broker: Broker, heartbeat: Path | None = None
+    service: Service,
+    settings: Settings,
+    database: Database,
+    broker: Broker,
+    heartbeat: Path | None = None,
+    queues: Queues | None = None,
 ) -> int:
     """Run one worker on this thread until SIGTERM or SIGINT; the exit code is 1 when it had to give up."""
     worker = build_worker(service, settings, database, broker, pace_from(settings))
@@ -107,7 +134,7 @@ def run_worker(
     places = address(settings.broker_url), address(settings.database_url)
     log.info("%s worker %d starts: %s, %s", service.name, os.getpid(), *places)
     try:
-        with collecting_seldom():
+        with collecting_seldom(), measured(service, settings, database, worker, queues):
             worker.run(stop, on_turn=heartbeat.touch if heartbeat else lambda: None)
     except Stop as error:
         log.critical("%s worker stops: %s", service.name, error)

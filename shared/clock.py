@@ -22,6 +22,11 @@ def today() -> date:
     return datetime.now(UTC).date()
 
 
+def machine_now() -> datetime:
+    """This machine's time, in UTC: for what is only shown."""
+    return datetime.now(UTC)
+
+
 class Clock(Protocol):
     def now(self, connection: Transaction) -> datetime:
         """The time, UTC-aware; `connection` is the transaction in which it will be used."""

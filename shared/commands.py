@@ -52,7 +52,7 @@ def commands(service: Service, *more: click.Command) -> click.Group:
     @group.command(help="Serve the HTTP API until told to stop.")
     def web() -> None:
         settings = service.settings(required=["API_KEYS"])
-        logs.configure(settings)
+        logs.configure(settings, role="web")
         from shared.http.serve import at_the_end, serve
 
         with open_database(settings, Timeouts.for_requests()) as database:
@@ -72,7 +72,7 @@ def commands(service: Service, *more: click.Command) -> click.Group:
     @click.option("--heartbeat", type=click.Path(path_type=Path), help="A file to touch each second while all is well.")
     def worker(heartbeat: Path | None) -> None:
         settings = service.settings(required=["BROKER_URL"])
-        logs.configure(settings)
+        logs.configure(settings, role="worker")
         if settings.broker_url.startswith("embedded://"):
             raise Misconfigured(f"{service.name}: BROKER_URL must be amqp:// here: an embedded broker is one process")
         from shared.messaging.brokers.rabbitmq import RabbitMQ
@@ -90,7 +90,7 @@ def commands(service: Service, *more: click.Command) -> click.Group:
             raise Misconfigured(f"{service.name}: BROKER_URL: {error}") from error
         database = open_database(settings, Timeouts.for_worker(settings.watchdog.total_seconds()))
         database.check()
-        sys.exit(run_worker(service, settings, database, broker, heartbeat))
+        sys.exit(run_worker(service, settings, database, broker, heartbeat, broker.depths(service.name)))
 
     @group.command(help="Bring the tables up to date; leave a small demo catalog and stock behind unless SEED=none.")
     def migrate() -> None:

@@ -119,9 +119,7 @@ class Settings:
     backlog_limit: int = _variable(
         integer(1, 10**9), "50000", "Unpublished messages beyond which new orders are turned away with 503."
     )
-    watchdog: timedelta = _variable(
-        duration(seconds=1), "60", "Seconds after which a worker whose batch hangs ends itself."
-    )
+    watchdog: timedelta = _variable(duration(seconds=1), "60", "Seconds after which a worker whose batch hangs ends.")
     outbox_days: timedelta = _variable(duration(days=1), "7", "Days for which published messages are kept.")
     inbox_days: timedelta = _variable(duration(days=1), "30", "Days for which the ids of received messages are kept.")
     dead_letter_days: timedelta = _variable(duration(days=1), "90", "Days for which settled dead letters are kept.")
@@ -135,7 +133,7 @@ class Settings:
 
     currency: str = _variable(currency, "EUR", "The one currency of this deployment.")
     approval_from: int = _variable(
-        integer(0, 2**53), "50000", "The total, in minor units, from which an operator must approve an order."
+        integer(0, 2**53), "50000", "From which total, in minor units, a person must approve."
     )
     open_orders: int = _variable(
         integer(0, 10**9), "1000", "Orders that one customer may have under way; 0 for no limit. Beyond: 429."
@@ -154,7 +152,7 @@ class Settings:
     )
 
     network_latency_ms: timedelta = _variable(
-        latency, "0", "Simulated networks (cards, carriers): milliseconds per call."
+        latency, "0", "Simulated networks (cards, carriers): milliseconds a call."
     )
     network_error_rate: float = _variable(rate, "0", "Simulated networks: the share of calls that fail.")
     network_outage: bool = _variable(switch, "off", "Simulated networks: all calls fail while `on`.")
@@ -162,6 +160,8 @@ class Settings:
         duration(seconds=1), "5", "Seconds to wait for a network's answer; at most a quarter of `WATCHDOG`."
     )
 
+    metrics_port: int = _variable(integer(0, 65_000), "0", "Where metrics are, or at the next free port; 0: nowhere.")
+    metrics_host: str = _variable(ip_address, "127.0.0.1", "The address of that port; no token is needed there.")
     seed: str = _variable(
         choice("demo", "none"), "demo", "What `migrate` leaves behind: a small catalog and stock, or nothing."
     )
@@ -169,7 +169,7 @@ class Settings:
     reconcile_grace: timedelta = _variable(duration(seconds=1), "60", "Seconds for which `reconcile` waits for news.")
     reconcile_rate: int = _variable(integer(1, 10**5), "200", "Orders a second that `reconcile` looks at, at most.")
     log_level: str = _variable(choice("DEBUG", "INFO", "WARNING", "ERROR"), "INFO", "The least level that is logged.")
-    log_format: str = _variable(choice("json", "text"), "json", "How log lines look.")
+    log_format: str = _variable(choice("auto", "json", "text"), "auto", "How log lines look; auto: text on a terminal.")
 
     @property
     def longest_call(self) -> timedelta:

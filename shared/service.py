@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
@@ -26,7 +27,8 @@ class Service:
 
     `port` is where its API listens unless told otherwise. `handlers` maps the messages it consumes to their handlers:
     the keys are its queue's bindings. `handling` completes them, for given settings and database, to all that a worker
-    needs. `seed` leaves the demo data behind. `urls` are the APIs of other services that it asks, as they are unless
+    needs. `seed` leaves the demo data behind. `measure` sets gauges of its own, from queries
+    that an index answers. `urls` are the APIs of other services that it asks, as they are unless
     told otherwise. Its own API is made by `‹package›.web.create_app`, and migrations are in `‹package›/migrations`.
     """
 
@@ -38,6 +40,7 @@ class Service:
     handlers: Handlers
     handling: Callable[[Settings, Database], Handling]
     seed: Callable[[Connection], None] = lambda connection: None
+    measure: Callable[[Settings, Connection, datetime], None] = lambda settings, connection, now: None
     clock: Clock = field(default_factory=DatabaseClock)
     urls: Mapping[str, str] = field(default_factory=dict)
 

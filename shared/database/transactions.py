@@ -10,6 +10,7 @@ from typing import Self
 import psycopg
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import TimeoutError as PoolExhausted
+from sqlalchemy.pool import QueuePool
 
 from shared.database.engines import check_connection, postgresql_engine, sqlite_engine
 from shared.database.errors import TransientError, translated
@@ -42,6 +43,11 @@ class Database:
     @property
     def is_postgresql(self) -> bool:
         return self.engine.dialect.name == "postgresql"
+
+    def connections(self) -> tuple[int, int]:
+        """How many are in use, and how many lie idle in the pool."""
+        pool = self.engine.pool
+        return (pool.checkedout(), pool.checkedin()) if isinstance(pool, QueuePool) else (0, 0)
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:

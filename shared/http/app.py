@@ -23,8 +23,9 @@ from shared.http.auth import guard, public
 from shared.http.bounds import BODY_LIMIT, HEADERS
 from shared.http.examples import add_examples
 from shared.http.fields import StrictParser
+from shared.http.measuring import measure_requests
 from shared.http.problems import ProblemApi, handle_weather, problem
-from shared.logs import about, first_line
+from shared.logs import Interruption, about
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -134,6 +135,7 @@ def create_app(
     app.before_request(_begin)
     guard(app, settings)
     app.after_request(_finish)
+    measure_requests(app, settings)
     handle_weather(app)
     api = ProblemApi(app, spec_kwargs={"info": {"description": description}, "servers": [{"url": "/"}]})
     api.spec.components.security_scheme("bearer", {"type": "http", "scheme": "bearer"})
@@ -205,6 +207,7 @@ def _finish(response: Response) -> Response:
 
 def _health(ready: Mapping[str, Check]) -> Routes:
     routes = Routes("health", "For load balancers and supervisors; no token is needed.")
+    interruptions = {name: Interruption(log, f"not ready, {name}") for name in ready}
 
     @routes.route("/healthz")
     @public
@@ -219,7 +222,7 @@ def _health(ready: Mapping[str, Check]) -> Routes:
     @routes.response(200, description="Everything it needs is there.")
     def readyz() -> Response:
         """Can the process do its work?"""
-        missing = [name for name, check in ready.items() if not _passes(name, check)]
+        missing = [name for name, check in ready.items() if not _passes(check, interruptions[name])]
         if missing:
             problem(503, f"Not ready: {', '.join(missing)}.", kind="not-ready", headers={"Retry-After": "2"})
         return reply({"status": "ready", "checks": dict.fromkeys(ready, "ok")})
@@ -227,12 +230,13 @@ def _health(ready: Mapping[str, Check]) -> Routes:
     return routes
 
 
-def _passes(name: str, check: Check) -> bool:
+def _passes(check: Check, interruption: Interruption) -> bool:
     try:
         check()
     except Exception as error:
-        log.warning("not ready, %s: %s", name, first_line(error))
+        interruption.hit(error)
         return False
+    interruption.over()
     return True
 
 

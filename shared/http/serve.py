@@ -12,6 +12,7 @@ from flask import Flask
 from shared.config import Settings
 from shared.http.listening import allow_connections, listen
 from shared.http.server import Server
+from shared.metrics import answering
 from shared.processes import end_in_time, run_several, stopped_by_signals
 
 SWITCH = 0.001  # seconds for which a thread that makes a long list may keep the interpreter from a short request
@@ -86,6 +87,7 @@ def _work(app: Flask, settings: Settings, listener: socket.socket) -> None:
     stop = stopped_by_signals(told_to_stop)
     app.extensions["stopping"] = stop.is_set
     try:
-        server.run(stop.is_set, GRACE)
+        with answering(settings):
+            server.run(stop.is_set, GRACE)
     finally:
         end(app)

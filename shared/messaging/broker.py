@@ -52,6 +52,10 @@ class Connection(Protocol):
     refused, and publishing resumes by itself.
     """
 
+    @property
+    def events_per_message(self) -> float:
+        """How many messages, as this port has them, of late came in one message of the broker."""
+
     def take(self, limit: int, timeout: float) -> list[Delivery]:
         """At most `limit` messages, what is there, without lingering; waits at most `timeout` seconds for the first.
 

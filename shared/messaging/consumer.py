@@ -3,14 +3,14 @@
 import logging
 import time
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from shared.clock import Clock
 from shared.database import Database, Transaction, TransientError
 from shared.ids import NewId
-from shared.logs import about
+from shared.logs import Interruption, about
 from shared.messaging.broker import Delivery, Letter
 from shared.messaging.calls import Batch, Outcome, Request, asking_for, owed, work_in_rounds
 from shared.messaging.durability.ceilings import PER_HOUR
@@ -44,6 +44,8 @@ class Consumer:
     ) -> None:
         self.handling, self.tables, self.database, self.clock, self.new_id = handling, tables, database, clock, new_id
         self.letter_limit = letter_limit
+        self._outside = Interruption(log, "the outside does not answer, and whoever asked will ask again")
+        self.on_letters: Callable[[Sequence[Letter]], None] = lambda letters: None  # told of what was put aside
         self._reader = Reader({known.type: known for known in handling.handlers}, body_limit)
 
     def work(self, deliveries: Sequence[Delivery], published: Collection[str] = ()) -> list[Envelope]:
@@ -114,12 +116,15 @@ class Consumer:
             outcome = self._commit_alone(batch)
         if letters := [*outcome.unread, *outcome.dead]:
             (first, reason), *_ = letters
-            envelope, order = first.envelope, about(first.envelope.correlation_id)
+            envelope = first.envelope
+            order = about(envelope.correlation_id, envelope.id)
             said = "%d dead letters, such as %s (%s): %s"
             log.error(said, len(letters), envelope.id, envelope.type, reason, extra=order)
+            self.on_letters(letters)
         if silent := outcome.unanswered:
-            said = "no answer from outside to %d of %d requests, such as %s; whoever asked for it will ask again"
-            log.warning(said, len(silent), len(batch.requests), silent[0].type, extra=about(silent[0].correlation_id))
+            self._outside.hit(f"no answer to {len(silent)} of {len(batch.requests)} requests, such as {silent[0].type}")
+        elif batch.answers:
+            self._outside.over()
         return outcome
 
     def _commit_together(self, batch: Batch) -> Outcome:
@@ -149,7 +154,8 @@ class Consumer:
                 except (Stop, TransientError):
                     raise
                 except Exception as error:
-                    log.exception("message %s is put aside", request[0].envelope.id)
+                    put_aside = request[0].envelope
+                    log.exception("it is put aside", extra=about(put_aside.correlation_id, put_aside.id))
                     part = Outcome(dead=[(request[0], f"failed: {type(error).__name__}: {error}")])
                 outcome.add(part)
             self._keep(connection, batch, outcome, now)

@@ -13,11 +13,12 @@ from collections.abc import Callable, Sequence
 from threading import Event
 
 from shared.database import RowsChanged, StalePlan, TransientError
-from shared.logs import first_line
+from shared.logs import Interruption
 from shared.messaging.broker import Broker, Connection, ConnectionLost, Delivery
 from shared.messaging.consumer import Consumer
 from shared.messaging.durability.maintenance import Maintenance
 from shared.messaging.envelope import Envelope
+from shared.messaging.measures import Measures
 from shared.messaging.pace import Chore, Pace
 
 log = logging.getLogger("fulfillment.worker")
@@ -42,14 +43,11 @@ class Worker:
         pace: Pace,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.service, self.consumer, self.maintenance, self.broker, self.pace = (
-            service,
-            consumer,
-            maintenance,
-            broker,
-            pace,
-        )
-        self.monotonic = monotonic
+        self.service, self.consumer, self.maintenance = service, consumer, maintenance
+        self.broker, self.pace, self.monotonic = broker, pace, monotonic
+        self._interruption = Interruption(log, f"{service} worker waits", monotonic)
+        self.measures = Measures(service, [each.type for each in consumer.handling.handlers])
+        consumer.on_letters = self.measures.dead
         self.connection: Connection | None = None
         self.confirmed: list[str] = []  # to be marked published
         self._mark_at = 0.0  # when nothing has marked them along by then
@@ -103,13 +101,13 @@ class Worker:
         except (ConnectionLost, TransientError) as error:
             self._pause = min(max(0.1, self._pause * 2), 5.0)
             self._database_away = isinstance(error, TransientError)
-            log.warning("%s worker waits up to %.1f s: %s", self.service, self._pause, first_line(error))
+            if self._interruption.hit(error):
+                self.measures.interrupted("database" if self._database_away else "broker")
             if isinstance(error, ConnectionLost):
                 self.disconnect()
             return self._pause
-        if self._pause:
-            log.info("%s worker goes on", self.service)
-            self._pause, self._database_away = 0.0, False
+        self._interruption.over()
+        self._pause, self._database_away = 0.0, False
         return 0.0
 
     def turn(self, patience: float = 1.0) -> None:
@@ -162,6 +160,8 @@ class Worker:
             self._mark_at = self.monotonic() + MARK_AFTER
         self.confirmed += settled.confirmed
         self.in_flight.difference_update(settled.confirmed, settled.refused)
+        if settled.confirmed or settled.refused:
+            self.measures.settled(len(settled.confirmed), settled.refused)
         if settled.refused:
             message_id, reason = next(iter(settled.refused.items()))
             log.error("%d messages stay in the outbox, such as %s: %s", len(settled.refused), message_id, reason)
@@ -186,13 +186,14 @@ class Worker:
     def _work(
         self, connection: Connection, batch: Sequence[Delivery], survived: Callable[[], None] = lambda: None
     ) -> None:
-        marks, self.confirmed = self.confirmed, []
+        marks, self.confirmed, began = self.confirmed, [], self.monotonic()
         try:
             outgoing = self.consumer.work(batch, marks)
         except BaseException:
             self.confirmed = marks + self.confirmed
             raise
         survived()
+        self.measures.worked(batch, self.monotonic() - began)
         connection.acknowledge(batch)
         self._publish(outgoing)
 
@@ -214,6 +215,7 @@ class Worker:
         sent = sent[: max(0, self.pace.window - len(self.in_flight))]
         if sent and self.connection:
             self.in_flight.update(each.id for each in sent)
+            self.measures.published(len(sent))
             self.connection.publish(sent)
 
     def _mark(self) -> None:

@@ -14,7 +14,7 @@ SILENT = {
     *(tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER),
 }
 ROOMS = {  # lines of code when the budget was set, and what they are for
-    "the messaging mechanism": (1_525, ["shared/messaging/*.py", "shared/messaging/durability/*.py"]),
+    "the messaging mechanism": (1_565, ["shared/messaging/*.py", "shared/messaging/durability/*.py"]),
     "the brokers": (940, ["shared/messaging/brokers/*.py", "shared/messaging/brokers/rabbitmq/*.py"]),
     "the database": (1_020, ["shared/database/*.py"]),
     "the deciding core": (

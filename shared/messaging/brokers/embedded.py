@@ -173,6 +173,8 @@ class Embedded:
 class EmbeddedConnection:
     """The port, on queues in memory. `take` with a timeout of 0 never waits."""
 
+    events_per_message = 1.0
+
     def __init__(self, broker: Embedded, service: str) -> None:
         self.service, self._broker, self._changed = service, broker, Condition(broker._lock)
         self._inbox, self._dead_letters = inbox_of(service), dead_letters_of(service)

@@ -91,6 +91,8 @@ class Outbox:
         # a condition on its own, PostgreSQL does not make a join of it, and hashes.)
         among = func.coalesce(outbox.c.correlation_id.in_(select(asked.c.correlation_id)), false())
         self._unsent = select(outbox.c.correlation_id, outbox.c.type).where(unpublished, among)
+        some = select(outbox.c.occurred_at).where(unpublished).limit(bindparam("most")).subquery()
+        self._depth = select(func.count(), func.min(some.c.occurred_at)).select_from(some)
         self._backlog = select(func.count()).select_from(
             select(null()).where(unpublished).limit(bindparam("most")).subquery()
         )
@@ -143,6 +145,11 @@ class Outbox:
         """How many messages are unpublished, counted up to `most`."""
         count: int = connection.execute(self._backlog, {"most": most}).scalar_one()
         return count
+
+    def depth(self, connection: Connection, most: int) -> tuple[int, datetime | None]:
+        """How many messages are unpublished, counted up to `most`, and when the oldest of them was said."""
+        number, oldest = connection.execute(self._depth, {"most": most}).one()
+        return number, oldest
 
 
 def _envelope(row: dict[str, object]) -> Envelope:

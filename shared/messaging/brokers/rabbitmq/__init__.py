@@ -11,6 +11,7 @@ from pika.adapters.blocking_connection import BlockingChannel
 
 from shared.messaging.broker import ConnectionLost
 from shared.messaging.brokers.rabbitmq.bundle import LARGEST
+from shared.messaging.brokers.rabbitmq.depths import QueueDepths
 from shared.messaging.brokers.rabbitmq.link import loss, parameters_for
 from shared.messaging.brokers.rabbitmq.session import Session
 from shared.messaging.topology import Topology, dead_letters_of, exchange_of, inbox_of
@@ -51,6 +52,10 @@ class RabbitMQ:
         """A connection for a worker of this service; raises ConnectionLost, or AccessRefused which is one."""
         return Session(self.url, service, self.heartbeat, self.window, self.bundle, self.users, self.largest_body)
 
+    def depths(self, service: str) -> QueueDepths:
+        """Where to ask how many messages wait at the queues of this service."""
+        return QueueDepths(service, parameters_for(self.url, f"{service} counts", 0))
+
     def provision(self, topology: Topology, settle: float = 2.0) -> None:
         """Declare what is missing and wait until every queue delivers; may be repeated. Raises ConnectionLost.
 
@@ -78,6 +83,11 @@ class RabbitMQ:
             channel.exchange_declare(exchange_of(service), passive=True)
             for queue in (inbox_of(service), dead_letters_of(service)):
                 channel.queue_declare(queue, passive=True)
+
+    def version(self) -> str:
+        """The server's own; raises ConnectionLost, or AccessRefused which is one."""
+        with self._channel("doctor") as channel:
+            return str(channel.connection._impl.server_properties.get("version", ""))  # type: ignore[attr-defined]
 
     def _exists(self, queue: str) -> bool:
         try:

@@ -68,6 +68,10 @@ class Session:
             raise error
         log.info("%s is connected to RabbitMQ; %s", service, senders)
 
+    @property
+    def events_per_message(self) -> float:
+        return self._consuming.size
+
     def take(self, limit: int, timeout: float) -> list[Delivery]:
         self._check()
         until = time.monotonic() + timeout
