@@ -81,7 +81,7 @@ class Interruption:
             if self._began is None:
                 return
             lasted, times, self._began = self._monotonic() - self._began, self._times, None
-        self._log.info("%s no longer; it took %.1f s, and %d attempts failed", self._what, lasted, times)
+        self._log.info("%s: over after %.1f s and %d attempts", self._what, lasted, times)
 
 
 class JsonFormatter(logging.Formatter):

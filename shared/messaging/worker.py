@@ -57,8 +57,7 @@ class Worker:
         self._tried = ""  # the suspected message that this process has counted
         self.woken = Event()
         self._busy_since: float | None = None
-        self._pause = 0.0  # seconds, while broker or database is away
-        self._database_away = False  # as of the last round
+        self._pause, self._database_away = 0.0, False  # seconds, and as of the last round
         self._rest, self._relay_from = 0.0, 0.0  # seconds, and until when
         self._claim_everything = True
         now = monotonic()

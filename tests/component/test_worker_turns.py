@@ -113,17 +113,17 @@ def test_what_was_left_behind_is_published_once(bench: Bench, broker: Embedded) 
     relay.disconnect()
 
 
-def test_a_vain_attempt_to_reach_the_broker_is_one_line_in_the_log(
+def test_vain_attempts_to_reach_the_broker_are_one_line_in_the_log(
     bench: Bench, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Whichever of its two connections fails first; and each pause is longer than the one before."""
+    """Whichever of its two connections fails first, and however often; each pause is longer than the one before."""
     caplog.set_level(logging.INFO)
     with socket.socket() as unheard:
         unheard.bind(("127.0.0.1", 0))
         patient, _, _ = worker(bench, RabbitMQ(f"amqp://127.0.0.1:{unheard.getsockname()[1]}"))
         pauses = [patient.round() for _ in range(4)]
     assert pauses == sorted(set(pauses))
-    assert [each.levelname for each in caplog.records] == ["WARNING"] * len(pauses)
+    assert [each.levelname for each in caplog.records] == ["WARNING"]
     assert "Connection refused" in caplog.text
 
 
