@@ -5,7 +5,7 @@ import logging
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TextIO
 
 from shared.config import Settings
@@ -55,8 +55,8 @@ class Interruption:
         self._told = 0.0
         self._times = 0
 
-    def hit(self, error: object) -> bool:
-        """It was away, once more; says whether that has just begun."""
+    def hit(self, error: object, about: Mapping[str, str] | None = None) -> bool:
+        """It was away, once more; says whether that has just begun. `about` is the `extra` of its line."""
         with self._lock:
             now, self._times = self._monotonic(), self._times + 1
             begins = self._began is None
@@ -68,9 +68,10 @@ class Interruption:
             self._told = now
             lasts, times = now - (now if self._began is None else self._began), self._times
         if begins:
-            self._log.warning("%s: %s", self._what, first_line(error))
+            self._log.warning("%s: %s", self._what, first_line(error), extra=about)
         else:
-            self._log.warning("%s, for %.0f s and %d times by now: %s", self._what, lasts, times, first_line(error))
+            said = "%s, for %.0f s and %d times by now: %s"
+            self._log.warning(said, self._what, lasts, times, first_line(error), extra=about)
         return begins
 
     def over(self) -> None:

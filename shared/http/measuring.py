@@ -17,16 +17,12 @@ def measure_requests(app: Flask, settings: Settings) -> None:
     Where several processes share the port, each is to be asked at its METRICS_PORT: this one would tell of any of them.
     """
 
-    def begin() -> None:
-        g.measured_from = time.perf_counter()
-
     def finish(response: Response) -> Response:
         method = request.method if request.method in metrics.METHODS else metrics.OTHER
         route = request.url_rule.rule if request.url_rule else metrics.OTHER
         metrics.HTTP_REQUESTS.labels(settings.service, method, route, str(response.status_code)).inc()
-        if began := g.get("measured_from"):
-            took = time.perf_counter() - began
-            metrics.HTTP_SECONDS.labels(settings.service, method, route).observe(took)
+        took = time.perf_counter() - g.began
+        metrics.HTTP_SECONDS.labels(settings.service, method, route).observe(took)
         return response
 
     @app.get("/metrics")
@@ -36,5 +32,4 @@ def measure_requests(app: Flask, settings: Settings) -> None:
             problem(503, "Several processes share this port: ask each for its metrics at its METRICS_PORT.")
         return Response(generate_latest(), mimetype="text/plain")
 
-    app.before_request(begin)
     app.after_request(finish)

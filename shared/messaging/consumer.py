@@ -44,7 +44,7 @@ class Consumer:
     ) -> None:
         self.handling, self.tables, self.database, self.clock, self.new_id = handling, tables, database, clock, new_id
         self.letter_limit = letter_limit
-        self._outside = Interruption(log, "the outside does not answer, and whoever asked will ask again")
+        self._outside = Interruption(log, "no answer from outside, whoever asked will ask again")
         self.on_letters: Callable[[Sequence[Letter]], None] = lambda letters: None  # told of what was put aside
         self._reader = Reader({known.type: known for known in handling.handlers}, body_limit)
 
@@ -122,7 +122,8 @@ class Consumer:
             log.error(said, len(letters), envelope.id, envelope.type, reason, extra=order)
             self.on_letters(letters)
         if silent := outcome.unanswered:
-            self._outside.hit(f"no answer to {len(silent)} of {len(batch.requests)} requests, such as {silent[0].type}")
+            said = f"{len(silent)} of {len(batch.requests)} requests, such as {silent[0].type}"
+            self._outside.hit(said, about(silent[0].correlation_id, silent[0].id))
         elif batch.answers:
             self._outside.over()
         return outcome

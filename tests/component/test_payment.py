@@ -236,14 +236,16 @@ def test_a_batch_costs_eight_statements(payment: Payment, size: int) -> None:
 
 
 def test_a_silent_network_is_told_in_the_log(payment: Payment, caplog: pytest.LogCaptureFixture) -> None:
-    """A batch that the network has left unanswered is one line, with how many there were and one order's id."""
+    """A network that leaves batches unanswered is one line, with how many requests there were and one order's id."""
     with caplog.at_level(logging.INFO):
         payment.deliver(wanted(1), wanted(2))
         assert caplog.records == []
         network(payment, Conduct(outage=True))
         payment.deliver(wanted(3), wanted(4), wanted(1))
+        payment.deliver(wanted(3), wanted(4))
         (line,) = caplog.records
-    assert line.getMessage().startswith("no answer from outside to 2 of 3 requests, such as payment.requested")
+    assert line.getMessage().startswith("no answer from outside")
+    assert line.getMessage().endswith(": 2 of 3 requests, such as payment.requested")
     assert (line.levelname, getattr(line, "order_id", None)) == ("WARNING", order_id(3))
 
 
