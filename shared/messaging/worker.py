@@ -159,8 +159,7 @@ class Worker:
             self._mark_at = self.monotonic() + MARK_AFTER
         self.confirmed += settled.confirmed
         self.in_flight.difference_update(settled.confirmed, settled.refused)
-        if settled.confirmed or settled.refused:
-            self.measures.settled(len(settled.confirmed), settled.refused)
+        self.measures.settled(len(settled.confirmed), settled.refused)
         if settled.refused:
             message_id, reason = next(iter(settled.refused.items()))
             log.error("%d messages stay in the outbox, such as %s: %s", len(settled.refused), message_id, reason)

@@ -9,8 +9,8 @@ from rich.text import Text
 
 from order_service.cli.client.connecting import as_json, present
 from order_service.cli.client.rendering import grid
-from order_service.cli.system.audit.command import DATABASES
 from order_service.cli.system.checkup import Finding, examine
+from order_service.cli.system.options import DATABASES
 from shared.config import Settings
 from shared.service import Service
 
