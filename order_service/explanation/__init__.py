@@ -9,9 +9,9 @@ from datetime import datetime, timedelta
 from order_service.explanation.known import Account, DeadLetter, Known, Possible
 from order_service.explanation.views import ComingView, ExplanationView, PossibleView, WaitView
 from order_service.fulfillment.describe import duration
+from order_service.fulfillment.parts import NOTHING, PARTS, Stage
 from order_service.fulfillment.saga import ASKED, Kind, OrderStatus, Progress, Reason, Step, StepStatus, Workflow
 from order_service.fulfillment.workflow import amounts
-from order_service.participants import EXPECTED, NOTHING
 from order_service.story import asking, listed, tell
 from order_service.view import Order
 from shared.currencies import money
@@ -20,6 +20,12 @@ __all__ = ["Account", "DeadLetter", "ExplanationView", "Known", "Possible", "exp
 
 AT_ONCE = timedelta(seconds=5)  # what takes no longer than this is on its way, and nobody is to blame
 LATE = timedelta(seconds=15)  # after a deadline without anything having happened: nobody keeps time
+
+_GOALS = {
+    "first": (Stage.HELD, Stage.REFUSED, Stage.FINISHING, Stage.FINISHED),
+    "second": (Stage.FINISHED,),
+    "undo": (Stage.UNDONE, Stage.REFUSED),
+}
 
 STANDING = {
     OrderStatus.PENDING: "The order is being prepared",
@@ -40,6 +46,8 @@ REASONS = {
     Reason.OPERATOR_REQUEST: "an operator asked for that",
     Reason.TIMED_OUT: "a service did not answer in time",
     Reason.CAPTURE_REFUSED: "the money could not be captured",
+    Reason.PARTICIPANT_UNDONE: "a service has undone its part for good",
+    Reason.UNKNOWN_ORDER: "nobody knows who placed it: it was found at the other services only",
 }
 
 
@@ -128,9 +136,12 @@ def _seen(known: Known, step: Step, progress: Progress, since: datetime) -> str:
 
 def _answered(step: Step, undoing: bool) -> frozenset[str]:
     """What a service says of itself when it has done, or refused, what the step asks."""
-    expected = EXPECTED.get(step.name, {})
-    goals = ("compensated",) if undoing else ("done", "failed")
-    return frozenset().union(*(expected.get(goal, frozenset()) for goal in goals))
+    goals = _GOALS["undo" if undoing else "second"]
+    for part in PARTS:
+        if step.name in (part.first, part.second):
+            goals = _GOALS["first"] if step.name == part.first and not undoing else goals
+            return frozenset(status for status, stage in part.stages.items() if stage in goals)
+    return frozenset()
 
 
 def _next(known: Known) -> Iterator[ComingView]:
@@ -187,7 +198,7 @@ def _findings(known: Known) -> Iterator[str]:
         for letter in account.letters:
             yield f"The {account.service} service could not work {letter.type}: {letter.reason}."
         for difference in account.saying.differences if account.saying else ():
-            yield f"What is known differs: {difference}."
+            yield f"What is known differs: {difference.detail}."
 
 
 def _letter_commands(known: Known) -> Iterator[PossibleView]:

@@ -54,7 +54,9 @@ def explanation_routes(show: Show, commands: Commands, settings: Settings) -> Ro
             known = known_here(connection, show, order, who, commands.clock.now(connection))
         if who.is_operator:
             token = settings.participants_key or request.headers["Authorization"].partition(" ")[2].strip()
-            known = replace(known, accounts=[*known.accounts, *ask_others(show, order, asker, token)])
+            fresh = known.now - order.updated_at < settings.reconcile_grace
+            others = ask_others(show, order, asker, token, fresh=fresh)
+            known = replace(known, accounts=[*known.accounts, *others])
         return reply(explain(known))
 
     return routes
@@ -86,11 +88,13 @@ def known_here(
     return replace(known, internals=True, unsent=unsent, accounts=[own])
 
 
-def ask_others(show: Show, order: Order, asker: Asker, token: str) -> list[Account]:
-    """What payment, inventory and shipping say of an order, and their dead letters about it; asked all at once."""
+def ask_others(show: Show, order: Order, asker: Asker, token: str, *, fresh: bool) -> list[Account]:
+    """What payment, inventory and shipping say of an order, and their dead letters about it; asked all at once. An
+    order that is `fresh` may still wait for messages under way."""
     with ThreadPoolExecutor(len(PATHS)) as pool:
         letters = pool.map(partial(_letters, asker.urls, order.id, token), PATHS)
-        sayings = compare(show(order), asker.ask(order.id, token))
+        flow = flow_of(show.flows, order.id, order.workflow_version)
+        sayings = compare(flow, order.saga, asker.ask(order.id, token), fresh=fresh)
         return [_account(saying, found) for saying, found in zip(sayings, letters, strict=True)]
 
 

@@ -24,6 +24,7 @@ EVERYWHERE = {
     "GET /readyz": (200, 200, 200, 200),
     "GET /metrics": (401, 403, 403, 200),
     "GET /openapi.json": (200, 200, 200, 200),
+    "GET /asyncapi.json": (200, 200, 200, 200),
     "GET /docs": (200, 200, 200, 200),
     "GET /docs/": (200, 200, 200, 200),
     "GET /docs/<path:file>": (200, 200, 200, 200),

@@ -9,6 +9,7 @@ import pytest
 
 from order_service.explanation import REASONS, STANDING, Account, DeadLetter, Known, Possible, explain
 from order_service.fulfillment.decide import decide
+from order_service.fulfillment.differences import Difference, Healing, Meaning
 from order_service.fulfillment.inputs import DeadlineMoved, RetryRequested, SettlementRequested
 from order_service.fulfillment.saga import ASKED, Heard, OrderStatus, Reason, Saga
 from order_service.fulfillment.workflow import FULFILLMENT
@@ -379,7 +380,11 @@ def test_who_could_not_be_asked_is_named() -> None:
 def test_dead_letters_and_differences_are_findings_and_letters_have_a_command() -> None:
     """What a service could not work is named with the command that has it worked again."""
     letter = DeadLetter(service="payment", message_id="0192", type="payment.requested", reason="failed: KeyError")
-    differs = Saying(service="payment", status="captured", differences=["payment is done, but payment says captured"])
+    difference = Difference(
+        service="payment", step="payment", meaning=Meaning.TOLD_OTHERWISE, healing=Healing.PERSON,
+        detail="payment is done, but payment says captured",
+    )  # fmt: skip
+    differs = Saying(service="payment", status="captured", differences=[difference])
     account = Account(service="payment", saying=differs, letters=[letter])
     cancel = Possible(text="Cancel the order.", command=f"fulfillment cancel {told.ID}")
     shown = explain(replace(known(*READY), accounts=[account], possible=[cancel]))
