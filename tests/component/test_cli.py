@@ -175,7 +175,7 @@ def test_an_order_that_needs_a_person_says_why_and_what_to_do(system: System) ->
     assert "fulfillment settle" not in shown  # nobody but payment says what was paid
     assert order_id in call(system, "list", "--needs-attention", token=OPERATOR).output
     assert call(system, "settle", order_id, "capture", "--note", "no", token=OPERATOR).exit_code == 5
-    assert call(system, "retry", order_id, "capture", token=OPERATOR).exit_code == 0
+    assert call(system, "retry", order_id, "capture", "--note", "again", token=OPERATOR).exit_code == 0
     assert call(system, "deadline", order_id, "capture", "--in", "1h", "--never", token=OPERATOR).exit_code == 2
     later = ("deadline", order_id, "capture", "--at", "2126-01-31T12:00", "--note", "they are told")
     assert call(system, *later, token=OPERATOR).exit_code == 0
@@ -183,7 +183,10 @@ def test_an_order_that_needs_a_person_says_why_and_what_to_do(system: System) ->
     assert "2126-01-31 " in shown
     assert "operator:operator, deadline moved capture: they are told" in shown
     assert others("simulation", "restore", *network).exit_code == 0
-    assert call(system, "reverse", order_id, token=OPERATOR).exit_code in (0, 5)  # or it was captured meanwhile
+    assert call(system, "reverse", order_id, "--note", "no", token=OPERATOR).exit_code in (
+        0,
+        5,
+    )  # or it was captured meanwhile
     assert call(system, "watch", order_id).output.splitlines()
 
 

@@ -523,6 +523,30 @@ def test_a_step_is_retried_reversed_and_settled_only_when_it_can_be(shop: Shop) 
     assert reversed_.json["reason"] == "operator_request"
 
 
+def test_who_did_what_and_why_is_in_the_history(shop: Shop) -> None:
+    """The name of the key, never the key, and the caller's own words, if any; a note that is none is 422."""
+    order_id, other = shop.place(), shop.place("second")
+    path = f"/orders/{order_id}"
+    assert shop.post(f"{path}/steps/payment/retry", {"note": "the network is back"}).status_code == 200
+    assert shop.post(f"{path}/steps/payment/retry", {"why": "x"}).status_code == 422
+    shop.settle(order_id, until="booked")
+    assert shop.post(f"{path}/steps/capture/reverse", {"note": "not to be waited for"}).status_code == 200
+    assert shop.post(f"/orders/{other}/cancel", {"note": "ordered twice"}, caller="alice").status_code == 202
+    assert shop.post(f"/orders/{other}/cancel", {"note": 3}, caller="alice").status_code == 422
+    said = {
+        (entry["event"], entry["actor"], entry["detail"])
+        for each in (order_id, other)
+        for entry in shop.client.get(f"/orders/{each}/history", headers=bearer("operator")).json["items"]
+        if entry["message_id"] is None
+    }
+    assert said >= {
+        ("order_placed", "customer:alice", None),
+        ("retry_requested", "operator:operator", "the network is back"),
+        ("reversal_requested", "operator:operator", "not to be waited for"),
+        ("cancellation_requested", "customer:alice", "ordered twice"),
+    }
+
+
 # The catalog
 
 
