@@ -4,36 +4,53 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 from sqlalchemy import make_url, text
 
 from order_service import coalescing
+from order_service.cli.stack.network import Conduct, Line, Network
 from shared.database import Database, NoAnswer, Timeouts, TransientError, one_request, time_left
 from shared.database.errors import SilentServer
 from shared.database.resolving import addresses
 from shared.database.timeouts import REQUEST
 from tests.component.parcel_table import ADD, METADATA, parcel, weights
 from tests.crowd import wait_for
-from tests.relay import Relay
 
 IMPATIENT = Timeouts(connect=2.0, connection=0.5, lock=0.1, statement=0.2, answer=0.5)
 SEVEN = text("SELECT 7")
 SOON = 10.0  # seconds; without a limit of our own it would be for ever
 
 
+@dataclass
+class Relay:
+    """A line to the server. What is sent while it is silent arrives when it speaks again, as at a frozen server."""
+
+    network: Network
+    line: Line
+
+    @contextmanager
+    def silent(self) -> Iterator[None]:
+        self.network.set(self.line, Conduct.SILENT)
+        try:
+            yield
+        finally:
+            self.network.set(self.line, Conduct.WELL)
+
+
 @pytest.fixture
 def relay(postgres_url: str) -> Iterator[Relay]:
     url = make_url(postgres_url)
-    with closing(Relay(str(url.host), int(url.port or 5432))) as relay:
-        yield relay
+    with Network() as network:
+        yield Relay(network, network.line(int(url.port or 5432), str(url.host)))
 
 
 @pytest.fixture
 def database(postgres_url: str, relay: Relay) -> Iterator[Database]:
-    url = make_url(postgres_url).set(port=relay.port).render_as_string(hide_password=False)
+    url = make_url(postgres_url).set(port=relay.line.port).render_as_string(hide_password=False)
     with Database(postgres_url) as owner, Database(url, timeouts=IMPATIENT, pool_size=2) as database:
         METADATA.create_all(owner.engine)
         yield database
