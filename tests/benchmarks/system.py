@@ -32,7 +32,8 @@ GOODS = {
     "order": ["INSERT INTO products SELECT 'SKU-' || n, 'Goods ' || n, 100, now() FROM generate_series(0, :last) n"],
     "inventory": [
         "INSERT INTO stock SELECT 'SKU-' || n, 1000000000, 0 FROM generate_series(0, :last) n",
-        "INSERT INTO stock_movements SELECT 'bench', sku, 'received', on_hand, now() FROM stock",
+        "INSERT INTO stock_movements SELECT 'bench/goods', sku, 'received', on_hand, now() FROM stock",
+        "INSERT INTO receipts SELECT 'bench', sku, 'goods', on_hand, on_hand, now() FROM stock",
     ],
 }
 WATCHER = "bench_watcher"  # a role of its own, so that looking is not counted as working

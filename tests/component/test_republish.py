@@ -59,7 +59,7 @@ def test_repeating_everything_changes_nothing(tmp_path: Path) -> None:
         result = CliRunner().invoke(fulfillment, ["republish", "--since", asked, "--database", databases])
         assert result.exit_code == 0, result.output
         assert "order: 6 messages will be published again" in result.output
-        after = audit_at_rest(system.databases, wait=20)
+        after = audit_at_rest(system.databases, wait=60)
     assert after.under_way == []
     assert after.violations == []
     assert after.checked["messages"] == before.checked["messages"]

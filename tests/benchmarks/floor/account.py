@@ -12,10 +12,11 @@ TOGETHER = {  # of changes, because the larger a batch is, the more orders of a 
 }
 COUNTED = """
     SELECT relname, n_tup_ins::int8, n_tup_upd::int8 FROM pg_stat_user_tables
-    WHERE n_tup_ins + n_tup_upd > 0 AND relname NOT IN ('products', 'alembic_version')"""
+    WHERE n_tup_ins + n_tup_upd > 0
+    AND relname NOT IN ('products', 'alembic_version', 'receipts', 'reconciliation_marks')"""
 GOODS = {  # tables that hold a row of each product before there are orders, and which rows are those of orders
     "inventory.stock": "true",
-    "inventory.stock_movements": "reference <> 'bench'",
+    "inventory.stock_movements": "reference <> 'bench/goods'",
 }
 
 
