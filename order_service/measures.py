@@ -9,6 +9,7 @@ from prometheus_client import Counter
 
 from order_service.fulfillment.decide import Entry
 from order_service.fulfillment.saga import Saga
+from shared.ids import made_at
 from shared.metrics import SECONDS, BatchHistogram
 
 LONG = (*SECONDS, 300.0, 900.0, 3600.0, 14_400.0, 86_400.0, 259_200.0)
@@ -79,5 +80,4 @@ def _count(placed: int, changes: Mapping[tuple[str, str], int], deeds: Mapping[s
 
 def age_of(order_id: str, at: datetime) -> float:
     """Seconds since an order was placed, which its id tells."""
-    placed = int(order_id[:8] + order_id[9:13], 16) / 1000
-    return max(0.0, at.timestamp() - placed)
+    return max(0.0, at.timestamp() - made_at(order_id) / 1000)

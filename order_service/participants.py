@@ -82,7 +82,7 @@ class Asker:
         if status == http.client.NOT_FOUND:
             return Saying(service=service, status=NOTHING)
         if status != http.client.OK or not isinstance(document.get("status"), str):
-            return Saying(service=service, status=None, error=str(document.get("detail") or f"it answers {status}"))
+            return Saying(service=service, status=None, error=refusal(status, document))
         return Saying(service=service, status=document["status"], document=document)
 
     def _look_up(self, service: str, order_ids: Collection[str], token: str) -> dict[str, Saying]:
@@ -103,7 +103,7 @@ class Asker:
             for each in items
         )
         if status != http.client.OK or not whole:
-            raise NoAnswer(str(document.get("detail") or f"it answers {status}"))
+            raise NoAnswer(refusal(status, document))
         return document
 
 
@@ -135,6 +135,11 @@ def call(
     finally:
         connection.close()
     return answer.status, document if isinstance(document, dict) else {}
+
+
+def refusal(status: int, document: Mapping[str, Any]) -> str:
+    """Why an answer is not what was asked for, in the other service's words if it has any."""
+    return str(document.get("detail") or f"it answers {status}")
 
 
 def stages(sayings: Sequence[Saying]) -> dict[str, Stage] | None:

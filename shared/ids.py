@@ -19,6 +19,11 @@ def uuid7(at: datetime, entropy: Callable[[int], int] = secrets.randbits) -> str
 FIRST = "00000000-0000-0000-0000-000000000000"  # before all ids
 
 
+def made_at(time_ordered_id: str) -> int:
+    """When this id was made, in milliseconds since 1970."""
+    return int(time_ordered_id[:8] + time_ordered_id[9:13], 16)
+
+
 def first_id(at: datetime) -> str:
     """The least id that something of this moment can have."""
     text = f"{max(0, int(at.timestamp() * 1000)):012x}"

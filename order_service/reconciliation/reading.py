@@ -143,11 +143,6 @@ def named(order_ids: Collection[str]) -> dict[str, Sequence[dict[str, str]]]:
     return {"named": [{"order_id": each} for each in sorted(set(order_ids))]}
 
 
-def made_at(order_id: str) -> int:
-    """When this id was made, in milliseconds since 1970."""
-    return int(order_id.replace("-", "")[:12], 16)
-
-
 def is_old(order_id: str, before: datetime) -> bool:
     """Whether this id was made before that."""
     return order_id < first_id(before)

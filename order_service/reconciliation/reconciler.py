@@ -24,7 +24,6 @@ from order_service.reconciliation.reading import (
     ended_since,
     is_old,
     known_orders,
-    made_at,
     mark,
     move_mark,
     standing_still,
@@ -35,7 +34,7 @@ from order_service.terms import Flows, Terms, flow_of
 from order_service.view import Order
 from shared.clock import Clock
 from shared.database import Database, retried
-from shared.ids import FIRST, NewId, uuid7
+from shared.ids import FIRST, NewId, made_at, uuid7
 from shared.messaging.notifier import Notifier
 
 BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)

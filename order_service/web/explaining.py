@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 
 from order_service.commands import Commands
 from order_service.explanation import Account, DeadLetter, Known, Possible, explain
-from order_service.participants import PATHS, Asker, NoAnswer, Saying, call, compare
+from order_service.participants import PATHS, Asker, NoAnswer, Saying, call, compare, refusal
 from order_service.queries import find_order, history
 from order_service.story import Entry
 from order_service.tables import TABLES
@@ -112,7 +112,7 @@ def _letters(urls: Mapping[str, str], order_id: str, token: str, service: str) -
     except NoAnswer as error:
         return str(error)
     if status != 200:
-        return str(document.get("detail") or f"it answers {status}")
+        return refusal(status, document)
     return [_letter(service, each) for each in document["items"]]
 
 

@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from threading import Lock
 from typing import Any
-from uuid import UUID
 
 from sqlalchemy import Connection
 
 from order_service.feed import Move, end_of_feed, latest_moves, moves
 from order_service.fulfillment.saga import OrderStatus
 from shared.clock import Clock
+from shared.ids import made_at
 
 SPAN = timedelta(minutes=15)
 BUCKET = 5  # seconds that one point of a plot stands for
@@ -108,7 +108,7 @@ class Activity:
 
 def placed_at(order_id: str) -> datetime:
     """When an order was placed, to the millisecond: its id says so."""
-    return datetime.fromtimestamp((UUID(order_id).int >> 80) / 1000, UTC)
+    return datetime.fromtimestamp(made_at(order_id) / 1000, UTC)
 
 
 def _quantile(values: Sequence[float], share: float) -> float | None:

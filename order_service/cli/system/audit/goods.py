@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, func, select
 
-from order_service.cli.system.audit.reading import OrderId, Span, rows, table
+from order_service.cli.system.audit.reading import OrderId, Span, rows, rows_of, table
 from order_service.cli.system.audit.violations import Broken, Violation
 
 _stock, _moved = table("inventory", "stock"), table("inventory", "stock_movements")
@@ -81,7 +81,7 @@ class Goods:
 def read_reservations(connection: Connection, span: Span) -> dict[OrderId, Reservation]:
     """The goods of the orders of this span."""
     found: dict[OrderId, Reservation] = defaultdict(Reservation)
-    for row in rows(connection, select(_reservations).where(span.holds(_reservations.c.order_id))):
+    for row in rows_of(connection, _reservations, span):
         found[row["order_id"]].row = row
     for_orders = select(_moved).where(span.holds(_moved.c.reference), _moved.c.kind != "received")
     for row in rows(connection, for_orders):

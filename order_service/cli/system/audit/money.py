@@ -8,9 +8,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection
 
-from order_service.cli.system.audit.reading import OrderId, Span, outside_books, rows, table
+from order_service.cli.system.audit.reading import OrderId, Span, outside_books, rows_of, table
 from order_service.cli.system.audit.violations import Broken, Violation
 
 _payments, _ledger = table("payment", "payments"), table("payment", "payment_movements")
@@ -127,11 +127,11 @@ class Payment:
 def read_money(connection: Connection, span: Span) -> dict[OrderId, Payment]:
     """The money of the orders of this span."""
     found: dict[OrderId, Payment] = defaultdict(Payment)
-    for row in rows(connection, select(_payments).where(span.holds(_payments.c.order_id))):
+    for row in rows_of(connection, _payments, span):
         found[row["order_id"]].row = row
-    for row in rows(connection, select(_ledger).where(span.holds(_ledger.c.order_id))):
+    for row in rows_of(connection, _ledger, span):
         found[row["order_id"]].ledger[row["kind"]] = row["amount"]
-    for row in rows(connection, select(_network).where(span.holds(_network.c.order_id), _network.c.approved)):
+    for row in rows_of(connection, _network, span, _network.c.approved):
         found[row["order_id"]].network.append(row)
     return dict(found)
 

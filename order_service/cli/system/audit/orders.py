@@ -11,7 +11,7 @@ from sqlalchemy import Connection, select
 from order_service.cli.system.audit.history import check_history
 from order_service.cli.system.audit.keys import check_keys
 from order_service.cli.system.audit.money import Amounts
-from order_service.cli.system.audit.reading import OrderId, Span, rows
+from order_service.cli.system.audit.reading import OrderId, Span, rows, rows_of
 from order_service.cli.system.audit.violations import Broken, Violation
 from order_service.fulfillment.decide import ACTED
 from order_service.fulfillment.inputs import SettlementRequested
@@ -70,14 +70,14 @@ def read_page(connection: Connection, span: Span) -> Page:
     """What there is of the orders of this span, also of those whose order is gone."""
     page = Page(span)
     found = {row["id"]: row for row in rows(connection, select(orders).where(span.holds(orders.c.id)))}
-    told = {row["order_id"]: row for row in rows(connection, select(sagas).where(span.holds(sagas.c.order_id)))}
+    told = {row["order_id"]: row for row in rows_of(connection, sagas, span)}
     entries: dict[OrderId, list[Row]] = defaultdict(list)
     history = select(saga_history).where(span.holds(saga_history.c.order_id))
     for row in rows(connection, history.order_by(saga_history.c.order_id, saga_history.c.seq)):
         entries[row["order_id"]].append(row)
         page.entries += 1
     keys: dict[OrderId, list[Row]] = defaultdict(list)
-    for row in rows(connection, select(idempotency_keys).where(span.holds(idempotency_keys.c.order_id))):
+    for row in rows_of(connection, idempotency_keys, span):
         keys[row["order_id"]].append(row)
         page.keys += 1
     for id_ in sorted(found.keys() | told.keys() | entries.keys() | keys.keys()):

@@ -5,9 +5,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection
 
-from order_service.cli.system.audit.reading import OrderId, Span, outside_books, rows, table
+from order_service.cli.system.audit.reading import OrderId, Span, outside_books, rows_of, table
 from order_service.cli.system.audit.violations import Broken, Violation
 
 _shipments, _books = table("shipping", "shipments"), outside_books("shipping")
@@ -66,9 +66,9 @@ class Shipment:
 def read_parcels(connection: Connection, span: Span) -> dict[OrderId, Shipment]:
     """The parcels of the orders of this span."""
     found: dict[OrderId, Shipment] = defaultdict(Shipment)
-    for row in rows(connection, select(_shipments).where(span.holds(_shipments.c.order_id))):
+    for row in rows_of(connection, _shipments, span):
         found[row["order_id"]].row = row
-    for row in rows(connection, select(_books).where(span.holds(_books.c.order_id), _books.c.approved)):
+    for row in rows_of(connection, _books, span, _books.c.approved):
         found[row["order_id"]].books.append(row)
     return dict(found)
 

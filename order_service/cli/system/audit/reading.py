@@ -5,7 +5,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Table, true
+from sqlalchemy import ColumnElement, Connection, Table, select, true
 
 from shared.bootstrap import open_database
 from shared.database import Database, Timeouts
@@ -62,6 +62,13 @@ def outside_books(service: str) -> Table:
     """The books that the outside world keeps of what this service asked it."""
     tables = services()[service].metadata.tables
     return tables[next(name for name in tables if name.endswith("_books"))]
+
+
+def rows_of(
+    connection: Connection, about: Table, span: Span, *conditions: ColumnElement[bool]
+) -> Sequence[dict[str, Any]]:
+    """The rows of a table about the orders of this span."""
+    return rows(connection, select(about).where(span.holds(about.c.order_id), *conditions))
 
 
 def rows(connection: Connection, statement: Any) -> Sequence[dict[str, Any]]:
