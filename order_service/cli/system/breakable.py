@@ -49,6 +49,10 @@ class Breakable(Protocol):
         """What has gone wrong that nobody wanted."""
 
 
+def parts_of(breakables: Sequence[Breakable]) -> list[Part]:
+    return [part for each in breakables for part in each.parts()]
+
+
 class Outside:
     """Card network and carriers, by the simulations of payment and shipping."""
 

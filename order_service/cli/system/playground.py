@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 
 from order_service.cli.client.api import Refused, Unreachable
-from order_service.cli.system.breakable import MOMENTARY, Breakable, BrokerFaults, Outside, Threads
+from order_service.cli.system.breakable import MOMENTARY, Breakable, BrokerFaults, Outside, Threads, parts_of
 from order_service.cli.system.embedded import OPERATOR, System
 from order_service.cli.system.traffic import FATES, Traffic
 from order_service.web.console.activity import Mark
@@ -63,7 +63,7 @@ class Playground:
         self._calm.set()
         if self._script and self._script is not threading.current_thread():
             self._script.join()
-        for part in self._parts():
+        for part in parts_of(self._breakables):
             if part.state != part.choices[0]:
                 self.set(part.name, part.choices[0])
 
@@ -79,7 +79,7 @@ class Playground:
         """How everything is."""
         marks = self._marks[-KEPT:]
         return State(
-            parts=self._parts(),
+            parts=parts_of(self._breakables),
             rate=self.traffic.rate,
             seconds_left=self.traffic.seconds_left,
             trouble_left=0 if self._calm.is_set() else max(0, round(self._script_ends - time.monotonic())),
@@ -105,14 +105,11 @@ class Playground:
         self.mend()
         self.rest()
 
-    def _parts(self) -> list[Part]:
-        return [part for each in self._breakables for part in each.parts()]
-
     def _mark(self, text: str) -> None:
         self._marks.append(Mark(at=self._now(), text=text))
 
     def _make_trouble(self) -> None:
-        for part, choice, pause in trouble(self._seed, self._parts()):
+        for part, choice, pause in trouble(self._seed, parts_of(self._breakables)):
             if self._calm.is_set():
                 return
             if time.monotonic() > self._script_ends:

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import msgspec
 
+from order_service.cli.system.breakable import parts_of
 from order_service.cli.system.prove.customers import Customers
 from order_service.cli.system.prove.ground import IMPATIENT, SETTINGS, TOKENS, Ground, ground
 from order_service.cli.system.prove.ledger import Ledger
 from order_service.cli.system.prove.score import Score, score
 from order_service.cli.system.prove.script import ALONE, script
-from order_service.cli.system.prove.trouble import Trouble, parts_of
+from order_service.cli.system.prove.trouble import Trouble
 from order_service.cli.system.prove.verdict import histories, judge
 from shared.clock import today
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from order_service.cli.system.breakable import Breakable
 from order_service.cli.system.prove.script import Fault
-from order_service.web.console.breaking import Part, Refusal
+from order_service.web.console.breaking import Refusal
 
 INSISTS = 90.0  # seconds for what cannot be done, or undone, because of other trouble
 AGAIN = 0.3  # seconds
@@ -82,13 +82,10 @@ class Trouble:
             if self._ended.is_set():
                 return  # its party was busy until now
             self.current[fault.number] = fault
-            began, undone = self._now(), ""
+            began, undone = self._now(), self._set(fault.part, fault.choice)
             if fault.seconds:
-                undone = self._set(fault.part, fault.choice)
                 self._ended.wait(fault.seconds)
                 undone += self._set(fault.part, self._wells[fault.part])
-            else:
-                undone = self._set(fault.part, fault.choice)
             del self.current[fault.number]
             done = Suffered(fault=fault, began=began, healed=self._now(), undone=undone)
             self.suffered.append(done)
@@ -106,7 +103,3 @@ class Trouble:
                 time.sleep(AGAIN)
             else:
                 return ""
-
-
-def parts_of(breakables: Sequence[Breakable]) -> list[Part]:
-    return [part for each in breakables for part in each.parts()]
